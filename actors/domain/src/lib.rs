@@ -1,0 +1,21 @@
+//! Keyline's rules, pure.
+//!
+//! Nothing in this crate reads a clock, a socket, a file or a random number: time and randomness are
+//! arguments, so that every rule can be tested in microseconds and replayed from a log.
+
+pub mod admit;
+pub mod call;
+pub mod cipher;
+pub mod class;
+pub mod credential;
+pub mod digest;
+pub mod flow;
+pub mod identity;
+pub mod ids;
+pub mod inventory;
+pub mod media;
+pub mod mode;
+pub mod model;
+pub mod nonce;
+pub mod phone;
+pub mod profile;

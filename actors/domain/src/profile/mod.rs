@@ -1,0 +1,82 @@
+//! Phone security profiles (requirements J–L).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ProfileId, ProfileVersion};
+use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
+
+/// CAPF authentication mode (R135–R141).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapfMode {
+    /// By authentication string.
+    AuthenticationString,
+    /// By null string.
+    NullString,
+    /// By existing certificate, precedence to LSC.
+    ExistingCertificateLsc,
+    /// By existing certificate, precedence to MIC.
+    ExistingCertificateMic,
+}
+
+/// Key order (R144).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOrder {
+    /// RSA only.
+    RsaOnly,
+    /// EC only.
+    EcOnly,
+    /// EC preferred, RSA backup.
+    EcPreferredRsaBackup,
+}
+
+/// The security settings of one profile version: what admission judges by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProfileSettings {
+    /// Device security mode.
+    pub device_security_mode: DeviceSecurityMode,
+    /// Admitted transports.
+    pub transport: ProfileTransport,
+    /// All requests are challenged (R162).
+    pub digest_authentication: bool,
+    /// Nonce lifetime in seconds, 1–86400 (R152).
+    pub nonce_validity_s: u32,
+    /// Only the encrypted file is served (R134).
+    pub tftp_encrypted_config: bool,
+    /// Bearer token on the OAuth port (R166).
+    pub oauth_authentication: bool,
+    /// Digest credentials stay out of the file (R170).
+    pub exclude_digest_credentials: bool,
+    /// CAPF authentication mode.
+    pub capf_authentication_mode: CapfMode,
+    /// Key order.
+    pub key_order: KeyOrder,
+    /// RSA key size in bits (R146).
+    pub rsa_key_size: u32,
+    /// EC key size in bits (R149).
+    pub ec_key_size: u32,
+    /// Port for requests to UDP phones without rport (R174).
+    pub sip_phone_port: u16,
+}
+
+/// One saved version of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityProfile {
+    /// Stable number.
+    pub id: ProfileId,
+    /// Version, from 1.
+    pub version: ProfileVersion,
+    /// Name, unique (R103).
+    pub name: String,
+    /// At most 50 characters (R116).
+    pub description: String,
+    /// Phone model (R091).
+    pub model: String,
+    /// Protocol (R091).
+    pub protocol: Protocol,
+    /// Predefined profiles cannot be changed or deleted (R099, R100).
+    pub predefined: bool,
+    /// The settings.
+    pub settings: ProfileSettings,
+}

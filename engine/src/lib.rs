@@ -1,0 +1,1 @@
+//! keyline-engine

@@ -1,0 +1,2 @@
+//! The keyline binary.
+fn main() {}

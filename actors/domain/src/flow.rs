@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::mode::Transport;
 
 /// A live stream connection: slot `index` of worker `worker`; `generation` tells a reused slot apart.
@@ -18,8 +16,7 @@ pub struct StreamId {
 }
 
 /// How to reach a device. Never derived from a Contact's host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flow {
     /// A datagram flow: an address is enough, and it outlives a restart.
     Udp {
@@ -29,7 +26,6 @@ pub enum Flow {
         remote: SocketAddr,
     },
     /// A live connection.
-    #[serde(skip)]
     Stream {
         /// The connection.
         id: StreamId,

@@ -1,1 +1,26 @@
-//! keyline-actors
+//! The supervisor tree.
+//!
+//! * [`system`]: opens a store, loads the boards, starts the tree. The only place that picks an engine.
+//! * [`shard`]: owner of phone rows and calls; one a worker thread.
+//! * [`catalog`]: single writer of configuration; [`keyring`]: sealed keys.
+//! * [`board`]: read views that the engine looks at without asking an actor.
+//! * [`outlet`]: the one way out; the engine implements it.
+//! * [`route`]: partitions, shards, dialog tags.
+
+pub mod board;
+mod call;
+pub mod catalog;
+pub mod clock;
+pub mod error;
+pub mod handle;
+mod journal;
+pub mod keyring;
+pub mod metrics;
+pub mod outlet;
+pub mod route;
+pub mod shard;
+pub mod system;
+pub mod wheel;
+
+pub use error::OpenError;
+pub use handle::{Handle, Load};

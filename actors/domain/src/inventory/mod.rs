@@ -1,1 +1,49 @@
-//! inventory
+//! The inventory: what an administrator writes down about phones, and the rules over it.
+//!
+//! * [`parse_row`] turns a line of NDJSON, or the body of an admin request, into a [`Row`] and judges
+//!   it by itself.
+//! * [`Inventory`] is the model that one writer holds in memory. [`Inventory::check`] judges a whole
+//!   file against it, all or nothing, with references to rows anywhere in the file;
+//!   [`Inventory::apply`] takes a row in and says what to persist and what to publish;
+//!   [`Inventory::remove`] refuses what is in use; [`Inventory::load`] rebuilds it from stored records;
+//!   [`Inventory::export`] writes it out again.
+//! * [`Inventory::device`] and its like are the views that admission and the boards are made of.
+//!
+//! Secrets leave through [`Secret::expose`] only, are stored through a [`Sealer`], and an import that
+//! does not name them keeps them.
+
+mod apply;
+mod check;
+mod error;
+mod export;
+mod index;
+mod kind;
+mod load;
+mod parameter;
+mod parse;
+mod remove;
+mod report;
+mod rows;
+mod secret;
+mod store;
+mod stored;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Apply, Change, Event, in_order};
+pub use error::{LoadError, RowError};
+pub use kind::{Kind, LATER_KINDS};
+pub use parameter::{
+    DigestChoice, PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy,
+    SrtpMenu, TlsMenu,
+};
+pub use parse::{ROW_BYTES_MAX, did_you_mean, nearest, parse_row};
+pub use report::{ERRORS_MAX, Report, Warning, WarningCode};
+pub use rows::{
+    CapfOperation, CapfOrder, CertificateFacts, CertificateRow, CommonPhoneProfileRow, EnterprisePhoneRow,
+    Hardening, LINES_MAX, LineRow, PEM_MAX, PhoneModelRow, PhoneRow, Purpose, Row, SUBJECT_MAX,
+    SecurityProfileRow, Switch, TEXT_MAX, Tag, UserRow,
+};
+pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};
+pub use store::{DeviceView, Inventory, PhoneDetails, UserStore, UserView};

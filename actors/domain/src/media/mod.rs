@@ -1,5 +1,16 @@
 //! What an SDP body says about each stream, without its keys: the facts that classification and SDES
 //! policy need. The codec is `keyline-wire`'s; these are its findings in the rules' words.
+//!
+//! [`hold`] reads hold and resume out of directions, [`protect`] compares an answer with its offer, and
+//! [`LegMedia`] is what a leg remembers of both for its class.
+
+pub mod hold;
+pub mod protect;
+#[cfg(test)]
+mod tests;
+
+pub use hold::{HoldChange, hold_change};
+pub use protect::{Hold, HoldSource, LegMedia, StreamProtection};
 
 use std::sync::Arc;
 

@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ProfileId, ProfileVersion};
 use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
 
+mod predefined;
+mod rules;
+
+pub use predefined::{
+    is_predefined, predefined, predefined_id, predefined_name, predefined_of, split_predefined_name,
+};
+pub use rules::{
+    DESCRIPTION_MAX, EC_KEY_SIZES, FieldOptions, NAME_MAX, NONCE_VALIDITY_DEFAULT_S, NONCE_VALIDITY_S,
+    ProfileError, ProfileFields, RSA_KEY_SIZES, check_description, check_name, options, resolve,
+};
+
 /// CAPF authentication mode (R135–R141).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

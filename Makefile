@@ -1,0 +1,67 @@
+# Two commands do all on a fresh Debian machine: `make run` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/keyline
+# In CI the clone is thrown away; what was built is kept beside the caches.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+endif
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
+DATA ?= $(CURDIR)/DATA
+DENY := $(CACHE)/tools/bin/cargo-deny
+DENY_VERSION := 0.20.2
+
+BUILD_PACKAGES := build-essential pkg-config python3
+JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak tshark openssl curl prometheus
+
+# RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
+ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
+
+.PHONY: help packages judges deps build run test test-fast bench load fuzz lint deny clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+packages: ## install what building needs
+	@.ci/packages $(BUILD_PACKAGES) libclang
+
+judges: packages ## install the outside clients that the tests use
+	@.ci/packages $(JUDGE_PACKAGES)
+
+deps: packages ## fetch crates, build RocksDB's archive once
+	@cargo fetch --locked
+	@storage/librocksdb.sh
+
+build: deps ## release binaries
+	@$(ROCKSDB) cargo build --release --locked --bins
+
+run: build ## engine with a demo fleet that registers and calls; Ctrl-C stops it
+	@exec $(TARGET)/release/keyline-loadtest demo --keyline $(TARGET)/release/keyline $(if $(KEEP),--data $(DATA),)
+
+test-fast: ## the pure crates: seconds, no RocksDB, no actix
+	@cargo test --locked -q -p keyline-domain -p keyline-wire
+
+test: judges build test-fast ## everything: pure crates, whole node over sockets, outside clients
+	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest -p keyline-tests
+
+bench: deps ## criterion benches
+	@$(ROCKSDB) cargo bench --locked -p keyline-benches
+
+load: build ## the README's figures: CPU per registration, bytes per registered phone
+	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline
+
+fuzz: ## mutated messages against the parsers, longer than in `make test`
+	@PROPTEST_CASES=$${CASES:-200000} cargo test --release --locked -p keyline-wire -p keyline-domain -- never_panic
+
+lint: deps ## format, clippy, dependency rules, layers
+	@cargo fmt --all --check
+	@$(ROCKSDB) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+deny: ## licences, sources, crate arrows
+	@[ -x $(DENY) ] || cargo install cargo-deny --version $(DENY_VERSION) --locked --root $(CACHE)/tools
+	@$(DENY) --locked check bans licenses sources
+
+clean: ## remove what cargo built
+	@cargo clean

@@ -1,0 +1,239 @@
+//! Why: closed sets with stable names, for logs, metrics and the admin API.
+
+/// Why a request was challenged or refused, or why an admitted one proves less than it could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// No answer to a challenge was given yet.
+    DigestAbsent,
+    /// The answer lacks a directive, or one is unreadable.
+    DigestMalformed,
+    /// The nonce is not ours, or the algorithm was not challenged with it.
+    NonceForged,
+    /// The nonce is ours and the answer is right, but its time has run out.
+    NonceExpired,
+    /// The nonce is ours and the answer is right, but its window is gone.
+    NonceEvicted,
+    /// The nonce is ours and the answer is right, but this count was used before.
+    NonceReplayed,
+    /// The nonce is of an earlier start and does not serve this request.
+    NonceOfEarlierStart,
+    /// Wrong credentials, or an unknown user, device or line: nobody is told which.
+    DigestWrong,
+    /// Too many wrong answers from one source.
+    DigestWrongTooOften,
+    /// The digest's `uri` names another server or another target.
+    DigestUriForeign,
+    /// A secure profile in a cluster that is not in mixed mode (R059).
+    ClusterMode,
+    /// TLS under a non-secure profile (R002).
+    TlsNotInProfile,
+    /// UDP or TCP where the profile has the other one (R158).
+    TransportNotInProfile,
+    /// UDP or TCP under a secure profile (R160).
+    TlsRequired,
+    /// OAuth port without OAuth in the profile (R167).
+    OauthNotEnabled,
+    /// OAuth port without a token that was verified.
+    TokenRequired,
+    /// Encrypted profile on an integrity-only suite.
+    SuiteBelowMode,
+    /// Authenticated profile on an encrypting suite.
+    SuiteNotOfMode,
+    /// No client certificate.
+    NoDeviceCertificate,
+    /// Preferred-vendor phone without an uploaded certificate (R055).
+    VendorCertificateMissing,
+    /// The client certificate chains to nothing that counts.
+    CertificateUntrusted,
+    /// The client certificate names no device.
+    CertificateNamesNoDevice,
+    /// The client certificate names another device (R073).
+    CertificateOfOtherDevice,
+    /// The manufacturer's certificate is of another model.
+    CertificateOfOtherModel,
+    /// The shared certificate does not name the profile (R075).
+    CertificateOfOtherProfile,
+    /// `mic_tls_policy` refuses manufacturer's certificates.
+    MicRefused,
+    /// The digest is right, but of a user who is not this device's.
+    DigestOfOtherUser,
+    /// An address of record that is none of the device's lines.
+    LineOfOtherDevice,
+    /// A second source for a live binding that nothing proves.
+    UnprovenMove,
+    /// A request of an unproven device, not on the flow that it registered on.
+    NotOnItsFlow,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 30] = [
+        Self::DigestAbsent,
+        Self::DigestMalformed,
+        Self::NonceForged,
+        Self::NonceExpired,
+        Self::NonceEvicted,
+        Self::NonceReplayed,
+        Self::NonceOfEarlierStart,
+        Self::DigestWrong,
+        Self::DigestWrongTooOften,
+        Self::DigestUriForeign,
+        Self::ClusterMode,
+        Self::TlsNotInProfile,
+        Self::TransportNotInProfile,
+        Self::TlsRequired,
+        Self::OauthNotEnabled,
+        Self::TokenRequired,
+        Self::SuiteBelowMode,
+        Self::SuiteNotOfMode,
+        Self::NoDeviceCertificate,
+        Self::VendorCertificateMissing,
+        Self::CertificateUntrusted,
+        Self::CertificateNamesNoDevice,
+        Self::CertificateOfOtherDevice,
+        Self::CertificateOfOtherModel,
+        Self::CertificateOfOtherProfile,
+        Self::MicRefused,
+        Self::DigestOfOtherUser,
+        Self::LineOfOtherDevice,
+        Self::UnprovenMove,
+        Self::NotOnItsFlow,
+    ];
+
+    /// Stable code: metric label, log field and code in the admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DigestAbsent => "digest_absent",
+            Self::DigestMalformed => "digest_malformed",
+            Self::NonceForged => "nonce_forged",
+            Self::NonceExpired => "nonce_expired",
+            Self::NonceEvicted => "nonce_evicted",
+            Self::NonceReplayed => "nonce_replayed",
+            Self::NonceOfEarlierStart => "nonce_of_earlier_start",
+            Self::DigestWrong => "digest_wrong",
+            Self::DigestWrongTooOften => "digest_wrong_too_often",
+            Self::DigestUriForeign => "digest_uri_foreign",
+            Self::ClusterMode => "cluster_mode",
+            Self::TlsNotInProfile => "tls_not_in_profile",
+            Self::TransportNotInProfile => "transport_not_in_profile",
+            Self::TlsRequired => "tls_required",
+            Self::OauthNotEnabled => "oauth_not_enabled",
+            Self::TokenRequired => "token_required",
+            Self::SuiteBelowMode => "suite_below_mode",
+            Self::SuiteNotOfMode => "suite_not_of_mode",
+            Self::NoDeviceCertificate => "no_device_certificate",
+            Self::VendorCertificateMissing => "vendor_certificate_missing",
+            Self::CertificateUntrusted => "certificate_untrusted",
+            Self::CertificateNamesNoDevice => "certificate_names_no_device",
+            Self::CertificateOfOtherDevice => "certificate_of_other_device",
+            Self::CertificateOfOtherModel => "certificate_of_other_model",
+            Self::CertificateOfOtherProfile => "certificate_of_other_profile",
+            Self::MicRefused => "mic_refused",
+            Self::DigestOfOtherUser => "digest_of_other_user",
+            Self::LineOfOtherDevice => "line_of_other_device",
+            Self::UnprovenMove => "unproven_move",
+            Self::NotOnItsFlow => "not_on_its_flow",
+        }
+    }
+
+    /// What an operator reads, with what to do; also fit for a Warning header (code 399), since it
+    /// tells a peer nothing that it did not say itself.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::DigestAbsent => "digest authentication required",
+            Self::DigestMalformed => "unreadable digest answer",
+            Self::NonceForged => "nonce not issued here",
+            Self::NonceExpired => "nonce expired",
+            Self::NonceEvicted => "nonce no longer known",
+            Self::NonceReplayed => "nonce count used before",
+            Self::NonceOfEarlierStart => "nonce issued before the last start",
+            Self::DigestWrong => "wrong credentials",
+            Self::DigestWrongTooOften => "too many wrong credentials from this address; wait a minute",
+            Self::DigestUriForeign => "digest uri names another target",
+            Self::ClusterMode => "cluster mode: secure profiles need mixed mode",
+            Self::TlsNotInProfile => "non-secure profile: register over UDP or TCP",
+            Self::TransportNotInProfile => "transport is not in the security profile",
+            Self::TlsRequired => "secure profile: register over TLS",
+            Self::OauthNotEnabled => "OAuth is not enabled in the security profile",
+            Self::TokenRequired => "bearer token required",
+            Self::SuiteBelowMode => "encrypted profile: cipher suite without encryption",
+            Self::SuiteNotOfMode => "authenticated profile: cipher suite with encryption",
+            Self::NoDeviceCertificate => "no device certificate",
+            Self::VendorCertificateMissing => "no certificate uploaded for this device",
+            Self::CertificateUntrusted => "device certificate is not trusted",
+            Self::CertificateNamesNoDevice => "certificate names no device",
+            Self::CertificateOfOtherDevice => "certificate is of another device",
+            Self::CertificateOfOtherModel => "certificate is of another model",
+            Self::CertificateOfOtherProfile => "shared certificate does not name the profile",
+            Self::MicRefused => "manufacturer certificates are refused; install an LSC",
+            Self::DigestOfOtherUser => "digest user is not this device's",
+            Self::LineOfOtherDevice => "line is not this device's",
+            Self::UnprovenMove => "device is registered from another address",
+            Self::NotOnItsFlow => "device is not registered on this connection",
+        }
+    }
+
+    /// The event that goes with a refusal for this cause.
+    pub fn event(self) -> Option<Event> {
+        match self {
+            Self::CertificateNamesNoDevice
+            | Self::CertificateOfOtherDevice
+            | Self::CertificateOfOtherModel
+            | Self::CertificateOfOtherProfile
+            | Self::DigestOfOtherUser
+            | Self::LineOfOtherDevice => Some(Event::IdentityConflict),
+            Self::UnprovenMove => Some(Event::UnprovenMove),
+            Self::DigestWrongTooOften => Some(Event::DigestFlood),
+            Self::MicRefused => Some(Event::ManufacturerCertificate),
+            Self::ClusterMode
+            | Self::TlsNotInProfile
+            | Self::TransportNotInProfile
+            | Self::TlsRequired
+            | Self::OauthNotEnabled
+            | Self::TokenRequired
+            | Self::SuiteBelowMode
+            | Self::SuiteNotOfMode
+            | Self::NoDeviceCertificate
+            | Self::VendorCertificateMissing
+            | Self::CertificateUntrusted => Some(Event::RegistrationRefused),
+            Self::DigestAbsent
+            | Self::DigestMalformed
+            | Self::NonceForged
+            | Self::NonceExpired
+            | Self::NonceEvicted
+            | Self::NonceReplayed
+            | Self::NonceOfEarlierStart
+            | Self::DigestWrong
+            | Self::DigestUriForeign
+            | Self::NotOnItsFlow => None,
+        }
+    }
+}
+
+/// What is written to the audit record and counted. "Refuse" in the requirements includes an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Event {
+    /// Two proofs, or a proof and the line, name different devices.
+    IdentityConflict,
+    /// Wrong answers without end from one source.
+    DigestFlood,
+    /// A manufacturer's certificate was used, or refused, on the SIP port.
+    ManufacturerCertificate,
+    /// A second source wanted the binding of a device that nothing proves.
+    UnprovenMove,
+    /// A known device cannot register the way it tries to.
+    RegistrationRefused,
+}
+
+impl Event {
+    /// Stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IdentityConflict => "identity_conflict",
+            Self::DigestFlood => "digest_flood",
+            Self::ManufacturerCertificate => "manufacturer_certificate",
+            Self::UnprovenMove => "unproven_move",
+            Self::RegistrationRefused => "registration_refused",
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The state of a call and the small steps that everything else is made of.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::choose::Verdict;
+use super::effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
+use super::exchange::Exchange;
+use super::input::{Incoming, Response};
+use super::row::ClassChange;
+use super::types::{ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx};
+use super::{Env, HEADER_VALUE_MAX, HEADERS_MAX, passes};
+use crate::class::{CallSecurity, LegFacts};
+use crate::flow::Flow;
+use crate::ids::UnixMillis;
+use crate::media::{Body, MediaFacts, MediaProto};
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) phase: Phase,
+    /// `legs[0]` is the caller; gone ones that never answered are dropped.
+    pub(super) legs: Vec<Leg>,
+    /// The caller's INVITE while it has no final answer.
+    pub(super) invite: Option<ServerTx>,
+    /// Body and headers of that INVITE, for groups that ring later.
+    pub(super) offer: Option<Body>,
+    pub(super) headers: Headers,
+    pub(super) best: Option<Verdict>,
+    pub(super) no_answer_ms: u64,
+    /// Statuses of bare provisionals that the caller has heard.
+    pub(super) heard: SmallVec<[u16; 2]>,
+    pub(super) winner: Option<LegId>,
+    pub(super) answered_at: UnixMillis,
+    pub(super) exchange: Option<Exchange>,
+    pub(super) deferred: Option<Box<(LegId, Incoming)>>,
+    pub(super) rekey: bool,
+    pub(super) relays: SmallVec<[Relay; 1]>,
+    pub(super) strays: SmallVec<[Stray; 1]>,
+    pub(super) security: Option<CallSecurity>,
+    pub(super) history: SmallVec<[ClassChange; 4]>,
+    /// The row changed since it was journaled.
+    pub(super) dirty: bool,
+    timers: SmallVec<[(TimerKind, u32); 4]>,
+    generation: u32,
+    pub(super) next_token: u64,
+    pub(super) next_tag: u16,
+    pub(super) seed: u64,
+    pub(super) out: Effects,
+}
+
+/// Where the call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nobody has answered.
+    Ringing,
+    /// Answered.
+    Up,
+    /// Farewells are under way.
+    Ending(End),
+    /// Finished was said.
+    Done,
+}
+
+/// Where a leg stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LegState {
+    /// Its group is not due yet.
+    Waiting,
+    /// Its phone has no connection: waits for it to come back.
+    Away,
+    /// INVITE sent, nothing heard.
+    Calling,
+    /// A provisional came.
+    Proceeding,
+    /// To be cancelled; `held` keeps the CANCEL's headers until a provisional comes.
+    Cancelling { held: Option<Headers> },
+    /// In the call.
+    Up,
+    /// BYE sent, or held until our 2xx is acknowledged.
+    Leaving,
+    /// No dialog any more.
+    Gone,
+}
+
+/// One early dialog of a ringing phone.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) remote_tag: Option<Arc<str>>,
+    pub(super) caller_tag: Arc<str>,
+    pub(super) contact: Option<Arc<str>>,
+    pub(super) route_set: SmallVec<[Arc<str>; 1]>,
+    pub(super) status: u16,
+    pub(super) body: Option<Body>,
+}
+
+/// A 2xx of ours that waits for its ACK.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unacked {
+    pub(super) tx: ServerTx,
+    pub(super) cseq: u32,
+}
+
+/// An ACK that was sent: repeated 2xx get it again.
+#[derive(Debug)]
+pub(super) struct Acked {
+    pub(super) token: ClientTx,
+    pub(super) cseq: u32,
+    pub(super) body: Option<Body>,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) facts: LegFacts,
+    pub(super) flow: Flow,
+    pub(super) dialog: Dialog,
+    pub(super) peer: PeerFeatures,
+    pub(super) q: u16,
+    pub(super) state: LegState,
+    /// The INVITE that made the leg, and its CSeq number.
+    pub(super) invite: Option<(ClientTx, u32)>,
+    pub(super) early: SmallVec<[Early; 1]>,
+    pub(super) unacked: Option<Unacked>,
+    /// The ACKs of the first and of the newest INVITE.
+    pub(super) acked: SmallVec<[Acked; 1]>,
+    pub(super) bye: Option<ClientTx>,
+    pub(super) indicated: Option<crate::mode::SecurityClass>,
+    /// UPDATE under way that only carries an indication.
+    pub(super) indication: Option<ClientTx>,
+    /// SDP that this phone has in force from the other one: what an unchanged re-INVITE repeats.
+    pub(super) sdp_in_force: Option<Body>,
+}
+
+/// INFO or MESSAGE on its way to the other leg.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) tx: ServerTx,
+    pub(super) token: ClientTx,
+    pub(super) to: LegId,
+}
+
+/// A dialog made by a 2xx that nobody wanted.
+#[derive(Debug)]
+pub(super) struct Stray {
+    pub(super) leg: LegId,
+    pub(super) tag: Option<Arc<str>>,
+    pub(super) bye: Option<ClientTx>,
+}
+
+impl Call {
+    pub(super) fn empty(seed: u64) -> Self {
+        Self {
+            phase: Phase::Ringing,
+            legs: Vec::new(),
+            invite: None,
+            offer: None,
+            headers: Headers::new(),
+            best: None,
+            no_answer_ms: 0,
+            heard: SmallVec::new(),
+            winner: None,
+            answered_at: UnixMillis(0),
+            exchange: None,
+            deferred: None,
+            rekey: false,
+            relays: SmallVec::new(),
+            strays: SmallVec::new(),
+            security: None,
+            history: SmallVec::new(),
+            dirty: false,
+            timers: SmallVec::new(),
+            generation: 0,
+            next_token: 0,
+            next_tag: 0,
+            seed,
+            out: Effects::new(),
+        }
+    }
+
+    pub(super) fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|l| l.id == id)
+    }
+
+    pub(super) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|l| l.id == id)
+    }
+
+    pub(super) fn ids(&self) -> SmallVec<[LegId; 4]> {
+        self.legs.iter().map(|l| l.id).collect()
+    }
+
+    /// The leg at the other end of an answered call.
+    pub(super) fn other(&self, id: LegId) -> Option<LegId> {
+        let winner = self.winner?;
+        match id {
+            LegId::CALLER => Some(winner),
+            id if id == winner => Some(LegId::CALLER),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_state(&mut self, id: LegId, state: LegState) {
+        if let Some(leg) = self.leg_mut(id) {
+            leg.state = state;
+        }
+    }
+
+    pub(super) fn token(&mut self) -> ClientTx {
+        self.next_token += 1;
+        ClientTx(self.next_token)
+    }
+
+    pub(super) fn tag(&mut self, env: Env<'_>) -> Arc<str> {
+        let tag = env.tags.tag(self.next_tag);
+        self.next_tag = self.next_tag.saturating_add(1);
+        tag
+    }
+
+    /// 0…`below` − 1, xorshift64*: spreads retries, protects nothing.
+    pub(super) fn random(&mut self, below: u64) -> u64 {
+        let mut x = self.seed | 1;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.seed = x;
+        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below.max(1)
+    }
+
+    pub(super) fn arm(&mut self, timer: TimerKind, after_ms: u64) {
+        self.disarm(timer);
+        self.generation = self.generation.wrapping_add(1);
+        self.timers.push((timer, self.generation));
+        self.out.push(Effect::Arm { timer, generation: self.generation, after_ms });
+    }
+
+    pub(super) fn disarm(&mut self, timer: TimerKind) {
+        self.timers.retain(|(kind, _)| *kind != timer);
+    }
+
+    /// True once for the generation that is armed.
+    pub(super) fn due(&mut self, timer: TimerKind, generation: u32) -> bool {
+        let found = self.timers.contains(&(timer, generation));
+        if found {
+            self.disarm(timer);
+        }
+        found
+    }
+
+    pub(super) fn is_armed(&self, timer: TimerKind) -> bool {
+        self.timers.iter().any(|(kind, _)| *kind == timer)
+    }
+
+    /// SDES lines may cross between these two legs.
+    pub(super) fn carries(&self, a: LegId, b: LegId) -> bool {
+        [a, b].iter().all(|id| {
+            self.leg(*id).is_some_and(|l| {
+                l.facts.transport.is_tls() && l.facts.suite == crate::mode::SuiteKind::Encrypting
+            })
+        })
+    }
+
+    pub(super) fn reply(&mut self, tx: ServerTx, status: u16) {
+        self.reply_with(tx, status, Headers::new());
+    }
+
+    pub(super) fn reply_with(&mut self, tx: ServerTx, status: u16, headers: Headers) {
+        let (reason, to_tag, body, carry_crypto) = (None, None, None, false);
+        self.out.push(Effect::Reply(Box::new(Reply {
+            tx,
+            status,
+            reason,
+            to_tag,
+            body,
+            carry_crypto,
+            headers,
+        })));
+    }
+
+    /// 500 with Retry-After 0–10 s (RFC 3261 §14.2).
+    pub(super) fn reply_busy(&mut self, tx: ServerTx) {
+        let after = Header::new("Retry-After", self.random(11).to_string());
+        self.reply_with(tx, 500, SmallVec::from_elem(after, 1));
+    }
+
+    /// Sends a request in the leg's own dialog.
+    pub(super) fn send(
+        &mut self,
+        to: LegId,
+        method: Method,
+        body: Option<Body>,
+        headers: Headers,
+    ) -> ClientTx {
+        self.send_in(to, None, method, body, headers)
+    }
+
+    /// Sends a request; `other` replaces the leg's dialog, except the CSeq number.
+    pub(super) fn send_in(
+        &mut self,
+        to: LegId,
+        other: Option<Dialog>,
+        method: Method,
+        body: Option<Body>,
+        headers: Headers,
+    ) -> ClientTx {
+        let token = self.token();
+        let far = if to == LegId::CALLER { self.winner } else { Some(LegId::CALLER) };
+        let carry_crypto = far.is_some_and(|far| self.carries(to, far));
+        let Some(leg) = self.leg_mut(to) else { return token };
+        leg.dialog.local_cseq = leg.dialog.local_cseq.saturating_add(1);
+        let mut dialog = other.unwrap_or_else(|| leg.dialog.clone());
+        dialog.local_cseq = leg.dialog.local_cseq;
+        // Requests that are not journaled one by one: `from_row` leaves a gap for them.
+        let due = leg.dialog.local_cseq.is_multiple_of(super::row::CSEQ_GAP / 2);
+        let flow = leg.flow;
+        self.dirty |= due;
+        let outgoing = Outgoing { leg: to, token, method, dialog, flow, body, carry_crypto, headers };
+        self.out.push(Effect::Send(Box::new(outgoing)));
+        token
+    }
+
+    /// Sends the ACK of a 2xx in the leg's own dialog and remembers it for repeats.
+    pub(super) fn ack(&mut self, to: LegId, token: ClientTx, cseq: u32, body: Option<Body>) {
+        self.send_ack(to, None, token, cseq, body.clone());
+        if let Some(leg) = self.leg_mut(to) {
+            if leg.acked.len() > 1 {
+                leg.acked.pop();
+            }
+            leg.acked.push(Acked { token, cseq, body });
+        }
+    }
+
+    /// Again, if that 2xx was acknowledged before.
+    pub(super) fn ack_again(&mut self, to: LegId, token: ClientTx) {
+        let known = self.leg(to).and_then(|l| l.acked.iter().find(|a| a.token == token));
+        if let Some((cseq, body)) = known.map(|a| (a.cseq, a.body.clone())) {
+            self.send_ack(to, None, token, cseq, body);
+        }
+    }
+
+    pub(super) fn send_ack(
+        &mut self,
+        to: LegId,
+        other: Option<Dialog>,
+        token: ClientTx,
+        cseq: u32,
+        body: Option<Body>,
+    ) {
+        let far = if to == LegId::CALLER { self.winner } else { Some(LegId::CALLER) };
+        let carry_crypto = far.is_some_and(|far| self.carries(to, far));
+        let Some(leg) = self.leg(to) else { return };
+        let dialog = other.unwrap_or_else(|| leg.dialog.clone());
+        let flow = leg.flow;
+        let ack = OutgoingAck { leg: to, token, cseq, dialog, flow, body, carry_crypto };
+        self.out.push(Effect::Ack(Box::new(ack)));
+    }
+}
+
+impl Leg {
+    /// It takes part in the search for an answer.
+    pub(super) fn is_trying(&self) -> bool {
+        matches!(self.state, LegState::Away | LegState::Calling | LegState::Proceeding)
+    }
+
+    /// Dialog that a response to our INVITE makes (RFC 3261 §12.1.2).
+    pub(super) fn dialog_of(&self, response: &Response) -> Dialog {
+        let mut dialog = self.dialog.clone();
+        dialog.remote_tag.clone_from(&response.to_tag);
+        dialog.route_set = reversed(&response.record_route);
+        if let Some(contact) = &response.contact {
+            dialog.remote_target = contact.clone();
+        }
+        dialog
+    }
+
+    /// The leg's own dialog has this name.
+    pub(super) fn is_named(&self, id: &DialogId) -> bool {
+        self.dialog.call_id == id.call_id
+            && self.dialog.local_tag == id.local_tag
+            && self.dialog.remote_tag.as_ref() == Some(&id.remote_tag)
+    }
+}
+
+/// Route set of a UAC: Record-Route backwards, bounded.
+pub(super) fn reversed(record_route: &[Arc<str>]) -> SmallVec<[Arc<str>; 1]> {
+    record_route.iter().take(super::ROUTES_MAX).rev().cloned().collect()
+}
+
+/// The headers that may pass, bounded. Cisco's security indication comes from the call, never from a phone.
+pub(super) fn passed(headers: &[Header]) -> Headers {
+    let forged = |h: &Header| {
+        h.name.eq_ignore_ascii_case("Call-Info") && h.value.to_ascii_lowercase().contains("x-cisco-remotecc")
+    };
+    let fits = |h: &&Header| passes(&h.name) && h.value.len() <= HEADER_VALUE_MAX && !forged(h);
+    headers.iter().filter(fits).take(HEADERS_MAX).cloned().collect()
+}
+
+/// An SDP that demands SDES on every active stream cannot cross a hop that would show the keys.
+pub(super) fn can_cross(body: Option<&Body>, carry_crypto: bool) -> bool {
+    let Some(facts) = media_of(body) else { return true };
+    carry_crypto
+        || facts.active().next().is_none()
+        || facts.active().any(|(_, stream)| stream.proto != MediaProto::Srtp)
+}
+
+/// The SDP facts of a body.
+pub(super) fn media_of(body: Option<&Body>) -> Option<&MediaFacts> {
+    body.and_then(|b| b.media.as_deref())
+}

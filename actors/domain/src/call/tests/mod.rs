@@ -1,0 +1,1 @@
+//! Flows, properties and requirements of calls.

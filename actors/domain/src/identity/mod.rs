@@ -1,0 +1,13 @@
+//! Identity: what a peer claims to be, and what its certificate proves (design §5 Identity).
+
+mod certificate;
+mod claim;
+#[cfg(test)]
+mod tests;
+
+pub use certificate::{
+    CertificateFacts, CertificateFault, CertificateKey, CertificateName, ChainedTo, PeerCertificate, Proven,
+    SharedNameFault, model_fits, shared_name,
+};
+pub(crate) use certificate::{Expected, prove};
+pub use claim::{Claim, ClaimedBy, Directory, resolve};

@@ -1,0 +1,396 @@
+//! Judging a whole file against the inventory: the state after it must be sound, whatever the order
+//! of its rows. Linear in the file (times the depth of a map).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::ids::{DeviceName, UserId};
+use crate::mode::{ClusterMode, DeviceSecurityMode, Protocol};
+use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, builtin};
+use crate::profile::{
+    CapfMode, ProfileSettings, SecurityProfile, predefined, predefined_name, resolve, split_predefined_name,
+};
+
+use super::parse::shorten;
+use super::report::{ERRORS_MAX, Report, Warning, WarningCode};
+use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
+use super::{Inventory, Kind, Parameters, Policy, RowError};
+
+/// The inventory with a file laid over it. The last row of a name counts.
+struct Scope<'a> {
+    inventory: &'a Inventory,
+    parameters: Parameters,
+    models: HashMap<&'a str, Model>,
+    profiles: HashMap<&'a str, &'a SecurityProfileRow>,
+    commons: HashSet<&'a str>,
+    users: HashMap<&'a str, (Kind, &'a UserRow)>,
+    lines: HashSet<&'a str>,
+    phones: HashMap<&'a str, &'a PhoneRow>,
+    certified: HashSet<&'a str>,
+    /// The phone that holds a digest user; the first of the file where several ask.
+    holders: HashMap<&'a str, &'a DeviceName>,
+}
+
+impl Inventory {
+    /// Judges rows as a whole; nothing is changed. `forced` is an import or an administrator who
+    /// insists: R181 then warns whatever the policy.
+    pub fn check(&self, rows: &[Row], forced: bool) -> Report {
+        self.check_knowing(rows, forced, &|_| false)
+    }
+
+    /// As [`Inventory::check`], with the caller's knowledge of certificates seen on or issued to a
+    /// phone, besides those of the inventory (R214).
+    pub fn check_knowing(
+        &self,
+        rows: &[Row],
+        forced: bool,
+        has_certificate: &dyn Fn(&DeviceName) -> bool,
+    ) -> Report {
+        let scope = Scope::over(self, rows);
+        let mut report = Report::default();
+        let mut warnings: BTreeMap<WarningCode, Warning> = BTreeMap::new();
+        let mut failed_parameter = false;
+        for (at, row) in rows.iter().enumerate() {
+            let mut warn = |code| {
+                let first = || Warning { code, first_row: at, first_name: row.name(), rows: 0 };
+                warnings.entry(code).or_insert_with(first).rows += 1;
+            };
+            let result = match row {
+                Row::Parameter(_) if failed_parameter => Ok(()),
+                Row::Parameter(_) => {
+                    let result = scope.parameters.check();
+                    failed_parameter = result.is_err();
+                    result
+                }
+                Row::PhoneModel(r) => scope.check_model(r),
+                Row::SecurityProfile(r) => scope.check_profile(r, &mut warn),
+                Row::CommonPhoneProfile(_) | Row::EnterprisePhone(_) | Row::Line(_) => Ok(()),
+                Row::ApplicationUser(r) => scope.check_user(Kind::ApplicationUser, r),
+                Row::EndUser(r) => scope.check_user(Kind::EndUser, r),
+                Row::Phone(r) => scope.check_phone(r, forced, has_certificate, &mut warn),
+                Row::Certificate(r) => scope.check_certificate(r),
+            };
+            match result {
+                Ok(()) => {}
+                Err(e) if report.errors.len() < ERRORS_MAX => report.errors.push((at, e)),
+                Err(_) => report.more_errors += 1,
+            }
+        }
+        report.warnings = warnings.into_values().collect();
+        report
+    }
+}
+
+impl<'a> Scope<'a> {
+    fn over(inventory: &'a Inventory, rows: &'a [Row]) -> Self {
+        let mut scope = Self {
+            inventory,
+            parameters: inventory.parameters.clone(),
+            models: HashMap::new(),
+            profiles: HashMap::new(),
+            commons: HashSet::new(),
+            users: HashMap::new(),
+            lines: HashSet::new(),
+            phones: HashMap::new(),
+            certified: HashSet::new(),
+            holders: HashMap::new(),
+        };
+        for row in rows {
+            match row {
+                Row::Parameter(r) => scope.parameters.set(r),
+                Row::PhoneModel(r) => {
+                    // The number does not matter to any rule, only that it is not a built-in one.
+                    let id = inventory.models.get(&*r.name).map_or(ModelId(FIRST_IMPORTED_MODEL), |m| m.id);
+                    scope.models.insert(&r.name, r.to_model(id));
+                }
+                Row::SecurityProfile(r) => {
+                    scope.profiles.insert(&r.name, r);
+                }
+                Row::CommonPhoneProfile(r) => {
+                    scope.commons.insert(&r.name);
+                }
+                Row::ApplicationUser(r) => {
+                    scope.users.insert(r.id.as_str(), (Kind::ApplicationUser, r));
+                }
+                Row::EndUser(r) => {
+                    scope.users.insert(r.id.as_str(), (Kind::EndUser, r));
+                }
+                Row::Line(r) => {
+                    scope.lines.insert(r.dn.as_str());
+                }
+                Row::Phone(r) => {
+                    scope.phones.insert(r.name.as_str(), r);
+                }
+                Row::Certificate(r) => {
+                    scope.certified.extend(r.phone.iter().map(DeviceName::as_str));
+                }
+                Row::EnterprisePhone(_) => {}
+            }
+        }
+        for row in rows {
+            if let Row::Phone(r) = row {
+                let last = scope.phones.get(r.name.as_str()).is_some_and(|p| std::ptr::eq(*p, &**r));
+                if let Some(user) = r.digest_user.as_ref().filter(|_| last) {
+                    scope.holders.entry(user.as_str()).or_insert(&r.name);
+                }
+            }
+        }
+        scope
+    }
+
+    fn model(&self, name: &str) -> Option<&Model> {
+        builtin(name).or_else(|| self.models.get(name)).or_else(|| self.inventory.model(name))
+    }
+
+    fn has_phone(&self, name: &DeviceName) -> bool {
+        self.phones.contains_key(name.as_str()) || self.inventory.names.contains_key(name)
+    }
+
+    /// The phone that holds a digest user after the file.
+    fn holder(&self, user: &str) -> Option<&DeviceName> {
+        let new = self.holders.get(user).copied();
+        new.or_else(|| {
+            let old = self.inventory.users.get(user)?.device?;
+            let phone = self.inventory.phone(old)?;
+            // A phone of the file has spoken for itself.
+            (!self.phones.contains_key(phone.name.as_str())).then_some(&phone.name)
+        })
+    }
+
+    fn has_credentials(&self, user: &str) -> Option<bool> {
+        let stored = self.inventory.users.get(user).map(|u| u.credentials.is_some());
+        match self.users.get(user) {
+            Some((_, row)) => Some(row.digest_credentials.leaves_one(stored.unwrap_or(false))),
+            None => stored,
+        }
+    }
+
+    fn check_model(&self, row: &PhoneModelRow) -> Result<(), RowError> {
+        if builtin(&row.name).is_some() {
+            return Err(RowError::ModelBuiltin { name: row.name.to_string() });
+        }
+        for protocol in row.protocols.iter() {
+            let name = predefined_name(&row.name, protocol);
+            if self.inventory.profile_names.contains_key(&*name) {
+                let reason =
+                    format!("a profile bears the name `{name}` of its predefined one; rename that first");
+                return Err(RowError::Model { name: row.name.to_string(), reason });
+            }
+        }
+        let Some(old) = self.inventory.models.get(&*row.name) else { return Ok(()) };
+        let new = row.to_model(old.id);
+        let lost = old.protocols.iter().any(|p| !new.protocols.has(p))
+            || old.capabilities.iter().any(|c| !new.can(c))
+            || old.vendor_class != new.vendor_class;
+        let profiles = self.inventory.profiles.values().filter(|e| *e.profile.model == *row.name).count();
+        if lost && profiles > 0 {
+            let by = format!("{profiles} profiles; only protocols and capabilities may be added");
+            return Err(RowError::InUse { kind: Kind::PhoneModel, name: row.name.to_string(), by });
+        }
+        Ok(())
+    }
+
+    fn check_profile(
+        &self,
+        row: &SecurityProfileRow,
+        warn: &mut dyn FnMut(WarningCode),
+    ) -> Result<(), RowError> {
+        let (settings, ..) = self.settings_of(row)?;
+        if settings.device_security_mode != DeviceSecurityMode::NonSecure
+            && self.parameters.cluster_security_mode == ClusterMode::NonSecure
+        {
+            warn(WarningCode::ClusterNonSecure);
+        }
+        if settings.digest_authentication
+            && !settings.tftp_encrypted_config
+            && !settings.exclude_digest_credentials
+        {
+            warn(WarningCode::CredentialsInPlainFile);
+        }
+        if row.capf_authentication_mode == Some(CapfMode::NullString) {
+            warn(WarningCode::NullString);
+        }
+        if settings.rsa_key_size <= 1024 {
+            warn(WarningCode::WeakRsaKey);
+        }
+        Ok(())
+    }
+
+    /// Settings, model and protocol of a profile of the file.
+    fn settings_of(&self, row: &SecurityProfileRow) -> Result<(ProfileSettings, &Model, Protocol), RowError> {
+        let name = || row.name.to_string();
+        if let Some((model, _)) = split_predefined_name(&row.name)
+            && self.model(model).is_some()
+        {
+            return Err(RowError::ProfilePredefined { name: name() });
+        }
+        let Some(model) = self.model(&row.model) else {
+            return Err(RowError::ReferenceMissing {
+                by: format!("security profile `{}`", row.name),
+                kind: Kind::PhoneModel.as_str(),
+                name: shorten(&row.model),
+            });
+        };
+        let protocol = row.protocol.unwrap_or_else(|| model.protocols.default_protocol());
+        if let Some(id) = self.inventory.profile_names.get(&*row.name)
+            && let Some(old) = self.inventory.profiles.get(id).map(|e| &e.profile)
+            && (old.model != *row.model || old.protocol != protocol)
+        {
+            return Err(RowError::ProfileIdentity {
+                name: name(),
+                model: old.model.clone(),
+                protocol: old.protocol,
+            });
+        }
+        let settings = resolve(&row.fields(), model, protocol)
+            .map_err(|error| RowError::Profile { name: name(), error })?;
+        Ok((settings, model, protocol))
+    }
+
+    fn check_user(&self, kind: Kind, row: &UserRow) -> Result<(), RowError> {
+        let id: &UserId = &row.id;
+        let stored = self.inventory.users.get(id).map(|u| u.store.kind());
+        let in_file = self.users.get(id.as_str()).map(|(kind, _)| *kind);
+        if let Some(other) = [stored, in_file].into_iter().flatten().find(|k| *k != kind) {
+            return Err(RowError::UserInOtherStore { user: id.to_string(), other });
+        }
+        if !row.digest_credentials.leaves_one(true)
+            && self.has_credentials(id.as_str()) == Some(false)
+            && let Some(phone) = self.holder(id.as_str())
+        {
+            return Err(RowError::CredentialsInUse { user: id.to_string(), phone: phone.to_string() });
+        }
+        Ok(())
+    }
+
+    fn check_phone(
+        &self,
+        row: &PhoneRow,
+        forced: bool,
+        has_certificate: &dyn Fn(&DeviceName) -> bool,
+        warn: &mut dyn FnMut(WarningCode),
+    ) -> Result<(), RowError> {
+        let missing = |kind: &'static str, name: &str| RowError::ReferenceMissing {
+            by: format!("phone {}", row.name),
+            kind,
+            name: shorten(name),
+        };
+        let model = self.model(&row.model).ok_or_else(|| missing(Kind::PhoneModel.as_str(), &row.model))?;
+        let protocol = row.protocol.unwrap_or_else(|| model.protocols.default_protocol());
+        if !model.protocols.has(protocol) {
+            let (phone, model) = (row.name.to_string(), row.model.to_string());
+            return Err(RowError::PhoneProtocol { phone, model, protocol });
+        }
+        let line = row
+            .lines
+            .iter()
+            .find(|l| !self.lines.contains(l.as_str()) && !self.inventory.lines.contains_key(l.as_str()));
+        if let Some(line) = line {
+            return Err(missing(Kind::Line.as_str(), line.as_str()));
+        }
+        if let Some(name) = &row.common_phone_profile
+            && !self.commons.contains(&**name)
+            && !self.inventory.commons.contains_key(name)
+        {
+            return Err(missing(Kind::CommonPhoneProfile.as_str(), name));
+        }
+        if let Some(user) = &row.digest_user {
+            self.check_digest_user(row, user)?;
+        }
+        let (settings, profile_model, profile_protocol) = match &row.security_profile {
+            None => return Ok(()),
+            Some(name) => {
+                self.profile_for_phone(name).ok_or_else(|| missing(Kind::SecurityProfile.as_str(), name))?
+            }
+        };
+        if profile_model != *model.name || profile_protocol != protocol {
+            return Err(RowError::ProfileOfOtherModel {
+                phone: row.name.to_string(),
+                model: row.model.to_string(),
+                protocol,
+                profile: row.security_profile.as_deref().unwrap_or_default().to_owned(),
+                profile_model,
+                profile_protocol,
+            });
+        }
+        let Some(settings) = settings else { return Ok(()) };
+        if settings.digest_authentication && row.digest_user.is_none() {
+            warn(WarningCode::DigestWithoutUser);
+        }
+        let needs_certificate = settings.device_security_mode != DeviceSecurityMode::NonSecure
+            && !settings.oauth_authentication
+            && model.tls_certificate == TlsCertificate::PerDevice;
+        if needs_certificate && !self.is_certified(&row.name) && !has_certificate(&row.name) {
+            if !forced && self.parameters.certificate_before_secure_profile == Policy::Refuse {
+                return Err(RowError::NoKnownCertificate { phone: row.name.to_string() });
+            }
+            warn(WarningCode::NoKnownCertificate);
+        }
+        Ok(())
+    }
+
+    fn check_digest_user(&self, row: &PhoneRow, user: &UserId) -> Result<(), RowError> {
+        match self.has_credentials(user.as_str()) {
+            Some(true) => {}
+            Some(false) => {
+                let (phone, user) = (row.name.to_string(), user.to_string());
+                return Err(RowError::DigestUserWithoutCredentials { phone, user });
+            }
+            None => {
+                return Err(RowError::ReferenceMissing {
+                    by: format!("phone {}", row.name),
+                    kind: "end_user or application_user",
+                    name: user.to_string(),
+                });
+            }
+        }
+        let stored = || {
+            let old = self.inventory.phone(self.inventory.users.get(user)?.device?)?;
+            (!self.phones.contains_key(old.name.as_str())).then_some(&old.name)
+        };
+        // A phone outside the file keeps its user; within the file the first one asking has it.
+        match stored().or_else(|| self.holders.get(user.as_str()).copied()) {
+            Some(other) if *other != row.name => Err(RowError::DigestUserShared {
+                phone: row.name.to_string(),
+                user: user.to_string(),
+                other: other.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_certified(&self, phone: &DeviceName) -> bool {
+        self.certified.contains(phone.as_str()) || self.inventory.phone_certificates.contains_key(phone)
+    }
+
+    /// Settings (none when the profile's own row is refused), model and protocol of a profile.
+    fn profile_for_phone(&self, name: &str) -> Option<(Option<ProfileSettings>, String, Protocol)> {
+        let of = |p: &SecurityProfile| (Some(p.settings.clone()), p.model.clone(), p.protocol);
+        if let Some(row) = self.profiles.get(name) {
+            return Some(match self.settings_of(row) {
+                Ok((settings, model, protocol)) => (Some(settings), model.name.to_string(), protocol),
+                Err(_) => (None, row.model.to_string(), row.protocol.unwrap_or_default()),
+            });
+        }
+        if let Some(id) = self.inventory.profile_names.get(name) {
+            return self.inventory.profiles.get(id).map(|e| of(&e.profile));
+        }
+        let (model, protocol) = split_predefined_name(name)?;
+        predefined(self.model(model)?, protocol).map(|p| of(&p))
+    }
+
+    fn check_certificate(&self, row: &CertificateRow) -> Result<(), RowError> {
+        let Some(facts) = &row.facts else { return Err(RowError::CertificateUnread) };
+        if let Some(given) = row.subject.as_ref().filter(|s| **s != facts.subject) {
+            let (given, found) = (given.to_string(), facts.subject.to_string());
+            return Err(RowError::CertificateSubject { given, found });
+        }
+        match &row.phone {
+            Some(phone) if !self.has_phone(phone) => Err(RowError::ReferenceMissing {
+                by: "certificate".to_owned(),
+                kind: Kind::Phone.as_str(),
+                name: phone.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}

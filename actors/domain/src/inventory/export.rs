@@ -1,0 +1,176 @@
+//! Writing the inventory out as NDJSON that imports again.
+
+use serde::Serialize;
+
+use crate::ids::{DeviceName, Dn, UserId};
+use crate::mode::Protocol;
+use crate::profile::{SecurityProfile, is_predefined, options};
+
+use super::rows::{EnterprisePhoneRow, Hardening, SecurityProfileRow, Tag};
+use super::store::{PhoneEntry, UserStore};
+use super::stored::model_row;
+use super::{CapfOperation, Inventory, Kind, ParameterValue, Secret};
+
+#[derive(Serialize)]
+struct Tagged<'a, T> {
+    kind: &'a str,
+    #[serde(flatten)]
+    row: T,
+}
+
+#[derive(Serialize)]
+struct ParameterOut<'a> {
+    name: &'a str,
+    value: &'a ParameterValue,
+}
+
+#[derive(Serialize)]
+struct CommonOut<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Hardening::is_empty")]
+    hardening: Hardening,
+}
+
+#[derive(Serialize)]
+struct UserOut<'a> {
+    id: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_credentials: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LineOut<'a> {
+    dn: &'a Dn,
+}
+
+#[derive(Serialize)]
+struct CapfOut<'a> {
+    operation: CapfOperation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authentication_string: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PhoneOut<'a> {
+    name: &'a DeviceName,
+    model: &'a str,
+    protocol: Protocol,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_profile: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_user: Option<&'a UserId>,
+    lines: &'a [Dn],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    common_phone_profile: Option<&'a str>,
+    #[serde(skip_serializing_if = "Hardening::is_empty")]
+    hardening: Hardening,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capf: Option<CapfOut<'a>>,
+}
+
+impl Inventory {
+    /// All rows as JSON, one a line without its line end, in an order that makes equal inventories
+    /// equal texts. Secrets are left out unless asked for; importing rows without them keeps what is
+    /// stored. Built-in models, predefined profiles and parameters at their default are not rows.
+    pub fn export(&self, secrets: bool) -> impl Iterator<Item = String> {
+        let parameters =
+            self.set.iter().map(|(name, value)| line(Kind::Parameter, ParameterOut { name, value }));
+        let models = self.models.values().map(|m| line(Kind::PhoneModel, model_row(m)));
+        let profiles = self.profiles.iter().filter(|(id, _)| !is_predefined(**id));
+        let profiles =
+            profiles.map(|(_, entry)| line(Kind::SecurityProfile, self.profile_row(&entry.profile)));
+        let commons = self.commons.iter().map(|(name, common)| {
+            line(Kind::CommonPhoneProfile, CommonOut { name, hardening: common.hardening })
+        });
+        let enterprise = self.enterprise.iter().map(|hardening| {
+            line(Kind::EnterprisePhone, EnterprisePhoneRow { tag: Tag, hardening: *hardening })
+        });
+        let lines = self.lines.keys().map(|dn| line(Kind::Line, LineOut { dn }));
+        let phones = self.names.values().filter_map(|index| self.phone(*index));
+        let phones = phones.map(move |phone| self.phone_line(phone, secrets));
+        let certificates = self.certificates.values().map(|row| line(Kind::Certificate, row));
+        parameters
+            .chain(models)
+            .chain(profiles)
+            .chain(commons)
+            .chain(enterprise)
+            .chain(self.user_lines(UserStore::ApplicationUser, secrets))
+            .chain(self.user_lines(UserStore::EndUser, secrets))
+            .chain(lines)
+            .chain(phones)
+            .chain(certificates)
+    }
+
+    /// One phone as a row, for the admin API; never with secrets.
+    pub fn export_phone(&self, name: &DeviceName) -> Option<String> {
+        let phone = self.phone(self.device_index(name)?)?;
+        Some(self.phone_line(phone, false))
+    }
+
+    fn user_lines(&self, store: UserStore, secrets: bool) -> impl Iterator<Item = String> {
+        self.users.iter().filter(move |(_, user)| user.store == store).map(move |(id, user)| {
+            let secret = user.credentials.as_ref().filter(|_| secrets);
+            line(store.kind(), UserOut { id, digest_credentials: secret.map(Secret::expose) })
+        })
+    }
+
+    fn phone_line(&self, phone: &PhoneEntry, secrets: bool) -> String {
+        let extra = phone.extra.as_deref();
+        let profile = self.profiles.get(&phone.profile).filter(|_| !is_predefined(phone.profile));
+        let pin = extra.and_then(|e| e.capf_string.as_ref()).filter(|_| secrets);
+        let operation = extra.map(|e| e.capf_operation).unwrap_or_default();
+        let capf = CapfOut { operation, authentication_string: pin.map(Secret::expose) };
+        let ordered = operation != CapfOperation::None || pin.is_some();
+        let row = PhoneOut {
+            name: &phone.name,
+            model: self.model_by_id(phone.model).map_or("", |m| &*m.name),
+            protocol: phone.protocol,
+            description: &phone.description,
+            security_profile: profile.map(|e| e.profile.name.as_str()),
+            digest_user: phone.digest_user.as_ref(),
+            lines: &phone.lines,
+            common_phone_profile: extra.and_then(|e| e.common.as_deref()),
+            hardening: extra.map(|e| e.hardening).unwrap_or_default(),
+            capf: ordered.then_some(capf),
+        };
+        line(Kind::Phone, row)
+    }
+
+    /// The row of a profile: the settings in force, without the fields that its model does not have.
+    pub fn profile_row(&self, profile: &SecurityProfile) -> SecurityProfileRow {
+        let offered = self.model(&profile.model).map(|m| options(m, profile.protocol));
+        let sip = offered.is_some_and(|o| o.sip_fields);
+        let capf = offered.is_some_and(|o| o.capf);
+        let s = &profile.settings;
+        SecurityProfileRow {
+            tag: Tag,
+            name: profile.name.as_str().into(),
+            description: profile.description.as_str().into(),
+            model: profile.model.as_str().into(),
+            protocol: Some(profile.protocol),
+            device_security_mode: Some(s.device_security_mode),
+            transport: Some(s.transport),
+            digest_authentication: sip.then_some(s.digest_authentication),
+            nonce_validity_s: sip.then_some(s.nonce_validity_s),
+            tftp_encrypted_config: offered
+                .is_some_and(|o| o.encrypted_config)
+                .then_some(s.tftp_encrypted_config),
+            oauth_authentication: offered.is_some_and(|o| o.oauth).then_some(s.oauth_authentication),
+            exclude_digest_credentials: offered
+                .is_some_and(|o| o.exclude_digest_credentials)
+                .then_some(s.exclude_digest_credentials),
+            capf_authentication_mode: capf.then_some(s.capf_authentication_mode),
+            key_order: capf.then_some(s.key_order),
+            rsa_key_size: capf.then_some(s.rsa_key_size),
+            ec_key_size: capf.then_some(s.ec_key_size),
+            sip_phone_port: sip.then_some(s.sip_phone_port),
+        }
+    }
+}
+
+fn line<T: Serialize>(kind: Kind, row: T) -> String {
+    serde_json::to_string(&Tagged { kind: kind.as_str(), row })
+        .expect("rows have text keys and nothing that can fail")
+}

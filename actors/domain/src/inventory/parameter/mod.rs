@@ -1,0 +1,306 @@
+//! Cluster parameters: one table of names, types, defaults, ranges and help (R209), and the values in
+//! force as a plain struct.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mode::ClusterMode;
+
+use super::RowError;
+use super::parse::{did_you_mean, shorten};
+use super::rows::Tag;
+
+mod table;
+
+pub use table::{PARAMETERS, ParameterSpec, ParameterType};
+
+/// A policy that may warn or refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// Allow, with a warning.
+    Warn,
+    /// Refuse, unless forced.
+    Refuse,
+}
+
+/// The menu of TLS suites (R121–R127).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsMenu {
+    /// AES-256-GCM only, RSA first.
+    StrongestRsaPreferred,
+    /// AES-256-GCM only, ECDSA first.
+    StrongestEcdsaPreferred,
+    /// Both AES-GCM, RSA first.
+    MediumRsaPreferred,
+    /// Both AES-GCM, ECDSA first.
+    MediumEcdsaPreferred,
+    /// Medium and the legacy suite last, RSA first.
+    AllRsaPreferred,
+    /// Medium and the legacy suite last, ECDSA first.
+    AllEcdsaPreferred,
+}
+
+/// The menu of SRTP suites (R128, R129).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SrtpMenu {
+    /// AEAD AES-256 GCM.
+    Strongest,
+    /// Both AEAD AES-GCM.
+    Medium,
+    /// AES-CM too.
+    All,
+}
+
+/// A digest algorithm in the order of challenges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DigestChoice {
+    /// SHA-512-256.
+    Sha512_256,
+    /// SHA-256.
+    Sha256,
+    /// MD5.
+    Md5,
+}
+
+/// All parameters with the values in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// Non-secure on a fresh install (R001).
+    pub cluster_security_mode: ClusterMode,
+    /// Realm of challenges to phones (R207).
+    pub sip_realm_station: Arc<str>,
+    /// TLS suites.
+    pub tls_ciphers: TlsMenu,
+    /// SRTP suites.
+    pub srtp_ciphers: SrtpMenu,
+    /// Shortest expiry granted, in seconds.
+    pub register_expires_min: u32,
+    /// Longest expiry granted, in seconds.
+    pub register_expires_max: u32,
+    /// Expiry granted when none is asked for, in seconds.
+    pub register_expires_default: u32,
+    /// How long a call rings, in seconds.
+    pub no_answer_s: u32,
+    /// Unknown phones may register (R212).
+    pub auto_registration: bool,
+    /// Dependency records are shown (R187).
+    pub dependency_records: bool,
+    /// Secure trunks are allowed (R190).
+    pub export_controlled_allowed: bool,
+    /// TLS with nothing but a manufacturer certificate (R111).
+    pub mic_tls_policy: Policy,
+    /// How long the old profile version is taken as well after an apply, in seconds.
+    pub apply_grace_s: u32,
+    /// Algorithms of challenges, the preferred one first.
+    pub digest_algorithms: Arc<[DigestChoice]>,
+    /// Secure profile for a phone of which no certificate is known (R181).
+    pub certificate_before_secure_profile: Policy,
+    /// Accept RFC 2069 answers without qop.
+    pub allow_digest_without_qop: bool,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        let mut all = Self {
+            cluster_security_mode: ClusterMode::NonSecure,
+            sip_realm_station: Arc::from(""),
+            tls_ciphers: TlsMenu::AllRsaPreferred,
+            srtp_ciphers: SrtpMenu::All,
+            register_expires_min: 0,
+            register_expires_max: 0,
+            register_expires_default: 0,
+            no_answer_s: 0,
+            auto_registration: false,
+            dependency_records: true,
+            export_controlled_allowed: true,
+            mic_tls_policy: Policy::Warn,
+            apply_grace_s: 0,
+            digest_algorithms: Arc::from([]),
+            certificate_before_secure_profile: Policy::Warn,
+            allow_digest_without_qop: true,
+        };
+        // The table is the one place that knows the defaults.
+        for spec in PARAMETERS {
+            all.assign(spec, &spec.default_value());
+        }
+        all
+    }
+}
+
+impl Parameters {
+    /// Puts a checked value in force.
+    pub(super) fn set(&mut self, row: &ParameterRow) {
+        self.assign(row.spec, &row.value);
+    }
+
+    /// Puts the default of a parameter in force.
+    pub(super) fn reset(&mut self, spec: &ParameterSpec) {
+        self.assign(spec, &spec.default_value());
+    }
+
+    /// Checks the parameters against each other.
+    pub(super) fn check(&self) -> Result<(), RowError> {
+        let (min, default, max) =
+            (self.register_expires_min, self.register_expires_default, self.register_expires_max);
+        if min <= default && default <= max {
+            return Ok(());
+        }
+        Err(RowError::ParameterConflict(format!(
+            "register_expires_min {min}, register_expires_default {default} and register_expires_max {max} \
+             must be in this order"
+        )))
+    }
+
+    fn assign(&mut self, spec: &ParameterSpec, value: &ParameterValue) {
+        let number = value.number();
+        let on = *value == ParameterValue::Bool(true);
+        let text = value.text();
+        let policy = if text == "refuse" { Policy::Refuse } else { Policy::Warn };
+        match spec.name {
+            "cluster_security_mode" => {
+                let mixed = text == "mixed";
+                self.cluster_security_mode = if mixed { ClusterMode::Mixed } else { ClusterMode::NonSecure };
+            }
+            "sip_realm_station" => self.sip_realm_station = Arc::from(text),
+            "tls_ciphers" => self.tls_ciphers = tls_menu(text),
+            "srtp_ciphers" => {
+                self.srtp_ciphers = match text {
+                    "strongest" => SrtpMenu::Strongest,
+                    "medium" => SrtpMenu::Medium,
+                    _ => SrtpMenu::All,
+                }
+            }
+            "register_expires_min" => self.register_expires_min = number,
+            "register_expires_max" => self.register_expires_max = number,
+            "register_expires_default" => self.register_expires_default = number,
+            "no_answer_s" => self.no_answer_s = number,
+            "auto_registration" => self.auto_registration = on,
+            "dependency_records" => self.dependency_records = on,
+            "export_controlled_allowed" => self.export_controlled_allowed = on,
+            "mic_tls_policy" => self.mic_tls_policy = policy,
+            "apply_grace_s" => self.apply_grace_s = number,
+            "digest_algorithms" => self.digest_algorithms = value.list().map(digest_choice).collect(),
+            "certificate_before_secure_profile" => self.certificate_before_secure_profile = policy,
+            "allow_digest_without_qop" => self.allow_digest_without_qop = on,
+            name => debug_assert!(false, "parameter {name} has no field"),
+        }
+    }
+}
+
+fn tls_menu(text: &str) -> TlsMenu {
+    match text {
+        "strongest_rsa_preferred" => TlsMenu::StrongestRsaPreferred,
+        "strongest_ecdsa_preferred" => TlsMenu::StrongestEcdsaPreferred,
+        "medium_rsa_preferred" => TlsMenu::MediumRsaPreferred,
+        "medium_ecdsa_preferred" => TlsMenu::MediumEcdsaPreferred,
+        "all_ecdsa_preferred" => TlsMenu::AllEcdsaPreferred,
+        _ => TlsMenu::AllRsaPreferred,
+    }
+}
+
+fn digest_choice(text: &str) -> DigestChoice {
+    match text {
+        "SHA-512-256" => DigestChoice::Sha512_256,
+        "SHA-256" => DigestChoice::Sha256,
+        _ => DigestChoice::Md5,
+    }
+}
+
+/// The value of a parameter, as in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ParameterValue {
+    /// A switch.
+    Bool(bool),
+    /// A number.
+    Number(u32),
+    /// A text or a choice.
+    Text(Box<str>),
+    /// Choices in order.
+    List(Vec<Box<str>>),
+}
+
+impl ParameterValue {
+    fn number(&self) -> u32 {
+        if let Self::Number(n) = self { *n } else { 0 }
+    }
+
+    fn text(&self) -> &str {
+        if let Self::Text(t) = self { t } else { "" }
+    }
+
+    fn list(&self) -> impl Iterator<Item = &str> {
+        let all = if let Self::List(l) = self { l.as_slice() } else { &[] };
+        all.iter().map(|t| &**t)
+    }
+}
+
+impl fmt::Display for ParameterValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Number(n) => write!(f, "{n}"),
+            Self::Text(t) => write!(f, "\"{t}\""),
+            Self::List(l) => write!(f, "{l:?}"),
+        }
+    }
+}
+
+/// `parameter`: a known name and a value of its type and range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterRow {
+    spec: &'static ParameterSpec,
+    value: ParameterValue,
+}
+
+/// The row as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterShape {
+    #[serde(default, rename = "kind")]
+    _tag: Tag,
+    name: String,
+    value: serde_json::Value,
+}
+
+impl ParameterRow {
+    /// A checked row.
+    pub fn new(name: &str, value: ParameterValue) -> Result<Self, RowError> {
+        let Some(spec) = ParameterSpec::named(name) else {
+            let known = PARAMETERS.iter().map(|s| s.name);
+            return Err(RowError::ParameterUnknown { name: shorten(name), hint: did_you_mean(name, known) });
+        };
+        if spec.takes(&value) {
+            return Ok(Self { spec, value });
+        }
+        Err(spec.refuse(&value.to_string()))
+    }
+
+    pub(super) fn from_shape(shape: ParameterShape) -> Result<Self, RowError> {
+        match ParameterValue::deserialize(&shape.value) {
+            Ok(value) => Self::new(&shape.name, value),
+            // No type of parameter: a negative number, an object…
+            Err(_) => match ParameterSpec::named(&shape.name) {
+                Some(spec) => Err(spec.refuse(&shape.value.to_string())),
+                None => Self::new(&shape.name, ParameterValue::Bool(false)),
+            },
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.spec.name
+    }
+
+    /// Its line in the table.
+    pub fn spec(&self) -> &'static ParameterSpec {
+        self.spec
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &ParameterValue {
+        &self.value
+    }
+}

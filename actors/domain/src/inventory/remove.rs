@@ -1,0 +1,181 @@
+//! Deleting: refused while something names the thing (R101, R185, R217).
+
+use crate::ids::{DeviceIndex, DeviceName};
+use crate::model::builtin;
+
+use super::apply::{Change, Event, put};
+use super::parse::{did_you_mean, shorten};
+use super::store::UserStore;
+use super::stored::{self, bytes};
+use super::{Inventory, Kind, PARAMETERS, ParameterSpec, Purpose, RowError};
+
+impl Inventory {
+    /// Deletes what `kind` and `name` say (of a certificate `<purpose>/<fingerprint>`). Removing a
+    /// parameter or the enterprise level means its default again. A phone's own certificates go with
+    /// it.
+    pub fn remove(&mut self, kind: Kind, name: &str) -> Result<Vec<Change>, RowError> {
+        let gone = || RowError::NotFound { kind, name: shorten(name) };
+        let used = |by: String| RowError::InUse { kind, name: name.to_owned(), by };
+        let mut changes = Vec::new();
+        match kind {
+            Kind::Counter => return Err(gone()),
+            Kind::Parameter => return self.remove_parameter(name),
+            Kind::PhoneModel => {
+                if builtin(name).is_some() {
+                    return Err(RowError::ModelBuiltin { name: name.to_owned() });
+                }
+                let model = self.models.get(name).ok_or_else(gone)?;
+                let entry = self.profiles.values().find(|e| e.profile.model == name);
+                if let Some(entry) = entry {
+                    let first = entry.devices.first().and_then(|d| self.phone(*d));
+                    return Err(used(match first {
+                        Some(phone) => format!("phone {} and its like", phone.name),
+                        None => format!("security profile `{}`", entry.profile.name),
+                    }));
+                }
+                let id = model.id;
+                self.models.remove(name);
+                self.model_names.remove(&id);
+                changes.push(Change::Delete { kind, key: name.to_owned() });
+                changes.push(put(Kind::Counter, stored::MODEL_COUNTER, bytes(&self.models_made)));
+                changes.push(Change::Publish(Event::ModelRemoved(name.to_owned())));
+            }
+            Kind::SecurityProfile => {
+                let id = match self.profile_names.get(name) {
+                    Some(id) => *id,
+                    None if self.predefined_named(name).is_some() => {
+                        return Err(RowError::ProfilePredefined { name: name.to_owned() });
+                    }
+                    None => return Err(gone()),
+                };
+                let devices = self.device_count_of(id);
+                if let Some(first) = self.devices_of(id, None).next() {
+                    return Err(used(format!("{devices} phones, the first is {first}")));
+                }
+                self.profiles.remove(&id);
+                self.profile_names.remove(name);
+                changes.push(Change::Delete { kind, key: stored::profile_key(id) });
+                changes.push(put(Kind::Counter, stored::PROFILE_COUNTER, bytes(&self.profiles_made)));
+                changes.push(Change::Publish(Event::ProfileRemoved(id)));
+            }
+            Kind::CommonPhoneProfile => {
+                let phones = self.commons.get(name).ok_or_else(gone)?.phones;
+                if phones > 0 {
+                    return Err(used(format!("{phones} phones")));
+                }
+                self.commons.remove(name);
+                changes.push(Change::Delete { kind, key: name.to_owned() });
+                changes.push(Change::Publish(Event::CommonPhoneProfileChanged(name.to_owned())));
+            }
+            Kind::EnterprisePhone => {
+                self.enterprise.take().ok_or_else(gone)?;
+                changes.push(Change::Delete { kind, key: stored::ENTERPRISE_KEY.to_owned() });
+                changes.push(Change::Publish(Event::EnterprisePhoneChanged));
+            }
+            Kind::ApplicationUser => self.remove_user(UserStore::ApplicationUser, name, &mut changes)?,
+            Kind::EndUser => self.remove_user(UserStore::EndUser, name, &mut changes)?,
+            Kind::Line => {
+                let devices = self.lines.get(name).ok_or_else(gone)?;
+                if let Some(first) = devices.first() {
+                    return Err(used(format!(
+                        "{} phones, the first is {}",
+                        devices.len(),
+                        self.label(*first)
+                    )));
+                }
+                if let Some((dn, _)) = self.lines.remove_entry(name) {
+                    changes.push(Change::Delete { kind, key: name.to_owned() });
+                    changes.push(Change::Publish(Event::LineRemoved(dn)));
+                }
+            }
+            Kind::Phone => self.remove_phone(name, &mut changes)?,
+            Kind::Certificate => {
+                let key = certificate_key(name).ok_or_else(gone)?;
+                let row = self.certificates.remove(&key).ok_or_else(gone)?;
+                self.untie(&row);
+                self.certificate_gone(key, row.phone, &mut changes);
+            }
+        }
+        Ok(changes)
+    }
+
+    fn remove_parameter(&mut self, name: &str) -> Result<Vec<Change>, RowError> {
+        let Some(spec) = ParameterSpec::named(name) else {
+            let hint = did_you_mean(name, PARAMETERS.iter().map(|s| s.name));
+            return Err(RowError::ParameterUnknown { name: shorten(name), hint });
+        };
+        let mut after = self.parameters.clone();
+        after.reset(spec);
+        after.check()?;
+        self.parameters = after;
+        self.set.remove(spec.name);
+        Ok(vec![
+            Change::Delete { kind: Kind::Parameter, key: name.to_owned() },
+            Change::Publish(Event::ParameterChanged(spec.name)),
+        ])
+    }
+
+    fn remove_user(
+        &mut self,
+        store: UserStore,
+        name: &str,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), RowError> {
+        let kind = store.kind();
+        let entry = self.users.get(name).filter(|u| u.store == store);
+        let device = entry.ok_or_else(|| RowError::NotFound { kind, name: shorten(name) })?.device;
+        if let Some(device) = device {
+            let by = format!("phone {} as its digest user", self.label(device));
+            return Err(RowError::InUse { kind, name: name.to_owned(), by });
+        }
+        if let Some((id, _)) = self.users.remove_entry(name) {
+            changes.push(Change::Delete { kind, key: name.to_owned() });
+            changes.push(Change::Publish(Event::UserRemoved(id)));
+        }
+        Ok(())
+    }
+
+    fn remove_phone(&mut self, name: &str, changes: &mut Vec<Change>) -> Result<(), RowError> {
+        let kind = Kind::Phone;
+        let gone = || RowError::NotFound { kind, name: shorten(name) };
+        let name = DeviceName::parse(name).map_err(|_| gone())?;
+        let index = self.names.remove(&name).ok_or_else(gone)?;
+        changes.push(Change::Delete { kind, key: name.to_string() });
+        changes.push(Change::Publish(Event::DeviceRemoved { name: name.clone(), index }));
+        if let Some(phone) = self.phones.get_mut(index.0 as usize).and_then(Option::take) {
+            self.unlink(index, &phone);
+            changes.extend(phone.lines.iter().map(|l| Change::Publish(Event::LineChanged(l.clone()))));
+        }
+        // Another phone of this name must not inherit the certificates.
+        if self.phone_certificates.remove(&name).is_some() {
+            let tied = self.certificates.iter().filter(|(_, row)| row.phone.as_ref() == Some(&name));
+            let keys: Vec<_> = tied.map(|(key, _)| key.clone()).collect();
+            for key in keys {
+                self.certificates.remove(&key);
+                self.certificate_gone(key, Some(name.clone()), changes);
+            }
+        }
+        Ok(())
+    }
+
+    fn certificate_gone(
+        &self,
+        (purpose, fingerprint): (Purpose, Box<str>),
+        phone: Option<DeviceName>,
+        changes: &mut Vec<Change>,
+    ) {
+        let key = stored::certificate_key(purpose, &fingerprint);
+        let fingerprint = fingerprint.into();
+        changes.push(Change::Delete { kind: Kind::Certificate, key });
+        changes.push(Change::Publish(Event::CertificateChanged { purpose, fingerprint, phone }));
+    }
+
+    fn label(&self, index: DeviceIndex) -> &str {
+        self.phone(index).map_or("?", |p| p.name.as_str())
+    }
+}
+
+fn certificate_key(name: &str) -> Option<(Purpose, Box<str>)> {
+    let (purpose, fingerprint) = name.split_once('/')?;
+    Some((Purpose::parse(purpose)?, fingerprint.into()))
+}

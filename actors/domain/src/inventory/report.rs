@@ -1,0 +1,92 @@
+//! What a check says.
+
+use super::RowError;
+
+/// Most errors that a report names; the rest is counted.
+pub const ERRORS_MAX: usize = 1000;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Position of the row in the slice, from 0, and what is wrong; at most [`ERRORS_MAX`].
+    pub errors: Vec<(usize, RowError)>,
+    /// Errors beyond these.
+    pub more_errors: usize,
+    /// What is allowed but worth knowing, one entry a code.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Everything may be applied.
+    pub fn is_ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+/// What is allowed but worth knowing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum WarningCode {
+    /// R059.
+    ClusterNonSecure,
+    /// R165.
+    CredentialsInPlainFile,
+    /// R196.
+    DigestWithoutUser,
+    /// R136.
+    NullString,
+    /// R181, R214.
+    NoKnownCertificate,
+    /// R146.
+    WeakRsaKey,
+}
+
+impl WarningCode {
+    /// Stable code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterNonSecure => "cluster_non_secure",
+            Self::CredentialsInPlainFile => "credentials_in_plain_file",
+            Self::DigestWithoutUser => "digest_without_user",
+            Self::NullString => "capf_null_string",
+            Self::NoKnownCertificate => "no_known_certificate",
+            Self::WeakRsaKey => "weak_rsa_key",
+        }
+    }
+
+    /// What it means and what to do.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::ClusterNonSecure => {
+                "an authenticated or encrypted profile has no effect while cluster_security_mode is non_secure; \
+                 set it to mixed"
+            }
+            Self::CredentialsInPlainFile => {
+                "the profile sends digest credentials in a plain configuration file; set tftp_encrypted_config"
+            }
+            Self::DigestWithoutUser => {
+                "the phone's profile asks for digest, but the phone has no digest_user, so it cannot register"
+            }
+            Self::NullString => {
+                "CAPF by null string gives a certificate to whoever asks; use it in closed environments only"
+            }
+            Self::NoKnownCertificate => {
+                "the phone's profile needs a certificate, and none of the phone is known; install or upload one"
+            }
+            Self::WeakRsaKey => "RSA keys of 512 or 1024 bits are weak; use 2048 or more",
+        }
+    }
+}
+
+/// A warning and how often it applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What.
+    pub code: WarningCode,
+    /// Position of the first row it applies to.
+    pub first_row: usize,
+    /// Name of that row.
+    pub first_name: String,
+    /// Number of rows.
+    pub rows: usize,
+}

@@ -1,0 +1,290 @@
+//! Nonce-count windows: a fixed array of atomics, lock-free, flat whatever arrives (design §4 Digest).
+//!
+//! A set is four slots and one word, the *directory*, with the four slots' 16-bit tags. Whoever claims
+//! a slot replaces the whole directory by one compare-and-swap, so two threads can never give one nonce
+//! two slots. Everything else of a slot (its times, its three window words) carries the tag of its
+//! owner: after a change of owner the old words do not have to be wiped, they simply belong to nobody.
+//! A thread that finds a foreign tag in a word looks at the directory again: still the owner, the word
+//! is a leftover and is replaced; not the owner any more, it starts over.
+//!
+//! A window word covers 32 counts: tag (16 bits), number of the block of 32 (16 bits), bitmap (32
+//! bits). Three words in turn cover at least the last [`NC_WINDOW`] counts. Setting a bit is one
+//! compare-and-swap of the word that tag and block are part of, so of two equal counts exactly one wins.
+//!
+//! Two nonces with one tag in one set share a window. That can only refuse a count that was fresh (one
+//! more round trip for about one nonce in 16,000), never take a repeat.
+//!
+//! **Eviction.** Expired owners go first, else the oldest, and never for a nonce that is not younger.
+//! The set then remembers the issue time of the newest nonce that it ever evicted (the *floor*). A nonce
+//! without a slot that was issued at or before the floor may have been counted here before, so it is
+//! refused as [`NcVerdict::Evicted`] instead of being given a new, empty window. The floor rises before
+//! the directory changes, and a claimer looks at it again after its claim. The phone's next nonce has
+//! another place, so nobody is refused for long.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::NonceFacts;
+
+/// The fewest slots, whatever the number of phones (design §4).
+pub const SLOTS_MIN: usize = 65_536;
+
+/// Counts that lie no further than this behind the highest one seen are always judged one by one.
+pub const NC_WINDOW: u32 = 64;
+
+/// The first count that is not served any more: the phone is given a new nonce instead.
+pub const NC_LIMIT: u32 = 1 << 21;
+
+const WAYS: usize = 4;
+const WORDS: usize = 3;
+const WORD_BITS: u32 = 32;
+
+/// The verdict on one nonce count. Everything but `Fresh` and, under the rule for retransmissions,
+/// `Repeat` is answered by `stale=true`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NcVerdict {
+    /// Seen for the first time, and now recorded.
+    Fresh,
+    /// Seen before.
+    Repeat,
+    /// So far behind the highest count that nobody knows any more.
+    TooOld,
+    /// The nonce lost its slot, or may have lost it.
+    Evicted,
+    /// Zero, or [`NC_LIMIT`] and more.
+    OutOfRange,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Tag (16), issue time (32), validity in units of two seconds (16).
+    times: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    /// Four tags of 16 bits; 0 is a free slot.
+    directory: AtomicU64,
+    /// Newest issue time that was ever evicted here, plus one; 0: nothing was.
+    floor: AtomicU64,
+    slots: [Slot; WAYS],
+}
+
+/// The windows of one node.
+#[derive(Debug)]
+pub struct Windows {
+    sets: Box<[Set]>,
+}
+
+impl Windows {
+    /// At least `slots` slots, and at least four. 36 bytes each, taken at once.
+    pub fn with_slots(slots: usize) -> Self {
+        let sets = slots.div_ceil(WAYS).max(1);
+        Self { sets: std::iter::repeat_with(Set::default).take(sets).collect() }
+    }
+
+    /// Slots for a number of phones with digest: two each, at least [`SLOTS_MIN`].
+    pub fn for_phones(phones: usize) -> Self {
+        Self::with_slots(phones.saturating_mul(2).max(SLOTS_MIN))
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> usize {
+        self.sets.len() * WAYS
+    }
+
+    /// Slots that some nonce holds, expired ones included. Walks the array: for metrics, not for requests.
+    pub fn occupied(&self) -> usize {
+        let tags = |s: &Set| {
+            let d = s.directory.load(Ordering::Relaxed);
+            (0..WAYS).filter(|way| tag_at(d, *way) != 0).count()
+        };
+        self.sets.iter().map(tags).sum()
+    }
+
+    /// Counts one use of a nonce, claiming a slot for it if it has none.
+    ///
+    /// To be called only after the nonce was opened, is not expired, and the response is right: nothing
+    /// that a stranger sends may claim a slot. `now_s` is Unix time in seconds, `validity_s` the applied
+    /// profile's.
+    pub fn use_nc(&self, nonce: &NonceFacts, nc: u32, now_s: u64, validity_s: u32) -> NcVerdict {
+        if nc == 0 || nc >= NC_LIMIT {
+            return NcVerdict::OutOfRange;
+        }
+        let set = &self.sets[self.set_of(nonce)];
+        let tag = (nonce.place as u16).max(1);
+        loop {
+            let directory = set.directory.load(Ordering::Acquire);
+            match (0..WAYS).find(|way| tag_at(directory, *way) == tag) {
+                Some(way) => {
+                    let owned = Owned { set, way, tag };
+                    owned.keep_times(nonce.issued_s, validity_s);
+                    if let Some(verdict) = owned.record(nc) {
+                        return verdict;
+                    }
+                }
+                None if !set.claim(directory, tag, now_s, nonce.issued_s) => return NcVerdict::Evicted,
+                None => {}
+            }
+        }
+    }
+
+    fn set_of(&self, nonce: &NonceFacts) -> usize {
+        // The upper 48 bits choose the set, the lower 16 are the tag: independent of each other.
+        ((u128::from(nonce.place >> 16) * self.sets.len() as u128) >> 48) as usize
+    }
+}
+
+impl Set {
+    /// Tries to put `tag` into the place of a free, an expired or the oldest slot. `false`: this nonce
+    /// gets no slot any more. `true`: look again, since somebody else may have been faster.
+    fn claim(&self, directory: u64, tag: u16, now_s: u64, issued_s: u32) -> bool {
+        if self.is_below_floor(issued_s) {
+            return false;
+        }
+        let free = (0..WAYS).find(|way| tag_at(directory, *way) == 0);
+        let Some(way) = free.or_else(|| self.make_room(directory, now_s, issued_s)) else {
+            return false;
+        };
+        let next = with_tag(directory, way, tag);
+        if self.directory.compare_exchange(directory, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return true;
+        }
+        // Between our look at the floor and our claim this very nonce may have come and gone.
+        if self.is_below_floor(issued_s) {
+            self.release(way, tag);
+            return false;
+        }
+        true
+    }
+
+    /// Chooses the slot to be taken over and raises the floor to its owner's issue time. `None`: no
+    /// owner is older than the nonce that asks.
+    fn make_room(&self, directory: u64, now_s: u64, issued_s: u32) -> Option<usize> {
+        let owner = |way: usize| {
+            let times = self.slots[way].times.load(Ordering::Acquire);
+            // An owner that has not written its times yet came this very moment: it stays.
+            (tag_of(times) == tag_at(directory, way)).then_some((times, way))
+        };
+        let victim = (0..WAYS)
+            .filter_map(owner)
+            .min_by_key(|(times, _)| (now_s <= expires_s(*times), issued_of(*times)))
+            .filter(|(times, _)| issued_of(*times) < issued_s)?;
+        self.floor.fetch_max(u64::from(issued_of(victim.0)) + 1, Ordering::AcqRel);
+        Some(victim.1)
+    }
+
+    fn is_below_floor(&self, issued_s: u32) -> bool {
+        u64::from(issued_s) < self.floor.load(Ordering::Acquire)
+    }
+
+    /// Gives a slot up again.
+    fn release(&self, way: usize, tag: u16) {
+        let mut directory = self.directory.load(Ordering::Acquire);
+        while tag_at(directory, way) == tag {
+            let next = with_tag(directory, way, 0);
+            match self.directory.compare_exchange(directory, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => directory = now,
+            }
+        }
+    }
+}
+
+/// A slot as the owner with `tag` sees it.
+struct Owned<'a> {
+    set: &'a Set,
+    way: usize,
+    tag: u16,
+}
+
+impl Owned<'_> {
+    /// Still the owner? To be asked after each look at a word, never before.
+    fn still(&self) -> bool {
+        tag_at(self.set.directory.load(Ordering::Acquire), self.way) == self.tag
+    }
+
+    /// Writes the times down, or raises them: two nonces that share a tag count as the younger one, or
+    /// its eviction would leave the floor below it.
+    fn keep_times(&self, issued_s: u32, validity_s: u32) {
+        let cell = &self.set.slots[self.way].times;
+        let mut seen = cell.load(Ordering::Acquire);
+        loop {
+            let mut next = times(self.tag, issued_s, validity_s);
+            if tag_of(seen) == self.tag {
+                let issued_s = issued_s.max(issued_of(seen));
+                next = times(self.tag, issued_s, validity_s).max(times_with(seen, issued_s));
+                if next == seen {
+                    return;
+                }
+            } else if !self.still() {
+                return;
+            }
+            match cell.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Records one count. `None`: the slot has another owner now.
+    fn record(&self, nc: u32) -> Option<NcVerdict> {
+        let block = (nc / WORD_BITS) as u16;
+        let bit = 1u32 << (nc % WORD_BITS);
+        let cell = &self.set.slots[self.way].words[usize::from(block) % WORDS];
+        let mut seen = cell.load(Ordering::Acquire);
+        loop {
+            let mut bits = bit;
+            if tag_of(seen) == self.tag {
+                let (known, recorded) = ((seen >> 32) as u16, seen as u32);
+                if known > block {
+                    return Some(NcVerdict::TooOld);
+                }
+                if known == block {
+                    if recorded & bit != 0 {
+                        return Some(NcVerdict::Repeat);
+                    }
+                    bits |= recorded;
+                }
+            } else if !self.still() {
+                return None;
+            }
+            let next = u64::from(self.tag) << 48 | u64::from(block) << 32 | u64::from(bits);
+            match cell.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(NcVerdict::Fresh),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+fn tag_at(directory: u64, way: usize) -> u16 {
+    (directory >> (16 * way)) as u16
+}
+
+fn with_tag(directory: u64, way: usize, tag: u16) -> u64 {
+    directory & !(0xffff << (16 * way)) | u64::from(tag) << (16 * way)
+}
+
+/// The owner's tag in a word or in the times.
+fn tag_of(word: u64) -> u16 {
+    (word >> 48) as u16
+}
+
+fn times(tag: u16, issued_s: u32, validity_s: u32) -> u64 {
+    let units = u64::from(validity_s.div_ceil(2).min(0xffff));
+    u64::from(tag) << 48 | u64::from(issued_s) << 16 | units
+}
+
+/// The same tag and validity with another issue time.
+fn times_with(word: u64, issued_s: u32) -> u64 {
+    word & !(0xffff_ffff << 16) | u64::from(issued_s) << 16
+}
+
+fn issued_of(times: u64) -> u32 {
+    (times >> 16) as u32
+}
+
+fn expires_s(times: u64) -> u64 {
+    u64::from(issued_of(times)) + 2 * (times & 0xffff)
+}

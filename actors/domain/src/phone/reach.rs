@@ -1,0 +1,54 @@
+//! How a phone is reached: never by its Contact's host (design §3, RFC 5626 §5.3).
+
+use std::net::SocketAddr;
+
+use super::row::Row;
+use crate::flow::{Flow, StreamId};
+
+/// Default port of a SIP URI without one (RFC 3261 §19.1.2).
+pub const SIP_PORT: u16 = 5060;
+
+/// Where requests to a UDP phone go: back to the source of its REGISTER. Only if it asked for no rport and
+/// sent from another port than its Contact names does it listen elsewhere: then on the profile's SIP phone
+/// port (R174). `contact_port` is the Contact URI's port, `None` standing for 5060.
+pub fn udp_target(
+    source: SocketAddr,
+    has_rport: bool,
+    contact_port: Option<u16>,
+    sip_phone_port: u16,
+) -> SocketAddr {
+    if has_rport || source.port() == contact_port.unwrap_or(SIP_PORT) {
+        return source;
+    }
+    let mut target = source;
+    target.set_port(sip_phone_port);
+    target
+}
+
+/// A connection closed: bindings made on it stay, known but unreachable, until the phone comes back.
+/// Nothing is written, the durable row never held the connection. `None` if no binding was made on it.
+pub fn on_flow_lost(row: &Row, id: StreamId) -> Option<Row> {
+    if !row.uses_stream(id) {
+        return None;
+    }
+    let mut row = row.clone();
+    for b in row.bindings.iter_mut().filter(|b| b.origin.flow.is_stream(id)) {
+        b.origin.flow = b.origin.flow.durable();
+    }
+    Some(row)
+}
+
+impl Flow {
+    /// Is this connection.
+    pub(super) fn is_stream(&self, wanted: StreamId) -> bool {
+        matches!(self, Self::Stream { id, .. } if *id == wanted)
+    }
+
+    /// What of a flow outlives a restart: datagram flows as they are, streams as lost.
+    pub(super) fn durable(&self) -> Self {
+        match *self {
+            Self::Stream { transport, remote, .. } => Self::Lost { transport, remote },
+            other => other,
+        }
+    }
+}

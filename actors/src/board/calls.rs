@@ -1,0 +1,106 @@
+//! Calls in progress, for the API and for those who must tell a call that a device changed.
+//!
+//! `dashmap`: sharded locks, fine here because no packet waits on it.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use keyline_domain::class::CallSecurity;
+use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use smallvec::SmallVec;
+
+use crate::route::CallKey;
+
+/// A call as the API shows it.
+#[derive(Debug, Clone)]
+pub struct CallEntry {
+    /// When the INVITE was admitted.
+    pub started: UnixMillis,
+    /// The number that was called.
+    pub called: Arc<str>,
+    /// Security as last classified; `None` before the answer.
+    pub security: Option<Arc<CallSecurity>>,
+}
+
+/// Ended calls whose security can still be asked for.
+const ENDED_KEPT: usize = 1024;
+
+/// The board.
+#[derive(Debug, Default)]
+pub struct CallBoard {
+    calls: DashMap<CallKey, CallEntry>,
+    /// Calls that must hear of changes of a device.
+    watchers: DashMap<DeviceIndex, SmallVec<[CallKey; 2]>>,
+    ended: DashMap<CallKey, CallEntry>,
+    ended_order: EndedOrder,
+}
+
+#[derive(Debug)]
+struct EndedOrder(crossbeam_queue::ArrayQueue<CallKey>);
+
+impl Default for EndedOrder {
+    fn default() -> Self {
+        Self(crossbeam_queue::ArrayQueue::new(ENDED_KEPT))
+    }
+}
+
+impl CallBoard {
+    /// A call in progress, or one of the last that ended.
+    pub fn get(&self, call: CallKey) -> Option<CallEntry> {
+        self.calls.get(&call).map(|e| e.clone()).or_else(|| self.ended.get(&call).map(|e| e.clone()))
+    }
+
+    /// Calls in progress.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// No call is in progress.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// At most `limit` calls in progress, in no order.
+    pub fn list(&self, limit: usize) -> Vec<(CallKey, CallEntry)> {
+        self.calls.iter().take(limit).map(|e| (*e.key(), e.value().clone())).collect()
+    }
+
+    pub(crate) fn begin(&self, call: CallKey, entry: CallEntry) {
+        self.calls.insert(call, entry);
+    }
+
+    pub(crate) fn classify(&self, call: CallKey, security: CallSecurity) {
+        if let Some(mut e) = self.calls.get_mut(&call) {
+            e.security = Some(Arc::new(security));
+        }
+    }
+
+    pub(crate) fn end(&self, call: CallKey) {
+        let Some((_, entry)) = self.calls.remove(&call) else { return };
+        if entry.security.is_none() {
+            return;
+        }
+        if let Some(oldest) = self.ended_order.0.force_push(call) {
+            self.ended.remove(&oldest);
+        }
+        self.ended.insert(call, entry);
+    }
+
+    pub(crate) fn watch(&self, device: DeviceIndex, call: CallKey) {
+        let mut calls = self.watchers.entry(device).or_default();
+        if !calls.contains(&call) {
+            calls.push(call);
+        }
+    }
+
+    pub(crate) fn unwatch(&self, device: DeviceIndex, call: CallKey) {
+        if let Some(mut calls) = self.watchers.get_mut(&device) {
+            calls.retain(|c| *c != call);
+        }
+        self.watchers.remove_if(&device, |_, calls| calls.is_empty());
+    }
+
+    pub(crate) fn watchers(&self, device: DeviceIndex) -> SmallVec<[CallKey; 2]> {
+        self.watchers.get(&device).map(|c| c.clone()).unwrap_or_default()
+    }
+}

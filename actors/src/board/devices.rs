@@ -1,0 +1,250 @@
+//! Devices: configuration from the catalog, live rows from the shards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, ProfileId, ProfileVersion, UserId};
+use keyline_domain::mode::Protocol;
+use keyline_domain::model::Model;
+use keyline_domain::phone::{AppliedVersion, Row};
+use papaya::HashMap;
+use smallvec::SmallVec;
+
+use super::slots::Slots;
+
+/// Hasher of the boards' maps: seeded per process, so that names cannot be chosen to collide.
+type Hasher = std::hash::RandomState;
+
+/// A device as configured. Immutable: a change publishes a new one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    /// Its place on the board.
+    pub index: DeviceIndex,
+    /// Name.
+    pub name: DeviceName,
+    /// Model: trust, vendor class, capabilities.
+    pub model: Model,
+    /// SIP or SCCP.
+    pub protocol: Protocol,
+    /// Lines in button order.
+    pub lines: Arc<[Dn]>,
+    /// Digest user.
+    pub digest_user: Option<UserId>,
+    /// Assigned profile at its saved version; what is applied may be older (design §5).
+    pub assigned: AppliedVersion,
+    /// Assigned profile's name, for explanations.
+    pub profile_name: Arc<str>,
+    /// SHA-256 fingerprint of the vendor certificate that was uploaded for this very device.
+    pub vendor_certificate: Option<[u8; 32]>,
+}
+
+/// One device: what the catalog set and what its shard publishes.
+#[derive(Default)]
+pub struct DeviceSlot {
+    config: ArcSwapOption<Device>,
+    row: ArcSwapOption<Row>,
+    /// `profile << 32 | version`; 0 while nothing is applied.
+    applied: AtomicU64,
+    /// Calls that wait for this device or are connected to it; tells the shard whether to look further.
+    watched: AtomicU32,
+    /// Second (Unix) for which the shard has armed its wheel; 0 when not.
+    armed: AtomicU32,
+}
+
+impl DeviceSlot {
+    /// Configuration; `None` once the device was deleted.
+    pub fn device(&self) -> Option<Arc<Device>> {
+        self.config.load_full()
+    }
+
+    /// Last committed row.
+    pub fn row(&self) -> Option<Arc<Row>> {
+        self.row.load_full()
+    }
+
+    /// Profile and version under which the device is judged.
+    pub fn applied(&self) -> Option<AppliedVersion> {
+        let v = self.applied.load(Ordering::Acquire);
+        (v != 0).then_some(AppliedVersion {
+            profile: ProfileId((v >> 32) as u32),
+            version: ProfileVersion(v as u32),
+        })
+    }
+
+    pub(crate) fn set_applied(&self, a: AppliedVersion) {
+        self.applied.store((u64::from(a.profile.0) << 32) | u64::from(a.version.0), Ordering::Release);
+    }
+
+    /// Publishes a row and what is applied by it. Only the device's shard and recovery call this.
+    pub(crate) fn publish(&self, row: Arc<Row>) {
+        self.set_applied(row.applied);
+        self.row.store(Some(row));
+    }
+
+    pub(crate) fn set_device(&self, device: Option<Arc<Device>>) {
+        self.config.store(device);
+    }
+
+    pub(crate) fn armed(&self) -> u32 {
+        self.armed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_armed(&self, second: u32) {
+        self.armed.store(second, Ordering::Relaxed);
+    }
+
+    pub(crate) fn watch(&self) {
+        self.watched.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn unwatch(&self) {
+        self.watched.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Devices that share a line, in order of index.
+pub type LineDevices = SmallVec<[DeviceIndex; 2]>;
+
+/// The directory.
+#[derive(Default)]
+pub struct DeviceBoard {
+    slots: Slots<DeviceSlot>,
+    names: HashMap<DeviceName, DeviceIndex, Hasher>,
+    lines: HashMap<Dn, LineDevices, Hasher>,
+    digest_users: HashMap<UserId, DeviceIndex, Hasher>,
+}
+
+impl std::fmt::Debug for DeviceBoard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeviceBoard({} slots)", self.slots.len())
+    }
+}
+
+impl DeviceBoard {
+    /// Index of a device by its canonical name.
+    pub fn by_name(&self, name: &str) -> Option<DeviceIndex> {
+        self.names.pin().get(name).copied()
+    }
+
+    /// Devices of a line; empty when the line is unknown.
+    pub fn by_line(&self, dn: &str) -> LineDevices {
+        self.lines.pin().get(dn).cloned().unwrap_or_default()
+    }
+
+    /// The line exists, be it without a device.
+    pub fn has_line(&self, dn: &str) -> bool {
+        self.lines.pin().contains_key(dn)
+    }
+
+    /// The device whose digest user this is.
+    pub fn by_digest_user(&self, user: &str) -> Option<DeviceIndex> {
+        self.digest_users.pin().get(user).copied()
+    }
+
+    /// Slot of a device.
+    pub fn slot(&self, index: DeviceIndex) -> Option<&DeviceSlot> {
+        self.slots.get(index.0)
+    }
+
+    /// Configuration of a device.
+    pub fn device(&self, index: DeviceIndex) -> Option<Arc<Device>> {
+        self.slot(index)?.device()
+    }
+
+    /// Slots handed out so far, deleted devices included.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// No device was ever added.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Adds or replaces a device at its index. `false`: the board is full.
+    pub(crate) fn put(&self, new: Device) -> bool {
+        while self.slots.len() <= new.index.0 as usize {
+            if self.slots.grow().is_none() {
+                return false;
+            }
+        }
+        let Some(slot) = self.slot(new.index) else { return false };
+        let (index, name) = (new.index, new.name.clone());
+        let old = slot.device();
+        let lines = Arc::clone(&new.lines);
+        if let Some(old) = &old {
+            for dn in old.lines.iter().filter(|l| !lines.contains(l)) {
+                self.leave_line(dn, index);
+            }
+            self.forget_user(old, new.digest_user.as_ref());
+        }
+        let user = new.digest_user.clone();
+        slot.set_device(Some(Arc::new(new)));
+        for dn in lines.iter() {
+            self.join_line(dn.clone(), index);
+        }
+        if let Some(u) = user {
+            self.digest_users.pin().insert(u, index);
+        }
+        if old.is_none() {
+            self.names.pin().insert(name, index);
+        }
+        true
+    }
+
+    /// Takes a device off the board; its index is not used again.
+    pub(crate) fn remove(&self, index: DeviceIndex) {
+        let Some(slot) = self.slot(index) else { return };
+        let Some(old) = slot.device() else { return };
+        self.names.pin().remove(&old.name);
+        for dn in old.lines.iter() {
+            self.leave_line(dn, index);
+        }
+        self.forget_user(&old, None);
+        slot.set_device(None);
+        slot.row.store(None);
+        slot.applied.store(0, Ordering::Release);
+    }
+
+    /// Forgets a line that no device has.
+    pub(crate) fn remove_line(&self, dn: &Dn) {
+        self.lines.pin().remove(dn);
+    }
+
+    fn forget_user(&self, old: &Device, new: Option<&UserId>) {
+        if old.digest_user.as_ref() != new
+            && let Some(u) = &old.digest_user
+            && self.by_digest_user(u.as_str()) == Some(old.index)
+        {
+            self.digest_users.pin().remove(u);
+        }
+    }
+
+    /// Makes a line known that no device has (yet).
+    pub(crate) fn put_line(&self, dn: Dn) {
+        self.lines.pin().get_or_insert_with(dn, LineDevices::new);
+    }
+
+    fn join_line(&self, dn: Dn, index: DeviceIndex) {
+        let pin = self.lines.pin();
+        let mut devices = pin.get(&dn).cloned().unwrap_or_default();
+        if let Err(at) = devices.binary_search(&index) {
+            devices.insert(at, index);
+            pin.insert(dn, devices);
+        }
+    }
+
+    fn leave_line(&self, dn: &Dn, index: DeviceIndex) {
+        let pin = self.lines.pin();
+        if let Some(devices) = pin.get(dn) {
+            let mut devices = devices.clone();
+            devices.retain(|d| *d != index);
+            pin.insert(dn.clone(), devices);
+        }
+    }
+}

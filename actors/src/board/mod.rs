@@ -1,0 +1,39 @@
+//! Boards: what actors publish and the engine reads, without a lock and without asking an actor.
+//!
+//! | board | map | why |
+//! |---|---|---|
+//! | devices by name, line, digest user | `papaya` (lock-free reads) | read per packet, written by the catalog |
+//! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
+//! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
+//! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API only, never per packet |
+//!
+//! Hot path: no lock, no allocation, no call that can block in a reader.
+
+pub mod calls;
+pub mod devices;
+pub mod keys;
+pub mod settings;
+mod slots;
+
+/// Most devices of a node.
+pub const DEVICES_MAX: usize = slots::CAPACITY;
+
+pub use calls::{CallBoard, CallEntry};
+pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
+pub use keys::{KeyBoard, Keys};
+pub use settings::{ProfileBoard, Settings, SettingsBoard};
+
+/// All boards of a node.
+#[derive(Debug)]
+pub struct Boards {
+    /// Devices, lines, digest users and their live rows.
+    pub devices: DeviceBoard,
+    /// Profiles by id and version.
+    pub profiles: ProfileBoard,
+    /// Parameters and users.
+    pub settings: SettingsBoard,
+    /// Calls in progress.
+    pub calls: CallBoard,
+    /// Keys in force.
+    pub keys: KeyBoard,
+}

@@ -1,0 +1,129 @@
+//! Profiles, parameters and users: snapshots that the catalog replaces as a whole.
+
+use std::collections::HashMap as StdMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use keyline_domain::credential::DerivedCredentials;
+use keyline_domain::digest::AlgorithmSet;
+use keyline_domain::ids::{ProfileId, ProfileVersion, UserId};
+use keyline_domain::inventory::{CertificateRow, DigestChoice, Parameters};
+use keyline_domain::phone::{AppliedVersion, ExpiryLimits};
+use keyline_domain::profile::ProfileSettings;
+use papaya::HashMap;
+
+/// Settings of every profile version that some phone is judged by.
+#[derive(Debug, Default)]
+pub struct ProfileBoard {
+    versions: ArcSwap<StdMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>>,
+}
+
+impl ProfileBoard {
+    /// Settings of a version.
+    pub fn settings(&self, applied: AppliedVersion) -> Option<Arc<ProfileSettings>> {
+        self.versions.load().get(&(applied.profile, applied.version)).cloned()
+    }
+
+    pub(crate) fn put(&self, applied: AppliedVersion, settings: Arc<ProfileSettings>) {
+        self.versions.rcu(|old| {
+            let mut new = StdMap::clone(old);
+            new.insert((applied.profile, applied.version), Arc::clone(&settings));
+            new
+        });
+    }
+}
+
+/// The parameters in force and what is derived from them once instead of per packet.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// All parameters.
+    pub parameters: Parameters,
+    /// `digest_algorithms` that are built.
+    pub algorithms: AlgorithmSet,
+}
+
+impl Settings {
+    /// From the inventory's parameters.
+    pub fn new(parameters: Parameters) -> Self {
+        let algorithms = AlgorithmSet::from_names(parameters.digest_algorithms.iter().map(|a| match a {
+            DigestChoice::Sha512_256 => "SHA-512-256",
+            DigestChoice::Sha256 => "SHA-256",
+            DigestChoice::Md5 => "MD5",
+        }));
+        Self { parameters, algorithms }
+    }
+}
+
+/// Parameters in force and users' derived credentials.
+#[derive(Debug)]
+pub struct SettingsBoard {
+    settings: ArcSwap<Settings>,
+    users: HashMap<UserId, Arc<DerivedCredentials>, std::hash::RandomState>,
+    certificates: ArcSwap<Vec<CertificateRow>>,
+    /// Counts changes of parameters and certificates: whoever built something from them builds it anew.
+    generation: AtomicU64,
+}
+
+impl SettingsBoard {
+    /// A board with these parameters and no users.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            users: HashMap::default(),
+            certificates: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Parameters in force. The guard must not be held across an await.
+    pub fn load(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Trusted certificates of all purposes.
+    pub fn certificates(&self) -> Arc<Vec<CertificateRow>> {
+        self.certificates.load_full()
+    }
+
+    /// Changes whenever parameters or certificates change.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Limits for registrations.
+    pub fn expiry_limits(&self) -> ExpiryLimits {
+        let p = &self.settings.load().parameters;
+        ExpiryLimits {
+            min: p.register_expires_min,
+            max: p.register_expires_max,
+            default: p.register_expires_default,
+        }
+    }
+
+    /// Derived credentials of a user for the realm in force.
+    pub fn credentials(&self, user: &str) -> Option<Arc<DerivedCredentials>> {
+        self.users.pin().get(user).cloned()
+    }
+
+    pub(crate) fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_certificates(&self, certificates: Vec<CertificateRow>) {
+        self.certificates.store(Arc::new(certificates));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn put_user(&self, user: UserId, credentials: Option<DerivedCredentials>) {
+        match credentials {
+            Some(c) => {
+                self.users.pin().insert(user, Arc::new(c));
+            }
+            None => {
+                self.users.pin().remove(&user);
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A call as an actor: feeds the pure state machine, carries out what is its own, hands the rest to the
+//! engine.
+//!
+//! A panic in a step is caught, counted, and the call goes on from the shard's last good copy of its dialog
+//! row; a call that was not answered yet has none and is ended by 500 and CANCEL (design §5).
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakRecipient};
+use keyline_domain::call::{Call, ClientTx, DialogRow, Effect, Effects, Env, Input, StartArgs, TimerKind};
+use keyline_domain::flow::Flow;
+use keyline_domain::mode::SecurityClass;
+use smallvec::SmallVec;
+
+use crate::board::Boards;
+use crate::clock::now;
+use crate::journal::Journal;
+use crate::metrics::{ActorKind, Metrics};
+use crate::outlet::{Emission, Outlet, worker_of};
+use crate::route::{CallKey, TagKey};
+
+/// Panics after which a call is given up: a step that always fails must not run for ever.
+const RESTARTS_MAX: u8 = 3;
+
+/// What every call of a shard uses.
+pub(crate) struct CallTools {
+    pub(crate) outlet: Arc<dyn Outlet>,
+    pub(crate) boards: Arc<Boards>,
+    pub(crate) journal: Journal,
+    pub(crate) metrics: Metrics,
+    pub(crate) tags: TagKey,
+    pub(crate) worker: u16,
+}
+
+/// One call.
+pub(crate) struct CallActor {
+    key: CallKey,
+    tools: Arc<CallTools>,
+    shard: WeakRecipient<FromCall>,
+    call: Option<Call>,
+    /// The INVITE that began it, until a step took it over.
+    invite: Option<u64>,
+    /// Last good copy, from the 2xx on.
+    last: Option<DialogRow>,
+    /// Worker that runs each open client transaction.
+    clients: HashMap<ClientTx, u16>,
+    class: Option<SecurityClass>,
+    restarts: u8,
+    finished: bool,
+}
+
+/// A call asks its shard for something.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum FromCall {
+    /// Arm a timer.
+    Arm { call: CallKey, timer: TimerKind, generation: u32, after_ms: u64 },
+    /// The call is over.
+    Finished(CallKey),
+}
+
+/// What a call is told by its shard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum ToCall {
+    /// The first message: begin.
+    Begin(Box<StartArgs>),
+    /// The first message after a restart of the node: go on.
+    Resume(Box<DialogRow>),
+    /// An event.
+    Input(Box<Input>),
+}
+
+impl CallActor {
+    pub(crate) fn new(key: CallKey, tools: Arc<CallTools>, shard: WeakRecipient<FromCall>) -> Self {
+        Self {
+            key,
+            tools,
+            shard,
+            call: None,
+            invite: None,
+            last: None,
+            clients: HashMap::new(),
+            class: None,
+            restarts: 0,
+            finished: false,
+        }
+    }
+
+    /// Runs one step of the state machine with this call's clock and tags.
+    fn step(&mut self, message: ToCall) -> Effects {
+        let (key, tools) = (self.key, Arc::clone(&self.tools));
+        let tag = move |n: u16| -> Arc<str> { tools.tags.tag(key, n).into() };
+        let env = Env { now: now(), tags: &tag };
+        match message {
+            ToCall::Begin(args) => {
+                self.invite = Some(args.invite.0);
+                let (call, effects) = Call::start(*args, env);
+                self.invite = None;
+                self.call = Some(call);
+                effects
+            }
+            ToCall::Resume(row) => {
+                self.last = Some((*row).clone());
+                let (call, effects) = Call::from_row(*row, env);
+                self.call = Some(call);
+                effects
+            }
+            ToCall::Input(input) => {
+                if let Input::Response(r) = &*input
+                    && r.status >= 300
+                {
+                    self.clients.remove(&r.token);
+                }
+                match &mut self.call {
+                    Some(call) => call.on(*input, env),
+                    None => Effects::new(),
+                }
+            }
+        }
+    }
+
+    /// Keeps what is this crate's and hands the rest, in order, to the workers that carry it out.
+    fn carry_out(&mut self, effects: Effects) {
+        let mut out: SmallVec<[(u16, SmallVec<[Effect; 4]>); 2]> = SmallVec::new();
+        let mut over = false;
+        for effect in effects {
+            let worker = match &effect {
+                Effect::Arm { timer, generation, after_ms } => {
+                    let (timer, generation, after_ms) = (*timer, *generation, *after_ms);
+                    self.tell(FromCall::Arm { call: self.key, timer, generation, after_ms });
+                    continue;
+                }
+                Effect::Journal(_) | Effect::Publish(_) => {
+                    match effect {
+                        Effect::Journal(row) => self.journal(*row),
+                        Effect::Publish(security) => {
+                            self.count_class(Some(security.class));
+                            self.tools.boards.calls.classify(self.key, *security);
+                        }
+                        _ => {}
+                    }
+                    continue;
+                }
+                Effect::Finished { .. } => {
+                    over = true;
+                    self.tools.worker
+                }
+                Effect::Reply(reply) => worker_of(reply.tx.0),
+                Effect::StopRepeat { tx } => worker_of(tx.0),
+                Effect::Send(send) => {
+                    let worker = self.worker_of_flow(&send.flow);
+                    self.clients.insert(send.token, worker);
+                    worker
+                }
+                Effect::Ack(ack) => self.worker_of_flow(&ack.flow),
+                Effect::Cancel { token, .. } => self.clients.get(token).copied().unwrap_or(self.tools.worker),
+                Effect::Forget { token } => self.clients.remove(token).unwrap_or(self.tools.worker),
+            };
+            match out.iter_mut().find(|(w, _)| *w == worker) {
+                Some((_, list)) => list.push(effect),
+                None => out.push((worker, SmallVec::from_iter([effect]))),
+            }
+        }
+        for (worker, effects) in out {
+            self.tools.outlet.emit(worker, vec![Emission::Call { call: self.key, effects }]);
+        }
+        if over {
+            self.finish();
+        }
+    }
+
+    /// A connection's worker, or this call's own for datagrams.
+    fn worker_of_flow(&self, flow: &Flow) -> u16 {
+        match flow {
+            Flow::Stream { id, .. } => id.worker,
+            Flow::Udp { .. } | Flow::Lost { .. } => self.tools.worker,
+        }
+    }
+
+    fn journal(&mut self, row: DialogRow) {
+        if self.last.is_none() {
+            self.tools.metrics.calls_answered.inc();
+        }
+        let written = serde_json::to_vec(&row).map_err(|e| e.to_string()).and_then(|bytes| {
+            self.tools.journal.put_call(self.key, bytes).map_err(|_| "the writer's queue is full".to_owned())
+        });
+        if let Err(reason) = written {
+            self.tools.metrics.journal_full.inc();
+            tracing::warn!(call = %self.key, reason, "the call would not survive a restart");
+        }
+        self.last = Some(row);
+    }
+
+    fn count_class(&mut self, class: Option<SecurityClass>) {
+        let gauge = &self.tools.metrics.calls_by_class;
+        if let Some(old) = self.class {
+            gauge.with_label_values(&[old.as_str()]).dec();
+        }
+        if let Some(new) = class {
+            gauge.with_label_values(&[new.as_str()]).inc();
+        }
+        self.class = class;
+    }
+
+    fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.count_class(None);
+        if self.last.is_some() && self.tools.journal.delete_call(self.key).is_err() {
+            // The row is met again at the next start and its phones answer 481 then.
+            self.tools.metrics.journal_full.inc();
+        }
+        self.tools.metrics.calls_finished.inc();
+        self.tools.boards.calls.end(self.key);
+        self.tell(FromCall::Finished(self.key));
+    }
+
+    fn tell(&self, message: FromCall) {
+        if let Some(shard) = self.shard.upgrade() {
+            shard.do_send(message);
+        }
+    }
+}
+
+impl Actor for CallActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(256);
+    }
+}
+
+impl Supervised for CallActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // actix keeps the value: whatever the panic left half-done goes here.
+        self.restarts = self.restarts.saturating_add(1);
+        self.clients.clear();
+        let broken = self.call.take();
+        let rebuilt = match (&self.last, self.restarts <= RESTARTS_MAX) {
+            (Some(row), true) => {
+                let row = Box::new(row.clone());
+                catch_unwind(AssertUnwindSafe(|| self.step(ToCall::Resume(row)))).ok()
+            }
+            _ => None,
+        };
+        match rebuilt {
+            Some(effects) => self.carry_out(effects),
+            None => {
+                if let Some(mut call) = broken
+                    && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.abort()))
+                {
+                    self.carry_out(effects);
+                }
+                if let Some(tx) = self.invite.take() {
+                    self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
+                }
+                self.finish();
+            }
+        }
+    }
+}
+
+impl Handler<ToCall> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ToCall, ctx: &mut Self::Context) {
+        if self.finished {
+            return;
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.step(message))) {
+            Ok(effects) => self.carry_out(effects),
+            Err(_) => {
+                self.tools.metrics.restarted(ActorKind::Call);
+                tracing::error!(call = %self.key, "a step of the call panicked; going on from its last row");
+                ctx.stop();
+            }
+        }
+    }
+}

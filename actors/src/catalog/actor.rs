@@ -1,0 +1,126 @@
+//! The catalog as an actor, on an arbiter of its own: it may wait for the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, Supervised};
+use keyline_storage::seal::NodeKey;
+use keyline_storage::{Commit, Outcome, StoreError, Writer};
+
+use super::Catalog;
+use super::import::{Committer, ImportDone, ImportError, Inspect};
+use crate::board::Boards;
+use crate::metrics::{ActorKind, Metrics};
+use crate::route::PartitionTable;
+use crate::shard::{DeviceChanged, Router};
+
+/// Import a file into the running node.
+#[derive(Message)]
+#[rtype(result = "Result<ImportDone, ImportError>")]
+pub(crate) struct Import(pub(crate) Vec<u8>);
+
+/// Write out the configuration as NDJSON, without secrets.
+#[derive(Message)]
+#[rtype(result = "Vec<u8>")]
+pub(crate) struct Export;
+
+/// The actor.
+pub(crate) struct CatalogActor {
+    pub(crate) catalog: Catalog,
+    pub(crate) node_key: Arc<NodeKey>,
+    pub(crate) data: PathBuf,
+    pub(crate) writer: Writer,
+    pub(crate) boards: Arc<Boards>,
+    pub(crate) table: Arc<PartitionTable>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) inspect: Arc<dyn Inspect + Send + Sync>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Actor for CatalogActor {
+    type Context = Context<Self>;
+}
+
+impl Supervised for CatalogActor {}
+
+/// Commits through the node's one writer.
+struct ThroughWriter<'a>(&'a Writer);
+
+impl Committer for ThroughWriter<'_> {
+    fn commit_all(&self, commits: &[Commit]) -> Vec<Outcome> {
+        commits.iter().map(|c| self.0.submit_blocking(c.clone())).collect()
+    }
+}
+
+impl CatalogActor {
+    /// The memory may be ahead of the store after a fault: read it again.
+    fn reload(&mut self) {
+        match Catalog::load(&**self.writer.store(), Arc::clone(&self.node_key)) {
+            Ok(fresh) => self.catalog = fresh,
+            Err(error) => tracing::error!(%error, "the configuration cannot be read again"),
+        }
+    }
+}
+
+impl Handler<Import> for CatalogActor {
+    type Result = Result<ImportDone, ImportError>;
+
+    fn handle(&mut self, import: Import, _: &mut Self::Context) -> Self::Result {
+        let writer = self.writer.clone();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let store = writer.store();
+            self.catalog.import(
+                &import.0,
+                false,
+                &self.data,
+                &**store,
+                &ThroughWriter(&writer),
+                &*self.inspect,
+            )
+        }));
+        match result {
+            Ok(Ok((done, events))) => {
+                let touched = self.catalog.publish(&self.boards, &events);
+                if let Some(shards) = self.router.get() {
+                    for index in touched {
+                        let Some(device) = self.boards.devices.device(index) else { continue };
+                        let shard = self.table.shard(device.name.partition());
+                        if let Some(addr) = shards.get(usize::from(shard.0)) {
+                            addr.do_send(DeviceChanged(index));
+                        }
+                    }
+                }
+                Ok(done)
+            }
+            Ok(Err(e)) => {
+                if !matches!(
+                    e,
+                    ImportError::Rows { .. } | ImportError::TooLarge { .. } | ImportError::NotText(_)
+                ) {
+                    self.reload();
+                }
+                Err(e)
+            }
+            Err(_) => {
+                self.metrics.restarted(ActorKind::Catalog);
+                tracing::error!("the catalog panicked; it reads its memory again");
+                self.reload();
+                Err(ImportError::Store(StoreError::Closed))
+            }
+        }
+    }
+}
+
+impl Handler<Export> for CatalogActor {
+    type Result = actix::MessageResult<Export>;
+
+    fn handle(&mut self, _: Export, _: &mut Self::Context) -> Self::Result {
+        let mut out = Vec::new();
+        for line in self.catalog.export() {
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+        actix::MessageResult(out)
+    }
+}

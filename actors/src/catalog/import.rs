@@ -1,0 +1,445 @@
+//! Import: all or nothing (design §5).
+//!
+//! Check the whole file; commit an intent row with its hash beside a synced, sealed copy under DATA/import;
+//! apply in batches; take the intent away. A start that finds an intent rolls it forward before `ready`.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use keyline_domain::inventory::{Apply, Change, Event, Report, Row, WarningCode, in_order, parse_row};
+use keyline_domain::phone::{self, Row as PhoneRow};
+use keyline_storage::seal::Sealed;
+use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table};
+use sha2::{Digest, Sha256};
+
+use super::{Catalog, SCHEMA, VERSION_PREFIX};
+use crate::journal::PHONE_SCHEMA;
+
+/// Largest file, in bytes: about five million rows.
+pub const FILE_MAX: usize = 1 << 30;
+
+/// Operations of one commit; the storage contract allows 100.
+const BATCH: usize = 96;
+/// Commits handed to the store at a time.
+const GROUP: usize = 64;
+
+const INTENT: &[u8] = b"import";
+
+/// Reads the facts of a PEM certificate; the engine's part.
+pub trait Inspect {
+    /// Facts of the first certificate, or why there is none.
+    fn inspect(&self, pem: &str) -> Result<keyline_domain::inventory::CertificateFacts, String>;
+}
+
+/// Writes commits and waits: the store itself, or the running node's writer.
+pub trait Committer {
+    /// Outcomes in order.
+    fn commit_all(&self, commits: &[Commit]) -> Vec<Outcome>;
+}
+
+impl<T: Store + ?Sized> Committer for &T {
+    fn commit_all(&self, commits: &[Commit]) -> Vec<Outcome> {
+        Store::commit_all(*self, commits)
+    }
+}
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportDone {
+    /// Rows in the file.
+    pub rows: usize,
+    /// Records written.
+    pub written: usize,
+    /// Code, text, how often, and the first row (from 1) of each kind of warning.
+    pub warnings: Vec<(&'static str, &'static str, usize, usize)>,
+}
+
+/// A bad row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowFault {
+    /// Line of the file, from 1.
+    pub row: usize,
+    /// Stable code.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Rows are wrong; nothing was changed.
+    #[error("{} rows are wrong; nothing was imported", .faults.len() + .more)]
+    Rows {
+        /// The first of them, in order.
+        faults: Vec<RowFault>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// The file is too large.
+    #[error("the file has {size} bytes; at most {limit} are taken: split it")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Limit.
+        limit: usize,
+    },
+    /// The file is not text.
+    #[error("line {0} is not UTF-8")]
+    NotText(usize),
+    /// Storage failed; what was begun is finished at the next start.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The copy under DATA/import could not be written or read.
+    #[error("{path}: {source}", path = .path.display())]
+    Copy {
+        /// File.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The sealed copy does not open or is not the one that was announced.
+    #[error("{path}: {reason}", path = .path.display())]
+    CopyDamaged {
+        /// File.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A fault of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+struct Parsed {
+    rows: Vec<Row>,
+    /// Line of each row.
+    lines: Vec<usize>,
+}
+
+fn parse(text: &[u8], inspect: &dyn Inspect) -> Result<Parsed, ImportError> {
+    if text.len() > FILE_MAX {
+        return Err(ImportError::TooLarge { size: text.len(), limit: FILE_MAX });
+    }
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    let (mut faults, mut more) = (Vec::new(), 0usize);
+    for (at, line) in text.split(|b| *b == b'\n').enumerate() {
+        let number = at + 1;
+        let line = std::str::from_utf8(line).map_err(|_| ImportError::NotText(number))?.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let row = parse_row(line).map_err(|e| (e.code(), e.to_string())).and_then(|row| match row {
+            Row::Certificate(mut c) => {
+                c.facts = Some(inspect.inspect(&c.pem).map_err(|e| ("certificate_unreadable", e))?);
+                Ok(Row::Certificate(c))
+            }
+            row => Ok(row),
+        });
+        match row {
+            Ok(row) => {
+                rows.push(row);
+                lines.push(number);
+            }
+            Err((code, reason)) if faults.len() < keyline_domain::inventory::ERRORS_MAX => {
+                faults.push(RowFault { row: number, code, reason });
+            }
+            Err(_) => more += 1,
+        }
+    }
+    if faults.is_empty() { Ok(Parsed { rows, lines }) } else { Err(ImportError::Rows { faults, more }) }
+}
+
+impl Catalog {
+    /// Imports a file. `offline` when no node runs: a changed profile then applies at once.
+    ///
+    /// Returns what to publish, in order.
+    ///
+    /// # Errors
+    /// [`ImportError`]; with `Rows`, `TooLarge` and `NotText` nothing was changed.
+    pub fn import(
+        &mut self,
+        text: &[u8],
+        offline: bool,
+        data: &Path,
+        store: &dyn Store,
+        committer: &dyn Committer,
+        inspect: &dyn Inspect,
+    ) -> Result<(ImportDone, Vec<Event>), ImportError> {
+        let Parsed { rows, lines } = parse(text, inspect)?;
+        let report = self.inventory.check(&rows, true);
+        refuse(&report, &lines)?;
+        let mut done = ImportDone { rows: rows.len(), ..ImportDone::default() };
+        for w in &report.warnings {
+            let line = lines.get(w.first_row).copied().unwrap_or_default();
+            done.warnings.push((w.code.as_str(), WarningCode::text(w.code), w.rows, line));
+        }
+        let hash = self.announce(text, offline, data, committer)?;
+        let (written, events) = self.apply(rows, offline, store, committer)?;
+        done.written = written;
+        self.conclude(&hash, data, committer)?;
+        Ok((done, events))
+    }
+
+    /// Finishes an import that a crash cut off. True when there was one.
+    pub(crate) fn roll_forward(
+        &mut self,
+        data: &Path,
+        store: &dyn Store,
+        inspect: &dyn Inspect,
+    ) -> Result<bool, ImportError> {
+        let Some(intent) = store.get(Table::Intents, INTENT, Consistency::Linearizable)? else {
+            // Copies without an intent were never announced.
+            remove_copies(data);
+            return Ok(false);
+        };
+        let path = copy_path(data, &String::from_utf8_lossy(intent.payload.get(1..).unwrap_or_default()));
+        let damaged =
+            |reason: &str| ImportError::CopyDamaged { path: path.clone(), reason: reason.to_owned() };
+        let offline = intent.payload.first() == Some(&1);
+        let sealed = fs::read(&path).map_err(|source| ImportError::Copy { path: path.clone(), source })?;
+        let text = self
+            .sealer
+            .0
+            .open(Table::Intents, INTENT, &Sealed::from_bytes(sealed))
+            .map_err(|e| damaged(&e.to_string()))?;
+        let hash = hex(&Sha256::digest(&text));
+        if hash.as_bytes() != &intent.payload[1..] {
+            return Err(damaged("its content is not what was announced"));
+        }
+        let Parsed { rows, .. } = parse(&text, inspect)?;
+        tracing::warn!(rows = rows.len(), "an import was cut off; finishing it");
+        let committer: &dyn Committer = &store;
+        self.apply(rows, offline, store, committer)?;
+        self.conclude(&hash, data, committer)?;
+        Ok(true)
+    }
+
+    /// Synced, sealed copy first, then the intent row: an intent always has its file.
+    fn announce(
+        &self,
+        text: &[u8],
+        offline: bool,
+        data: &Path,
+        committer: &dyn Committer,
+    ) -> Result<String, ImportError> {
+        let hash = hex(&Sha256::digest(text));
+        let path = copy_path(data, &hash);
+        let copy = |source| ImportError::Copy { path: path.clone(), source };
+        let sealed = self
+            .sealer
+            .0
+            .seal(Table::Intents, INTENT, text)
+            .map_err(|e| ImportError::Internal(e.to_string()))?;
+        let folder = data.join("import");
+        fs::create_dir_all(&folder).map_err(copy)?;
+        let mut file = File::create(&path).map_err(copy)?;
+        file.write_all(sealed.as_bytes()).and_then(|()| file.sync_all()).map_err(copy)?;
+        File::open(&folder).and_then(|d| d.sync_all()).map_err(copy)?;
+        let mut payload = vec![u8::from(offline)];
+        payload.extend_from_slice(hash.as_bytes());
+        commit(committer, Commit::build().put(Table::Intents, INTENT.to_vec(), SCHEMA, payload))?;
+        Ok(hash)
+    }
+
+    fn conclude(&self, hash: &str, data: &Path, committer: &dyn Committer) -> Result<(), ImportError> {
+        commit(committer, Commit::build().delete(Table::Intents, INTENT.to_vec()))?;
+        // Left behind it is removed at the next start.
+        let _ = fs::remove_file(copy_path(data, hash));
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        rows: Vec<Row>,
+        offline: bool,
+        store: &dyn Store,
+        committer: &dyn Committer,
+    ) -> Result<(usize, Vec<Event>), ImportError> {
+        let mut batches = Batches::new(committer);
+        let mut events = Vec::new();
+        let sealer = self.sealer.clone();
+        for row in in_order(rows) {
+            let how = Apply { sealer: &sealer, offline };
+            let changes = self.inventory.apply(row, how).map_err(|e| ImportError::Internal(e.to_string()))?;
+            for change in changes {
+                match change {
+                    Change::Put { kind, key, value } => {
+                        batches.put(Table::Config, format!("{}/{key}", kind.as_str()), value)?;
+                    }
+                    Change::Delete { kind, key } => {
+                        batches.delete(Table::Config, format!("{}/{key}", kind.as_str()))?;
+                    }
+                    Change::Publish(event) => {
+                        if let Event::ProfileSaved { id, version, .. } = &event
+                            && let Some(profile) = self.inventory.profile(*id)
+                        {
+                            let bytes = serde_json::to_vec(&profile.settings)
+                                .map_err(|e| ImportError::Internal(e.to_string()))?;
+                            batches.put(
+                                Table::Config,
+                                format!("{VERSION_PREFIX}{}/{}", id.0, version.0),
+                                bytes,
+                            )?;
+                            self.versions
+                                .insert((*id, *version), std::sync::Arc::new(profile.settings.clone()));
+                        }
+                        events.push(event);
+                    }
+                }
+            }
+        }
+        if offline {
+            self.apply_at_once(&events, store, &mut batches)?;
+        }
+        let written = batches.finish()?;
+        Ok((written, events))
+    }
+
+    /// No node runs: phones that have a row are judged by the saved version at once.
+    fn apply_at_once(
+        &self,
+        events: &[Event],
+        store: &dyn Store,
+        batches: &mut Batches<'_>,
+    ) -> Result<(), ImportError> {
+        let phones_exist = !store
+            .scan(Table::Phones, b"", keyline_storage::Page { after: None, limit: 1 }, None)?
+            .rows
+            .is_empty();
+        if !phones_exist {
+            return Ok(());
+        }
+        let names = events.iter().flat_map(|e| match e {
+            Event::AppliesAtOnce { devices } => devices.as_slice(),
+            _ => &[],
+        });
+        for name in names {
+            let key = name.as_str().as_bytes();
+            let Some(record) = store.get(Table::Phones, key, Consistency::Linearizable)? else { continue };
+            let row = PhoneRow::decode(&record.payload).map_err(|e| ImportError::Internal(e.to_string()))?;
+            let Some(view) = self.inventory.device(name) else { continue };
+            let Some(applied) = self.saved_version(view.profile) else { continue };
+            let step = phone::apply(&row, applied, keyline_domain::ids::UnixMillis(0), 0);
+            if let Some(new) = step.row {
+                batches.put_schema(Table::Phones, name.as_str().to_owned(), PHONE_SCHEMA, new.encode())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(report: &Report, lines: &[usize]) -> Result<(), ImportError> {
+    if report.is_ok() {
+        return Ok(());
+    }
+    let faults = report
+        .errors
+        .iter()
+        .map(|(at, e)| RowFault {
+            row: lines.get(*at).copied().unwrap_or_default(),
+            code: e.code(),
+            reason: e.to_string(),
+        })
+        .collect();
+    Err(ImportError::Rows { faults, more: report.more_errors })
+}
+
+/// Collects operations into commits and commits into groups.
+struct Batches<'a> {
+    committer: &'a dyn Committer,
+    open: CommitBuilder,
+    ready: Vec<Commit>,
+    written: usize,
+}
+
+impl<'a> Batches<'a> {
+    fn new(committer: &'a dyn Committer) -> Self {
+        Self { committer, open: Commit::build(), ready: Vec::new(), written: 0 }
+    }
+
+    fn put(&mut self, table: Table, key: String, value: Vec<u8>) -> Result<(), ImportError> {
+        self.put_schema(table, key, SCHEMA, value)
+    }
+
+    fn put_schema(
+        &mut self,
+        table: Table,
+        key: String,
+        schema: u8,
+        value: Vec<u8>,
+    ) -> Result<(), ImportError> {
+        self.open = std::mem::replace(&mut self.open, Commit::build()).put(table, key.into_bytes(), schema, value);
+        self.step()
+    }
+
+    fn delete(&mut self, table: Table, key: String) -> Result<(), ImportError> {
+        self.open = std::mem::replace(&mut self.open, Commit::build()).delete(table, key.into_bytes());
+        self.step()
+    }
+
+    fn step(&mut self) -> Result<(), ImportError> {
+        self.written += 1;
+        if self.open.operations() >= BATCH {
+            self.close()?;
+        }
+        if self.ready.len() >= GROUP {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), ImportError> {
+        if self.open.operations() > 0 {
+            let commit = std::mem::replace(&mut self.open, Commit::build()).finish();
+            self.ready.push(commit.map_err(|e| ImportError::Internal(e.to_string()))?);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), ImportError> {
+        for outcome in self.committer.commit_all(&self.ready) {
+            settle(outcome)?;
+        }
+        self.ready.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<usize, ImportError> {
+        self.close()?;
+        self.write()?;
+        Ok(self.written)
+    }
+}
+
+fn commit(committer: &dyn Committer, builder: CommitBuilder) -> Result<(), ImportError> {
+    let commit = builder.finish().map_err(|e| ImportError::Internal(e.to_string()))?;
+    committer.commit_all(std::slice::from_ref(&commit)).into_iter().try_for_each(settle)
+}
+
+fn settle(outcome: Outcome) -> Result<(), ImportError> {
+    match outcome {
+        Outcome::Committed(_) => Ok(()),
+        Outcome::Unknown(e) => Err(e.into()),
+        Outcome::Conflict(_) => Err(ImportError::Internal("a row was changed by another writer".to_owned())),
+    }
+}
+
+fn copy_path(data: &Path, hash: &str) -> PathBuf {
+    // The hash comes back from storage: nothing but hexadecimal digits may become a file name.
+    let name: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
+    data.join("import").join(format!("{name}.sealed"))
+}
+
+fn remove_copies(data: &Path) {
+    if let Ok(entries) = fs::read_dir(data.join("import")) {
+        for e in entries.flatten() {
+            let _ = fs::remove_file(e.path());
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

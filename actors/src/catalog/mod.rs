@@ -1,0 +1,172 @@
+//! The catalog: single writer of all configuration.
+//!
+//! It checks every change against its memory with the domain's inventory, commits, publishes to the boards,
+//! then tells the shards. The same code serves an import into a closed store and one into a running node.
+
+mod actor;
+mod import;
+mod publish;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keyline_domain::ids::{ProfileId, ProfileVersion};
+use keyline_domain::inventory::{Inventory, Kind, Sealer};
+use keyline_domain::phone::AppliedVersion;
+use keyline_domain::profile::ProfileSettings;
+use keyline_storage::seal::{NodeKey, Sealed};
+use keyline_storage::{Consistency, Page, Store, Table};
+use zeroize::Zeroizing;
+
+use crate::error::OpenError;
+
+pub(crate) use actor::{CatalogActor, Export, Import};
+pub use import::{Committer, ImportDone, ImportError, Inspect, RowFault};
+
+/// Schema of [`Table::Config`] rows: JSON.
+const SCHEMA: u8 = 1;
+
+/// Prefix of profile versions that are no longer the saved one.
+const VERSION_PREFIX: &str = "profile_version/";
+
+/// Everything that is configured, in memory.
+pub struct Catalog {
+    inventory: Inventory,
+    /// Settings of every version that was ever saved and may still be applied to a phone.
+    versions: HashMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>,
+    sealer: NodeSealer,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Catalog({:?})", self.inventory)
+    }
+}
+
+impl Catalog {
+    /// Reads all configuration.
+    ///
+    /// # Errors
+    /// [`OpenError`] names table and row when one cannot be read.
+    pub fn load(store: &dyn Store, node_key: Arc<NodeKey>) -> Result<Self, OpenError> {
+        let sealer = NodeSealer(node_key);
+        let mut inventory = Inventory::new();
+        for kind in Kind::LOAD_ORDER {
+            let prefix = format!("{}/", kind.as_str());
+            scan(store, prefix.as_bytes(), |key, value| {
+                inventory.load(kind, key, value, &sealer).map_err(|e| e.to_string())
+            })?;
+        }
+        let mut versions = HashMap::new();
+        scan(store, VERSION_PREFIX.as_bytes(), |key, value| {
+            let (id, version) = key.split_once('/').ok_or("key is not id/version")?;
+            let id = id.parse().map_err(|_| "id is not a number")?;
+            let version = version.parse().map_err(|_| "version is not a number")?;
+            let settings: ProfileSettings = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+            versions.insert((ProfileId(id), ProfileVersion(version)), Arc::new(settings));
+            Ok(())
+        })?;
+        Ok(Self { inventory, versions, sealer })
+    }
+
+    /// The model, for views.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// What a newly configured phone is judged by: the saved version of its profile.
+    pub(crate) fn saved_version(&self, profile: ProfileId) -> Option<AppliedVersion> {
+        self.inventory.profile(profile).map(|p| AppliedVersion { profile, version: p.version })
+    }
+
+    /// Settings of a version, saved or earlier.
+    pub(crate) fn settings(&self, applied: AppliedVersion) -> Option<Arc<ProfileSettings>> {
+        if let Some(p) = self.inventory.profile(applied.profile)
+            && p.version == applied.version
+        {
+            return Some(Arc::new(p.settings.clone()));
+        }
+        self.versions.get(&(applied.profile, applied.version)).cloned()
+    }
+}
+
+/// Visits all rows of the configuration table under a prefix; the visitor gets the key without it.
+fn scan(
+    store: &dyn Store,
+    prefix: &[u8],
+    mut visit: impl FnMut(&str, &[u8]) -> Result<(), String>,
+) -> Result<(), OpenError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = match &after {
+            Some(key) => Page::after(key),
+            None => Page::FIRST,
+        };
+        let found = store.scan(Table::Config, prefix, page, None)?;
+        for (key, record) in &found.rows {
+            let fault = |reason: String| OpenError::Row {
+                table: Table::Config.name(),
+                key: String::from_utf8_lossy(key).into_owned(),
+                reason,
+            };
+            let name = key
+                .get(prefix.len()..)
+                .and_then(|k| std::str::from_utf8(k).ok())
+                .ok_or_else(|| fault("the key is not text".to_owned()))?;
+            visit(name, &record.payload).map_err(fault)?;
+        }
+        match found.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Seals secrets of configuration rows under the node key, bound to kind, key and field.
+#[derive(Clone)]
+struct NodeSealer(Arc<NodeKey>);
+
+impl Sealer for NodeSealer {
+    fn seal(&self, plain: &[u8], context: &str) -> Vec<u8> {
+        // The only error is missing randomness; an empty seal never opens, so nothing is stored in clear.
+        self.0.seal(Table::Config, context.as_bytes(), plain).map(Sealed::into_bytes).unwrap_or_else(
+            |error| {
+                tracing::error!(%error, context, "a secret could not be sealed");
+                Vec::new()
+            },
+        )
+    }
+
+    fn open(&self, sealed: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.open(Table::Config, context.as_bytes(), &Sealed::from_bytes(sealed)).ok()
+    }
+}
+
+/// First page or the rest: also used for phone rows and calls at start.
+pub(crate) fn scan_table(
+    store: &dyn Store,
+    table: Table,
+    mut visit: impl FnMut(&[u8], &keyline_storage::Record) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = match &after {
+            Some(key) => Page::after(key),
+            None => Page::FIRST,
+        };
+        let found = store.scan(table, b"", page, None)?;
+        for (key, record) in &found.rows {
+            visit(key, record)?;
+        }
+        match found.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// A record of [`Table::Config`], for tests and tools.
+pub fn read(store: &dyn Store, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, OpenError> {
+    let key = format!("{}/{key}", kind.as_str());
+    Ok(store.get(Table::Config, key.as_bytes(), Consistency::Local)?.map(|r| r.payload.to_vec()))
+}

@@ -1,0 +1,137 @@
+//! What the engine holds of the running tree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix::{Addr, ArbiterHandle};
+use keyline_domain::ids::Partition;
+use keyline_storage::{Health, Writer};
+
+use crate::board::Boards;
+use crate::catalog::{CatalogActor, Export, Import, ImportDone, ImportError};
+use crate::route::{PartitionTable, ShardId};
+use crate::shard::{Batch, Intent, Shard};
+
+/// Kind of work, for shedding (design §4): the later in this list, the longer it is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// New INVITE, SUBSCRIBE, MESSAGE: shed at 50 % of the bound.
+    New,
+    /// Initial REGISTER: shed at 75 %.
+    Register,
+    /// Refresh: shed at 95 %.
+    Refresh,
+    /// In-dialog requests, CANCEL, ACK, responses: never shed.
+    Dialog,
+}
+
+impl Load {
+    fn percent(self) -> usize {
+        match self {
+            Self::New => 50,
+            Self::Register => 75,
+            Self::Refresh => 95,
+            Self::Dialog => usize::MAX,
+        }
+    }
+}
+
+/// Handle on the tree; clones share it.
+#[derive(Clone)]
+pub struct Handle {
+    /// Boards.
+    pub boards: Arc<Boards>,
+    /// Partition → shard.
+    pub table: Arc<PartitionTable>,
+    pub(crate) shards: Arc<Vec<Addr<Shard>>>,
+    pub(crate) arbiters: Arc<Vec<ArbiterHandle>>,
+    pub(crate) depth: Arc<Vec<Arc<AtomicUsize>>>,
+    pub(crate) bound: usize,
+    pub(crate) writer: Writer,
+    pub(crate) catalog: Addr<CatalogActor>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({} shards)", self.table.count())
+    }
+}
+
+impl Handle {
+    /// Shard of a partition.
+    pub fn shard(&self, partition: Partition) -> ShardId {
+        self.table.shard(partition)
+    }
+
+    /// Takes credit for one intent of this kind at a shard; `false` sheds it. A taken credit must be
+    /// followed by [`Self::send`].
+    pub fn admit(&self, shard: ShardId, load: Load) -> bool {
+        let Some(depth) = self.depth.get(usize::from(shard.0)) else { return false };
+        if load != Load::Dialog
+            && depth.load(Ordering::Relaxed).saturating_mul(100) / self.bound >= load.percent()
+        {
+            return false;
+        }
+        depth.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    /// Sends intents whose credit was taken. Gives them back when the shard's mailbox is full or closed.
+    pub fn send(&self, shard: ShardId, intents: Vec<Intent>) -> Result<(), Vec<Intent>> {
+        let n = intents.len();
+        let Some(addr) = self.shards.get(usize::from(shard.0)) else { return Err(intents) };
+        match addr.try_send(Batch(intents)) {
+            Ok(()) => Ok(()),
+            Err(actix::prelude::SendError::Full(b) | actix::prelude::SendError::Closed(b)) => {
+                if let Some(depth) = self.depth.get(usize::from(shard.0)) {
+                    depth.fetch_sub(n, Ordering::AcqRel);
+                }
+                Err(b.0)
+            }
+        }
+    }
+
+    /// The thread of each worker.
+    pub fn arbiters(&self) -> &[ArbiterHandle] {
+        &self.arbiters
+    }
+
+    /// All shards take messages.
+    pub fn shards_alive(&self) -> bool {
+        self.shards.iter().all(Addr::connected)
+    }
+
+    /// Storage takes commits and the last one succeeded.
+    pub fn storage_health(&self) -> Health {
+        self.writer.health()
+    }
+
+    /// The writer, for its counters.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Imports a file into the running node.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub async fn import(&self, text: Vec<u8>) -> Result<ImportDone, ImportError> {
+        match self.catalog.send(Import(text)).await {
+            Ok(result) => result,
+            Err(e) => Err(ImportError::Internal(e.to_string())),
+        }
+    }
+
+    /// Configuration as NDJSON, without secrets.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn export(&self) -> Result<Vec<u8>, String> {
+        self.catalog.send(Export).await.map_err(|e| e.to_string())
+    }
+
+    /// Writes what is queued and stops the writer: the last thing that a node does.
+    pub fn close(&self) {
+        self.writer.shutdown();
+    }
+}

@@ -1,0 +1,162 @@
+//! Keys that outlive a restart: sealed rows, read through the key board.
+//!
+//! Nonce and tag keys are made here; key pairs and certificates are made by the engine and kept here as
+//! named material. Nothing leaves this module unsealed but through its typed readers.
+
+use keyline_domain::nonce::{NONCE_SECRET_LEN, NonceKey, NonceKeys};
+use keyline_storage::seal::{NodeKey, Sealed};
+use keyline_storage::{Commit, Consistency, Outcome, Store, Table};
+use zeroize::Zeroizing;
+
+use crate::board::Keys;
+use crate::error::OpenError;
+use crate::route::{GENERATION_MASK, TagKey};
+
+const SCHEMA: u8 = 1;
+const NONCE: &[u8] = b"nonce";
+const TAGS: &[u8] = b"tags";
+const START: &[u8] = b"start";
+
+/// A certificate with its private key, as the engine makes it.
+pub struct Material {
+    /// Certificate chain, leaf first, PEM.
+    pub certificate_pem: String,
+    /// PKCS#8 private key, PEM.
+    pub private_key_pem: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Material {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Material")
+    }
+}
+
+/// The keyring of an opened store.
+pub struct Keyring<'a> {
+    store: &'a dyn Store,
+    node_key: &'a NodeKey,
+}
+
+impl<'a> Keyring<'a> {
+    /// Over a store, under the node key.
+    pub fn new(store: &'a dyn Store, node_key: &'a NodeKey) -> Self {
+        Self { store, node_key }
+    }
+
+    /// Keys for a node that starts now: made at first start, read later; the start number grows by one.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the store fails, a row cannot be unsealed (another node key) or no randomness is
+    /// to be had.
+    pub fn start(&self) -> Result<Keys, OpenError> {
+        let nonce = self.secret(NONCE)?;
+        let tags = self.secret(TAGS)?;
+        let start = match self.store.get(Table::Meta, START, Consistency::Linearizable)? {
+            Some(r) => u32::from_be_bytes(
+                r.payload
+                    .get(..4)
+                    .and_then(|b| b.try_into().ok())
+                    .ok_or_else(|| damaged(START, "not 4 bytes"))?,
+            ),
+            None => 0,
+        };
+        // Skips 0, so that "no start" stays distinguishable after a wrap.
+        let start = (start.wrapping_add(1) & GENERATION_MASK).max(1);
+        self.put(Table::Meta, START, start.to_be_bytes().to_vec())?;
+        Ok(Keys { nonce: NonceKeys::new(NonceKey::new(0, &nonce), None), tags: TagKey::new(&tags), start })
+    }
+
+    /// Named material: `CallManager`, `TFTP` and so on (R004). `None` before it was made.
+    pub fn material(&self, name: &str) -> Result<Option<Material>, OpenError> {
+        let (public, private) = material_keys(name);
+        let Some(certificate) = self.store.get(Table::Keys, &public, Consistency::Linearizable)? else {
+            return Ok(None);
+        };
+        let Some(sealed) = self.store.get(Table::Keys, &private, Consistency::Linearizable)? else {
+            return Err(damaged(&private, "the private key is missing"));
+        };
+        let key = self.unseal(&private, &sealed.payload)?;
+        let text = |bytes: &[u8], key: &[u8]| {
+            std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| damaged(key, "not text"))
+        };
+        Ok(Some(Material {
+            certificate_pem: text(&certificate.payload, &public)?,
+            private_key_pem: Zeroizing::new(text(&key, &private)?),
+        }))
+    }
+
+    /// The certificate of named material, which is public.
+    pub fn certificate(&self, name: &str) -> Result<Option<String>, OpenError> {
+        let (public, _) = material_keys(name);
+        match self.store.get(Table::Keys, &public, Consistency::Linearizable)? {
+            Some(r) => Ok(Some(String::from_utf8_lossy(&r.payload).into_owned())),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps named material; both rows in one commit.
+    pub fn put_material(&self, name: &str, material: &Material) -> Result<(), OpenError> {
+        let (public, private) = material_keys(name);
+        let sealed = self
+            .node_key
+            .seal(Table::Keys, &private, material.private_key_pem.as_bytes())
+            .map_err(|e| OpenError::Key(e.to_string()))?;
+        let commit = Commit::build()
+            .put(Table::Keys, public, SCHEMA, material.certificate_pem.clone().into_bytes())
+            .put(Table::Keys, private.clone(), SCHEMA, sealed.into_bytes())
+            .finish()
+            .map_err(|e| damaged(&private, &e.to_string()))?;
+        committed(self.store.commit(&commit), &private)
+    }
+
+    fn secret(&self, key: &[u8]) -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenError> {
+        if let Some(r) = self.store.get(Table::Keys, key, Consistency::Linearizable)? {
+            let open = self.unseal(key, &r.payload)?;
+            let bytes: [u8; NONCE_SECRET_LEN] =
+                open.as_slice().try_into().map_err(|_| damaged(key, "not 32 bytes"))?;
+            return Ok(Zeroizing::new(bytes));
+        }
+        let mut fresh = Zeroizing::new([0u8; NONCE_SECRET_LEN]);
+        getrandom::fill(fresh.as_mut()).map_err(|e| OpenError::Random(e.to_string()))?;
+        let sealed = self
+            .node_key
+            .seal(Table::Keys, key, fresh.as_ref())
+            .map_err(|e| OpenError::Key(e.to_string()))?;
+        self.put(Table::Keys, key, sealed.into_bytes())?;
+        Ok(fresh)
+    }
+
+    fn unseal(&self, key: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        self.node_key
+            .open(Table::Keys, key, &Sealed::from_bytes(bytes))
+            .map_err(|e| OpenError::Key(e.to_string()))
+    }
+
+    fn put(&self, table: Table, key: &[u8], payload: Vec<u8>) -> Result<(), OpenError> {
+        let commit = Commit::build()
+            .put(table, key.to_vec(), SCHEMA, payload)
+            .finish()
+            .map_err(|e| damaged(key, &e.to_string()))?;
+        committed(self.store.commit(&commit), key)
+    }
+}
+
+fn material_keys(name: &str) -> (Vec<u8>, Vec<u8>) {
+    (format!("certificate/{name}").into_bytes(), format!("private/{name}").into_bytes())
+}
+
+fn committed(outcome: Outcome, key: &[u8]) -> Result<(), OpenError> {
+    match outcome {
+        Outcome::Committed(_) => Ok(()),
+        Outcome::Unknown(e) => Err(e.into()),
+        Outcome::Conflict(_) => Err(damaged(key, "changed by another process")),
+    }
+}
+
+fn damaged(key: &[u8], reason: &str) -> OpenError {
+    OpenError::Row {
+        table: Table::Keys.name(),
+        key: String::from_utf8_lossy(key).into_owned(),
+        reason: reason.to_owned(),
+    }
+}

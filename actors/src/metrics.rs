@@ -1,0 +1,178 @@
+//! Counters and gauges of the supervisor tree, registered into the registry that the caller hands in.
+//!
+//! Labels come from closed sets and are filled with zero at start, so that a rate exists from the first
+//! scrape; never a device, user or address.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// What became of a REGISTER (label `outcome`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// Bindings listed only.
+    Fetched,
+    /// First binding of a device, or a new contact.
+    Registered,
+    /// Only its time, sequence or nonce count changed.
+    Refreshed,
+    /// A retransmission answered from the row.
+    Repeated,
+    /// Bindings removed.
+    Unregistered,
+    /// Refused by the registrar's rules.
+    Refused,
+    /// The commit failed or its result is unknown.
+    StorageFailed,
+    /// Shed because too much waits.
+    Shed,
+}
+
+impl RegisterOutcome {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Fetched, "fetched"),
+        (Self::Registered, "registered"),
+        (Self::Refreshed, "refreshed"),
+        (Self::Repeated, "repeated"),
+        (Self::Unregistered, "unregistered"),
+        (Self::Refused, "refused"),
+        (Self::StorageFailed, "storage_failed"),
+        (Self::Shed, "shed"),
+    ];
+}
+
+/// Kinds of actor that may be restarted (label `actor`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A step of a phone row panicked; the row kept its last state.
+    Phone,
+    /// A call.
+    Call,
+    /// A shard.
+    Shard,
+    /// The catalog.
+    Catalog,
+}
+
+const ACTOR_KINDS: [&str; 4] = ["phone", "call", "shard", "catalog"];
+
+/// All metrics of this crate.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registers: [IntCounter; RegisterOutcome::ALL.len()],
+    restarts: [IntCounter; ACTOR_KINDS.len()],
+    /// Devices with at least one live binding.
+    pub registered_devices: IntGauge,
+    /// Phones whose applied profile differs from the assigned one.
+    pub calls_started: IntCounter,
+    /// Calls that ended, however.
+    pub calls_finished: IntCounter,
+    /// Calls that reached 2xx.
+    pub calls_answered: IntCounter,
+    /// Answered calls by class.
+    pub calls_by_class: IntGaugeVec,
+    /// Messages waiting in each shard.
+    pub shard_queue: IntGaugeVec,
+    /// Effects that could not be handed to a worker.
+    pub outlet_dropped: IntCounter,
+    /// Journal rows that were not accepted because the writer's queue was full.
+    pub journal_full: IntCounter,
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    add(registry, IntCounter::new(name, help)?)
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, c: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(c.clone()))?;
+    Ok(c)
+}
+
+impl Metrics {
+    /// Registers everything. An error means a name was registered twice: a mistake of ours at start.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let registers = add(
+            registry,
+            IntCounterVec::new(
+                Opts::new("keyline_phone_registers_total", "REGISTER requests by outcome"),
+                &["outcome"],
+            )?,
+        )?;
+        let restarts = add(
+            registry,
+            IntCounterVec::new(
+                Opts::new(
+                    "keyline_actor_restarts_total",
+                    "Panics caught and recovered from, by kind of actor",
+                ),
+                &["actor"],
+            )?,
+        )?;
+        let calls_by_class = add(
+            registry,
+            IntGaugeVec::new(
+                Opts::new("keyline_call_answered_calls", "Answered calls in progress by security class"),
+                &["class"],
+            )?,
+        )?;
+        for class in ["non_secure", "authenticated", "encrypted"] {
+            calls_by_class.with_label_values(&[class]).set(0);
+        }
+        Ok(Self {
+            registers: RegisterOutcome::ALL.map(|(_, l)| registers.with_label_values(&[l])),
+            restarts: ACTOR_KINDS.map(|l| restarts.with_label_values(&[l])),
+            registered_devices: add(
+                registry,
+                IntGauge::new("keyline_phone_registered_devices", "Devices with at least one binding")?,
+            )?,
+            calls_started: counter(registry, "keyline_call_started_total", "Calls admitted")?,
+            calls_finished: counter(registry, "keyline_call_finished_total", "Calls ended")?,
+            calls_answered: counter(registry, "keyline_call_answered_total", "Calls that reached 2xx")?,
+            calls_by_class,
+            shard_queue: add(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("keyline_shard_queue_messages", "Messages that wait in a shard's mailbox"),
+                    &["shard"],
+                )?,
+            )?,
+            outlet_dropped: counter(
+                registry,
+                "keyline_outlet_dropped_total",
+                "Effects that a worker's inbox did not take",
+            )?,
+            journal_full: counter(
+                registry,
+                "keyline_journal_full_total",
+                "Rows refused because the writer's queue was full",
+            )?,
+        })
+    }
+
+    /// Counts one REGISTER.
+    pub fn register(&self, outcome: RegisterOutcome) {
+        self.registers[outcome as usize].inc();
+    }
+
+    /// Counts one recovered panic.
+    pub fn restarted(&self, kind: ActorKind) {
+        self.restarts[kind as usize].inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_exists_before_the_first_event() {
+        let registry = Registry::new();
+        let m = Metrics::new(&registry).unwrap();
+        m.register(RegisterOutcome::StorageFailed);
+        let families = registry.gather();
+        let registers = families.iter().find(|f| f.name() == "keyline_phone_registers_total").unwrap();
+        assert_eq!(registers.get_metric().len(), RegisterOutcome::ALL.len());
+        let hit: Vec<_> = registers.get_metric().iter().filter(|m| m.get_counter().value() > 0.0).collect();
+        assert_eq!(hit.len(), 1);
+        assert_eq!(hit[0].get_label()[0].value(), "storage_failed");
+    }
+}

@@ -1,0 +1,248 @@
+//! Calls of a shard: who is rung, what reaches which call, and what a change of a device means for it.
+
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Supervisor};
+use keyline_domain::call::{Input, LEGS_MAX, StartArgs, Target, TimerKind};
+use keyline_domain::flow::Flow;
+use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::media::LegMedia;
+use smallvec::SmallVec;
+
+use super::{CallHandle, Invite, Nudge, Shard};
+use crate::board::{CallEntry, DeviceSlot};
+use crate::call::{CallActor, ToCall};
+use crate::outlet::{Emission, NoTarget};
+use crate::route::{CallKey, GENERATION_MASK};
+
+impl Shard {
+    pub(super) fn invite(&mut self, invite: Invite, at: UnixMillis, ctx: &mut Context<Self>) {
+        let tx = invite.tx.0;
+        if self.calls.len() >= self.calls_max {
+            return self.answer(tx, Emission::NoCall { tx, why: NoTarget::Overloaded });
+        }
+        let Some(caller) = self.boards.devices.device(invite.caller) else {
+            return self.answer(tx, Emission::Failed { tx });
+        };
+        if !self.boards.devices.has_line(invite.called.as_str()) {
+            return self.answer(tx, Emission::NoCall { tx, why: NoTarget::UnknownLine });
+        }
+        let (targets, devices) = match self.targets(&invite, at) {
+            Ok(found) => found,
+            Err(reason) => {
+                tracing::error!(reason, "no random bytes for a Call-ID");
+                return self.answer(tx, Emission::Failed { tx });
+            }
+        };
+        if targets.is_empty() {
+            return self.answer(tx, Emission::NoCall { tx, why: NoTarget::NotRegistered });
+        }
+        self.next_slot = self.next_slot.wrapping_add(1);
+        // The shard's number in the low bits would tie slots to the number of shards; partitions are enough:
+        // two calls of one partition are always counted by the same shard.
+        let key = CallKey {
+            partition: caller.name.partition(),
+            slot: self.next_slot,
+            generation: self.start & GENERATION_MASK,
+        };
+        let entry = CallEntry { started: at, called: invite.called.as_str().into(), security: None };
+        let args = StartArgs {
+            invite: invite.tx,
+            caller: invite.leg,
+            targets,
+            body: invite.body,
+            headers: invite.headers,
+            no_answer_s: self.boards.settings.load().parameters.no_answer_s,
+            seed: invite.seed,
+        };
+        self.metrics.calls_started.inc();
+        self.begin(key, entry, devices, ToCall::Begin(Box::new(args)), ctx);
+    }
+
+    /// Makes the actor of a call and gives it its first message.
+    pub(super) fn begin(
+        &mut self,
+        key: CallKey,
+        entry: CallEntry,
+        devices: SmallVec<[DeviceIndex; 2]>,
+        first: ToCall,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(tools) = self.tools.clone() else { return };
+        self.boards.calls.begin(key, entry);
+        for d in &devices {
+            if let Some(slot) = self.boards.devices.slot(*d) {
+                slot.watch();
+                self.boards.calls.watch(*d, key);
+            }
+        }
+        let shard = ctx.address().recipient().downgrade();
+        let addr = Supervisor::start(move |_| CallActor::new(key, tools, shard));
+        addr.do_send(first);
+        self.calls.insert(key, CallHandle { addr, devices });
+    }
+
+    /// Every live binding of the line but the caller's own device, and the devices that the call watches.
+    fn targets(
+        &self,
+        invite: &Invite,
+        at: UnixMillis,
+    ) -> Result<(Vec<Target>, SmallVec<[DeviceIndex; 2]>), String> {
+        let mut targets = Vec::new();
+        let mut devices = SmallVec::from_slice(&[invite.caller]);
+        for index in self.boards.devices.by_line(invite.called.as_str()) {
+            if index == invite.caller {
+                continue;
+            }
+            let Some(slot) = self.boards.devices.slot(index) else { continue };
+            let (Some(device), Some(row)) = (slot.device(), slot.row()) else { continue };
+            for binding in row.line(&invite.called, at) {
+                if targets.len() >= LEGS_MAX - 1 {
+                    break;
+                }
+                let facts = self.boards.leg_facts(
+                    &device,
+                    Some(&row),
+                    binding.origin.flow.transport(),
+                    binding.origin.peer,
+                );
+                targets.push(Target {
+                    facts,
+                    flow: binding.origin.flow,
+                    call_id: random_call_id()?.into(),
+                    contact: Arc::clone(&binding.contact),
+                    local_uri: Arc::clone(&invite.caller_uri),
+                    remote_uri: Arc::clone(&invite.called_uri),
+                    q: binding.q.unwrap_or(1000),
+                    peer: Default::default(),
+                });
+                if !devices.contains(&index) {
+                    devices.push(index);
+                }
+            }
+        }
+        Ok((targets, devices))
+    }
+
+    pub(super) fn call_input(&mut self, call: CallKey, input: Box<Input>, tx: Option<u64>) {
+        match (self.calls.get(&call), tx) {
+            (Some(handle), _) => handle.addr.do_send(ToCall::Input(input)),
+            (None, Some(tx)) => self.answer(tx, Emission::NoSuchCall { tx }),
+            (None, None) => {}
+        }
+    }
+
+    pub(super) fn call_timer(&mut self, call: CallKey, timer: TimerKind, generation: u32) {
+        if let Some(handle) = self.calls.get(&call) {
+            handle.addr.do_send(ToCall::Input(Box::new(Input::Timer { timer, generation })));
+        }
+    }
+
+    pub(super) fn call_finished(&mut self, call: CallKey) {
+        // Dropping the only strong address ends the actor.
+        let Some(handle) = self.calls.remove(&call) else { return };
+        for d in handle.devices {
+            if let Some(slot) = self.boards.devices.slot(d) {
+                slot.unwatch();
+            }
+            self.boards.calls.unwatch(d, call);
+        }
+    }
+
+    /// A device that a call watches registered, unregistered, or lost a connection.
+    pub(super) fn nudged(&mut self, nudge: Nudge) {
+        let Some(handle) = self.calls.get(&nudge.call) else { return };
+        let slot = self.boards.devices.slot(nudge.device);
+        let Some((device, row)) = slot.and_then(|s| Some((s.device()?, s.row()))) else { return };
+        if let Some(id) = nudge.lost {
+            // Transport and address are not compared: the connection's number is enough.
+            let flow = Flow::Stream {
+                id,
+                transport: keyline_domain::mode::Transport::Tcp,
+                remote: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
+            };
+            handle.addr.do_send(ToCall::Input(Box::new(Input::FlowLost { flow })));
+            return;
+        }
+        let at = crate::clock::now();
+        let mut any = false;
+        if let Some(row) = &row {
+            for binding in row.live(at).filter(|b| b.origin.flow.is_live()) {
+                any = true;
+                let facts = self.boards.leg_facts(
+                    &device,
+                    Some(row),
+                    binding.origin.flow.transport(),
+                    binding.origin.peer,
+                );
+                handle.addr.do_send(ToCall::Input(Box::new(Input::TargetBack {
+                    flow: binding.origin.flow,
+                    contact: Arc::clone(&binding.contact),
+                    facts: Box::new(facts),
+                })));
+            }
+        }
+        if !any && row.is_none_or(|r| r.bindings.is_empty()) {
+            let device = device.name.clone();
+            handle.addr.do_send(ToCall::Input(Box::new(Input::Unregistered { device })));
+        }
+    }
+
+    /// The catalog changed a device, its profile or the cluster: calls on this shard are classified anew.
+    pub(super) fn device_changed(&mut self, index: DeviceIndex) {
+        let Some(slot) = self.boards.devices.slot(index) else { return };
+        let (Some(device), row) = (slot.device(), slot.row()) else { return };
+        let at = crate::clock::now();
+        self.follow_assignment(index, &device, at);
+        for call in self.boards.calls.watchers(index) {
+            let Some(handle) = self.calls.get(&call) else { continue };
+            let origin = row.as_ref().and_then(|r| r.live(at).next().map(|b| b.origin.clone()));
+            let Some(origin) = origin else { continue };
+            let facts = self.boards.leg_facts(&device, row.as_deref(), origin.flow.transport(), origin.peer);
+            handle.addr.do_send(ToCall::Input(Box::new(Input::DeviceFacts(Box::new(facts)))));
+        }
+    }
+}
+
+impl crate::board::Boards {
+    /// What the class of a leg depends on, from the boards and the live connection; its media is the
+    /// call's business.
+    pub fn leg_facts(
+        &self,
+        device: &crate::board::Device,
+        row: Option<&keyline_domain::phone::Row>,
+        transport: keyline_domain::mode::Transport,
+        peer: keyline_domain::phone::Peer,
+    ) -> keyline_domain::class::LegFacts {
+        let slot = self.devices.slot(device.index);
+        let applied = slot.and_then(DeviceSlot::applied);
+        let settings = applied.and_then(|a| self.profiles.settings(a));
+        let mode = settings.as_ref().map(|s| s.device_security_mode).unwrap_or_default();
+        // While the grace of a roll-out runs the old version never raises the class (design §5).
+        let previous = row
+            .and_then(|r| r.in_grace(crate::clock::now()))
+            .and_then(|a| self.profiles.settings(a))
+            .map(|s| s.device_security_mode);
+        keyline_domain::class::LegFacts {
+            device: device.name.clone(),
+            model: device.model.name.as_ref().into(),
+            trusted: device.model.trusted,
+            transport,
+            suite: peer.suite_kind,
+            proof: peer.proof,
+            profile: device.profile_name.as_ref().into(),
+            applied_mode: previous.map_or(mode, |p| p.min(mode)),
+            digest_authentication: settings.as_ref().is_some_and(|s| s.digest_authentication),
+            cluster: self.settings.load().parameters.cluster_security_mode,
+            answered: false,
+            media: LegMedia::default(),
+        }
+    }
+}
+
+/// A Call-ID of ours: 128 random bits; it says nothing about the caller's.
+fn random_call_id() -> Result<String, String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

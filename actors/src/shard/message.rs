@@ -1,0 +1,97 @@
+//! What a shard is told.
+
+use std::sync::Arc;
+
+use actix::Message;
+use keyline_domain::call::{self, CallerLeg, Headers, ServerTx};
+use keyline_domain::flow::StreamId;
+use keyline_domain::ids::{DeviceIndex, Dn};
+use keyline_domain::media::Body;
+use keyline_domain::phone::Register;
+
+use crate::journal::Outcomes;
+use crate::route::CallKey;
+
+/// An INVITE that begins a call: admitted, from a proven caller.
+#[derive(Debug)]
+pub struct Invite {
+    /// Its server transaction.
+    pub tx: ServerTx,
+    /// Device that calls.
+    pub caller: DeviceIndex,
+    /// The number that was dialled.
+    pub called: Dn,
+    /// The caller's side; `facts` are filled in by the engine from the live connection.
+    pub leg: CallerLeg,
+    /// Name that callees see as the caller, without tag.
+    pub caller_uri: Arc<str>,
+    /// The dialled address, without tag.
+    pub called_uri: Arc<str>,
+    /// Body.
+    pub body: Option<Body>,
+    /// Headers that may pass.
+    pub headers: Headers,
+    /// Random.
+    pub seed: u64,
+}
+
+/// One thing for a shard to do.
+#[derive(Debug)]
+pub enum Intent {
+    /// A REGISTER that admission let through.
+    Register {
+        /// The device; this shard owns its row.
+        device: DeviceIndex,
+        /// Server transaction to answer.
+        tx: u64,
+        /// The facts.
+        request: Box<Register>,
+        /// The applied profile asks for a proof.
+        proof_due: bool,
+    },
+    /// A new call.
+    Invite(Box<Invite>),
+    /// An event for a call that lives here. `tx` is answered 481 when the call is gone.
+    Call {
+        /// Which.
+        call: CallKey,
+        /// What happened.
+        input: Box<call::Input>,
+        /// Server transaction behind it, if it is a request.
+        tx: Option<u64>,
+    },
+    /// A connection of a device is gone.
+    FlowLost {
+        /// The device that had registered on it.
+        device: DeviceIndex,
+        /// The connection.
+        stream: StreamId,
+    },
+}
+
+/// A batch of intents from one worker.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Batch(pub Vec<Intent>);
+
+/// Outcomes from the writer.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Written(pub Outcomes);
+
+/// Something about a device changed that its calls must hear.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct DeviceChanged(pub DeviceIndex);
+
+/// A device's committed row changed on another shard; sent to the shard of a call that watches it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Nudge {
+    /// The call.
+    pub call: CallKey,
+    /// The device.
+    pub device: DeviceIndex,
+    /// A flow of it that was lost just now.
+    pub lost: Option<StreamId>,
+}

@@ -1,0 +1,382 @@
+//! Phone rows: REGISTER, expiry, lost connections, and the commits behind them.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
+use keyline_domain::flow::StreamId;
+use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
+use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
+use keyline_storage::{CommitSink, Consistency, Outcome, Table};
+
+use super::{Due, Nudge, Shard, Written};
+use crate::board::{Device, DeviceSlot};
+use crate::metrics::{ActorKind, RegisterOutcome};
+use crate::outlet::{Emission, ListedContact, RegisterReply};
+
+/// REGISTERs that may wait for one row's open commit; a phone has one outstanding, a storm of repeats more.
+const WAITING_MAX: usize = 8;
+
+/// A row's open commit and who waits behind it.
+pub(super) struct Open {
+    step: Option<(Row, Vec<Event>)>,
+    reply: Option<(u64, RegisterReply, RegisterOutcome)>,
+    waiting: VecDeque<(u64, Box<Register>, bool)>,
+}
+
+/// Hands outcomes from the writer's thread to the shard.
+pub(super) struct Sink(pub(super) WeakAddr<Shard>);
+
+impl CommitSink for Sink {
+    fn done(&self, outcomes: Vec<(u64, Outcome)>) {
+        if let Some(shard) = self.0.upgrade() {
+            // Never dropped and never waited for: bounded by the credit taken at ingress.
+            shard.do_send(Written(outcomes));
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn register(
+        &mut self,
+        device: DeviceIndex,
+        tx: u64,
+        request: Box<Register>,
+        proof_due: bool,
+        at: UnixMillis,
+    ) {
+        if let Some(open) = self.open.get_mut(&device) {
+            if open.waiting.len() < WAITING_MAX {
+                open.waiting.push_back((tx, request, proof_due));
+            } else {
+                self.reply(tx, RegisterReply::Overloaded, RegisterOutcome::Shed);
+            }
+            return;
+        }
+        let boards = Arc::clone(&self.boards);
+        let Some(slot) = boards.devices.slot(device) else {
+            return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+        };
+        let Some(row) = current_row(slot) else {
+            return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+        };
+        let context = phone::Context {
+            now: at,
+            expiry: self.boards.settings.expiry_limits(),
+            proof_due,
+            allow_unproven_move: self.allow_unproven_move,
+        };
+        // The phone's own guard: a panic costs this request its answer of 200, nothing else.
+        let Ok(step) = catch_unwind(AssertUnwindSafe(|| phone::on(&row, &request, &context))) else {
+            self.metrics.restarted(ActorKind::Phone);
+            tracing::error!(device = device.0, "a step of the phone panicked; its row is unchanged");
+            return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+        };
+        let Step { outcome, row: new, write, events } = step;
+        let after = new.as_ref().unwrap_or(&row);
+        let (reply, counted) = match outcome {
+            Answer::Refuse(cause) => (RegisterReply::Refused(cause), RegisterOutcome::Refused),
+            Answer::Ok(accepted) => {
+                let line = request.lines.first().cloned();
+                let Some(line) = line else {
+                    return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+                };
+                let contacts = match accepted.kind {
+                    Kind::Keepalive => Vec::new(),
+                    _ => self.listing(device, after, &line, at),
+                };
+                (RegisterReply::Accepted { accepted, line, contacts }, counted(accepted.kind, &events))
+            }
+            Answer::Silent => (RegisterReply::StorageFailed, RegisterOutcome::StorageFailed),
+        };
+        match (new, write) {
+            (Some(new), Write::Put) => {
+                let open = Open {
+                    step: Some((new, events.into_vec())),
+                    reply: Some((tx, reply, counted)),
+                    waiting: VecDeque::new(),
+                };
+                self.commit(device, slot, open);
+            }
+            (new, _) => {
+                if let Some(new) = new {
+                    self.publish(device, slot, new, &events);
+                }
+                self.reply(tx, reply, counted);
+            }
+        }
+    }
+
+    /// Submits the row of `open`; on a full queue the request is refused and nothing has changed.
+    fn commit(&mut self, device: DeviceIndex, slot: &DeviceSlot, mut open: Open) {
+        let (Some(journal), Some(config), Some((row, _))) = (&self.journal, slot.device(), &open.step) else {
+            return self.give_up(open, RegisterReply::StorageFailed);
+        };
+        match journal.put_phone(&config.name, row.revision, row.encode(), u64::from(device.0)) {
+            Ok(()) => {
+                self.open.insert(device, open);
+            }
+            Err(_) => {
+                self.metrics.journal_full.inc();
+                if open.reply.is_none() {
+                    // An expiry: the wheel tries again.
+                    self.rearm(device, 1);
+                }
+                open.step = None;
+                self.give_up(open, RegisterReply::Overloaded);
+            }
+        }
+    }
+
+    fn give_up(&mut self, open: Open, reply: RegisterReply) {
+        let outcome = match reply {
+            RegisterReply::Overloaded => RegisterOutcome::Shed,
+            _ => RegisterOutcome::StorageFailed,
+        };
+        if let Some((tx, ..)) = open.reply {
+            self.reply(tx, reply.clone(), outcome);
+        }
+        for (tx, ..) in open.waiting {
+            self.reply(tx, reply.clone(), outcome);
+        }
+    }
+
+    /// Outcome of a row's commit: committed → board → reply.
+    pub(super) fn written(&mut self, token: u64, outcome: Outcome, at: UnixMillis, ctx: &mut Context<Self>) {
+        let Ok(device) = u32::try_from(token).map(DeviceIndex) else { return };
+        let Some(mut open) = self.open.remove(&device) else { return };
+        let boards = Arc::clone(&self.boards);
+        let Some(slot) = boards.devices.slot(device) else { return };
+        match outcome {
+            Outcome::Committed(revision) => {
+                if let Some((mut row, events)) = open.step.take() {
+                    row.revision = revision.0;
+                    self.publish(device, slot, row, &events);
+                }
+                if let Some((tx, reply, outcome)) = open.reply.take() {
+                    self.reply(tx, reply, outcome);
+                }
+                for (tx, request, proof_due) in open.waiting {
+                    self.register(device, tx, request, proof_due, at);
+                }
+            }
+            Outcome::Conflict(_) | Outcome::Unknown(_) => {
+                tracing::warn!(
+                    device = device.0,
+                    ?outcome,
+                    "a phone row was not committed; it is read again"
+                );
+                let reply = match outcome {
+                    Outcome::Conflict(_) => RegisterReply::Overloaded,
+                    _ => RegisterReply::StorageFailed,
+                };
+                let waiting = std::mem::take(&mut open.waiting);
+                self.give_up(open, reply);
+                self.open.insert(device, Open { step: None, reply: None, waiting });
+                self.read_again(device, ctx);
+            }
+        }
+    }
+
+    /// Reads a row back from storage off this thread; until then its messages wait.
+    fn read_again(&mut self, device: DeviceIndex, ctx: &mut Context<Self>) {
+        let Some(config) = self.boards.devices.device(device) else { return };
+        let store = Arc::clone(self.writer.store());
+        let read = tokio::task::spawn_blocking(move || {
+            store.get(Table::Phones, config.name.as_str().as_bytes(), Consistency::Linearizable)
+        });
+        ctx.spawn(read.into_actor(self).map(move |result, shard: &mut Shard, _| {
+            let Some(open) = shard.open.remove(&device) else { return };
+            let row = match result {
+                Ok(Ok(record)) => match record.map(|r| (Row::decode(&r.payload), r.revision)) {
+                    None => Ok(None),
+                    Some((Ok(mut row), revision)) => {
+                        row.revision = revision.0;
+                        Ok(Some(row))
+                    }
+                    Some((Err(e), _)) => Err(e.to_string()),
+                },
+                Ok(Err(e)) => Err(e.to_string()),
+                Err(e) => Err(e.to_string()),
+            };
+            let boards = Arc::clone(&shard.boards);
+            match (row, boards.devices.slot(device)) {
+                (Ok(Some(row)), Some(slot)) => shard.publish(device, slot, row, &[]),
+                (Ok(_), _) => {}
+                (Err(reason), _) => {
+                    tracing::error!(device = device.0, reason, "a phone row cannot be read back");
+                    return shard.give_up(open, RegisterReply::StorageFailed);
+                }
+            }
+            let at = crate::clock::now();
+            for (tx, request, proof_due) in open.waiting {
+                shard.register(device, tx, request, proof_due, at);
+            }
+            shard.flush();
+        }));
+    }
+
+    /// Puts a committed row on the board and tells who watches the device.
+    fn publish(&mut self, device: DeviceIndex, slot: &DeviceSlot, row: Row, events: &[Event]) {
+        let before = slot.row().is_some_and(|r| !r.bindings.is_empty());
+        let after = !row.bindings.is_empty();
+        match (before, after) {
+            (false, true) => self.metrics.registered_devices.inc(),
+            (true, false) => self.metrics.registered_devices.dec(),
+            _ => {}
+        }
+        let row = Arc::new(row);
+        slot.publish(Arc::clone(&row));
+        self.arm_expiry(device, &row);
+        let matters = events.iter().any(|e| !matches!(e, Event::Refreshed(_)));
+        if matters && slot.is_watched() {
+            self.nudge_watchers(device, None);
+        }
+    }
+
+    /// Tells the calls that watch a device, wherever they live.
+    pub(super) fn nudge_watchers(&self, device: DeviceIndex, lost: Option<StreamId>) {
+        for call in self.boards.calls.watchers(device) {
+            self.tell(self.table.shard(call.partition), Nudge { call, device, lost });
+        }
+    }
+
+    pub(super) fn flow_lost(&mut self, device: DeviceIndex, stream: StreamId) {
+        let boards = Arc::clone(&self.boards);
+        let Some(slot) = boards.devices.slot(device) else { return };
+        if let Some(open) = self.open.get_mut(&device)
+            && let Some((row, _)) = &mut open.step
+            && let Some(marked) = phone::on_flow_lost(row, stream)
+        {
+            *row = marked;
+        }
+        if let Some(row) = slot.row()
+            && let Some(marked) = phone::on_flow_lost(&row, stream)
+        {
+            self.publish(device, slot, marked, &[]);
+        }
+        if slot.is_watched() {
+            self.nudge_watchers(device, Some(stream));
+        }
+    }
+
+    pub(super) fn expiry_due(&mut self, device: DeviceIndex, second: u32, at: UnixMillis) {
+        let boards = Arc::clone(&self.boards);
+        let Some(slot) = boards.devices.slot(device) else { return };
+        if slot.armed() != second {
+            return;
+        }
+        slot.set_armed(0);
+        if self.open.contains_key(&device) {
+            return self.rearm(device, 1);
+        }
+        let Some(row) = slot.row() else { return };
+        if phone::next_deadline(&row).is_some_and(|d| d > at) {
+            return self.arm_expiry(device, &row);
+        }
+        let step = phone::expire(&row, at);
+        let Some(new) = step.row else { return };
+        match step.write {
+            Write::Put => {
+                let open =
+                    Open { step: Some((new, step.events.into_vec())), reply: None, waiting: VecDeque::new() };
+                self.commit(device, slot, open);
+            }
+            Write::None => self.publish(device, slot, new, &step.events),
+        }
+    }
+
+    /// Arms the wheel for the row's next deadline unless it is armed for an earlier one already: a refresh
+    /// then costs nothing here.
+    pub(super) fn arm_expiry(&mut self, device: DeviceIndex, row: &Row) {
+        let Some(deadline) = phone::next_deadline(row) else { return };
+        let second = u32::try_from(deadline.0.div_ceil(1000)).unwrap_or(u32::MAX);
+        self.arm_at(device, second);
+    }
+
+    fn rearm(&mut self, device: DeviceIndex, after_s: u64) {
+        let second = u32::try_from(crate::clock::now().0 / 1000 + after_s).unwrap_or(u32::MAX);
+        self.arm_at(device, second);
+    }
+
+    fn arm_at(&mut self, device: DeviceIndex, second: u32) {
+        let Some(slot) = self.boards.devices.slot(device) else { return };
+        let armed = slot.armed();
+        if armed == 0 || second < armed {
+            slot.set_armed(second);
+            self.wheel.arm(u64::from(second) * 1000, Due::Expiry(device, second));
+        }
+    }
+
+    /// The catalog assigned another profile or saved a new version: a phone with nothing registered is
+    /// judged by it at once, a registered one becomes pending (design §5).
+    pub(super) fn follow_assignment(&mut self, index: DeviceIndex, device: &Device, at: UnixMillis) {
+        let boards = Arc::clone(&self.boards);
+        let Some(slot) = boards.devices.slot(index) else { return };
+        let Some(row) = slot.row() else { return };
+        if self.open.contains_key(&index) {
+            // The commit under way wins; the assignment is looked at again when it is through.
+            return self.again.push(index);
+        }
+        let step = if row.is_registered(at) {
+            phone::assign(&row, device.assigned.profile)
+        } else {
+            phone::apply(&row, device.assigned, at, 0)
+        };
+        let Some(new) = step.row else { return };
+        let open = Open { step: Some((new, step.events.into_vec())), reply: None, waiting: VecDeque::new() };
+        self.commit(index, slot, open);
+    }
+
+    /// All live bindings of a line: this device's and, on a shared line, the other devices'.
+    fn listing(&self, device: DeviceIndex, row: &Row, line: &Dn, at: UnixMillis) -> Vec<ListedContact> {
+        let mut contacts: Vec<_> = row.listing(line, at).map(|l| owned(&l, true)).collect();
+        for other in self.boards.devices.by_line(line.as_str()) {
+            if other != device
+                && let Some(row) = self.boards.devices.slot(other).and_then(DeviceSlot::row)
+            {
+                contacts.extend(row.listing(line, at).map(|l| owned(&l, false)));
+            }
+        }
+        contacts
+    }
+
+    fn reply(&mut self, tx: u64, reply: RegisterReply, outcome: RegisterOutcome) {
+        self.metrics.register(outcome);
+        self.answer(tx, Emission::Register { tx, reply });
+    }
+}
+
+/// The row on the board, or a fresh one under what is applied to the device.
+pub(super) fn current_row(slot: &DeviceSlot) -> Option<Arc<Row>> {
+    slot.row().or_else(|| slot.applied().map(|a| Arc::new(Row::new(a))))
+}
+
+fn counted(kind: Kind, events: &[Event]) -> RegisterOutcome {
+    match kind {
+        Kind::Fetched | Kind::Keepalive => RegisterOutcome::Fetched,
+        Kind::Repeated => RegisterOutcome::Repeated,
+        Kind::Changed => {
+            if events.iter().any(|e| matches!(e, Event::Registered(_))) {
+                RegisterOutcome::Registered
+            } else if events.iter().any(|e| matches!(e, Event::Unregistered(..))) {
+                RegisterOutcome::Unregistered
+            } else {
+                RegisterOutcome::Refreshed
+            }
+        }
+    }
+}
+
+fn owned(l: &phone::Listed<'_>, own: bool) -> ListedContact {
+    ListedContact {
+        contact: l.contact.into(),
+        expires: l.expires,
+        q: l.q,
+        instance: l.instance.map(Into::into),
+        reg_id: l.reg_id,
+        model: l.model,
+        own,
+    }
+}

@@ -1,0 +1,34 @@
+//! Calls that were answered before the node stopped: found at start, ended or gone on with by their shard.
+
+use actix::Context;
+use keyline_domain::call::DialogRow;
+use smallvec::SmallVec;
+
+use super::Shard;
+use crate::board::CallEntry;
+use crate::call::ToCall;
+use crate::route::CallKey;
+
+/// A dialog row as it was read at start.
+pub(crate) struct RecoveredCall {
+    /// The call.
+    pub(crate) key: CallKey,
+    /// Its row.
+    pub(crate) row: Box<DialogRow>,
+}
+
+impl Shard {
+    /// Makes actors of the calls that were read at start. After a restart of the shard alone there is
+    /// nothing to do: its calls are actors of their own and live on.
+    pub(super) fn resume_calls(&mut self, ctx: &mut Context<Self>) {
+        for RecoveredCall { key, row } in std::mem::take(&mut self.recovered) {
+            let devices: SmallVec<_> = [&row.caller, &row.callee]
+                .iter()
+                .filter_map(|leg| self.boards.devices.by_name(leg.facts.device.as_str()))
+                .collect();
+            let entry = CallEntry { started: row.answered_at, called: "".into(), security: None };
+            self.metrics.calls_started.inc();
+            self.begin(key, entry, devices, ToCall::Resume(row), ctx);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Opening a node: the only place where a storage engine is chosen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use actix::{Actor, Arbiter, Supervisor};
+use keyline_domain::call::DialogRow;
+use keyline_domain::ids::DeviceName;
+use keyline_domain::phone::{self, Row};
+use keyline_storage::seal::NodeKey;
+use keyline_storage::{
+    Durability, MemoryStore, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions,
+};
+use prometheus::Registry;
+
+use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard};
+use crate::clock::now;
+use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
+use crate::error::OpenError;
+use crate::handle::Handle;
+use crate::keyring::Keyring;
+use crate::metrics::Metrics;
+use crate::outlet::Outlet;
+use crate::route::{CallKey, PartitionTable, ShardId};
+use crate::shard::{RecoveredCall, Router, Shard, ShardSetup};
+
+/// Storage engine of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// RocksDB in the data directory.
+    RocksDb,
+    /// Memory: nothing outlives the process.
+    Memory,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// Node key file, made with mode 0600 when missing.
+    pub key_file: PathBuf,
+    /// Storage engine.
+    pub engine: Engine,
+    /// Synced before the answer, or the write-ahead log alone.
+    pub power_safe: bool,
+}
+
+/// How the tree runs.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeOptions {
+    /// Number of shards, at least 1.
+    pub shards: u16,
+    /// Intents that may wait at one shard.
+    pub queue: usize,
+    /// Calls of one shard.
+    pub calls_per_shard: usize,
+    /// A second source may take over a device with no proof due.
+    pub allow_unproven_move: bool,
+}
+
+/// An opened store with its configuration, before or without running.
+pub struct Opened {
+    store: Arc<dyn Store>,
+    node_key: Arc<NodeKey>,
+    catalog: Catalog,
+    options: OpenOptions,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened({})", self.options.data_dir.display())
+    }
+}
+
+/// Opens a store, making an empty one where there is none, and finishes an import that was cut off.
+///
+/// # Errors
+/// [`OpenError`], one clear line.
+pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenError> {
+    let store: Arc<dyn Store> = match options.engine {
+        Engine::RocksDb => {
+            let durability = if options.power_safe { Durability::Power } else { Durability::Process };
+            Arc::new(RocksStore::open(
+                &options.data_dir.join("store"),
+                RocksOptions { durability, ..RocksOptions::default() },
+            )?)
+        }
+        Engine::Memory => Arc::new(MemoryStore::new()),
+    };
+    let node_key =
+        Arc::new(NodeKey::load_or_create(&options.key_file).map_err(|e| OpenError::Key(e.to_string()))?);
+    let mut catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
+    let finished = catalog.roll_forward(&options.data_dir, &*store, inspect).map_err(|e| OpenError::Row {
+        table: Table::Intents.name(),
+        key: "import".to_owned(),
+        reason: e.to_string(),
+    })?;
+    if finished {
+        catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
+    }
+    Ok(Opened { store, node_key, catalog, options })
+}
+
+impl Opened {
+    /// Imports a file while no node runs.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn import(&mut self, text: &[u8], inspect: &dyn Inspect) -> Result<ImportDone, ImportError> {
+        let store = Arc::clone(&self.store);
+        let (done, _) =
+            self.catalog.import(text, true, &self.options.data_dir, &*store, &&*store, inspect)?;
+        store.sync()?;
+        Ok(done)
+    }
+
+    /// Configuration.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Keys and certificates.
+    pub fn keyring(&self) -> Keyring<'_> {
+        Keyring::new(&*self.store, &self.node_key)
+    }
+
+    /// Loads keys, phone rows and calls, and publishes the boards. The node's start number grows.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn load(self) -> Result<Loaded, OpenError> {
+        let keys: Keys = self.keyring().start()?;
+        let boards = Arc::new(Boards {
+            devices: DeviceBoard::default(),
+            profiles: ProfileBoard::default(),
+            settings: SettingsBoard::new(Settings::new(self.catalog.inventory().parameters().clone())),
+            calls: CallBoard::default(),
+            keys: KeyBoard::new(keys),
+        });
+        if !self.catalog.publish_all(&boards) {
+            return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
+        }
+        let registered = load_rows(&*self.store, &boards)?;
+        let calls = load_calls(&*self.store)?;
+        Ok(Loaded { opened: self, boards, registered, calls })
+    }
+}
+
+/// A node that knows everything and runs nothing yet.
+pub struct Loaded {
+    opened: Opened,
+    boards: Arc<Boards>,
+    registered: i64,
+    calls: Vec<RecoveredCall>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Loaded({} registered)", self.registered)
+    }
+}
+
+impl Loaded {
+    /// The boards, already published.
+    pub fn boards(&self) -> &Arc<Boards> {
+        &self.boards
+    }
+
+    /// Keys and certificates.
+    pub fn keyring(&self) -> Keyring<'_> {
+        self.opened.keyring()
+    }
+
+    /// Starts the workers' threads, the shards and the catalog. Must be called within an actix system.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn start(
+        self,
+        tree: TreeOptions,
+        outlet: Arc<dyn Outlet>,
+        inspect: Arc<dyn Inspect + Send + Sync>,
+        registry: &Registry,
+    ) -> Result<Handle, OpenError> {
+        let Loaded { opened, boards, registered, calls } = self;
+        let metrics = Metrics::new(registry)?;
+        metrics.registered_devices.set(registered);
+        let table = Arc::new(PartitionTable::even(tree.shards));
+        let count = usize::from(table.count());
+        let writer = Writer::start(Arc::clone(&opened.store), WriterOptions::default())?;
+        let router = Arc::new(Router::new());
+        let depth: Vec<_> = (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect();
+        let keys = Arc::clone(&boards.keys.load());
+        let mut recovered: Vec<Vec<RecoveredCall>> = (0..count).map(|_| Vec::new()).collect();
+        for call in calls {
+            let shard = usize::from(table.shard(call.key.partition).0);
+            recovered[shard].push(call);
+        }
+        let mut shards = Vec::with_capacity(count);
+        let mut arbiters = Vec::with_capacity(count);
+        for (i, recovered) in recovered.into_iter().enumerate() {
+            let arbiter = Arbiter::new();
+            let setup = ShardSetup {
+                id: ShardId(i as u16),
+                table: Arc::clone(&table),
+                boards: Arc::clone(&boards),
+                writer: writer.clone(),
+                outlet: Arc::clone(&outlet),
+                metrics: metrics.clone(),
+                tags: keys.tags.clone(),
+                start: keys.start,
+                router: Arc::clone(&router),
+                depth: Arc::clone(&depth[i]),
+                calls_max: tree.calls_per_shard,
+                allow_unproven_move: tree.allow_unproven_move,
+                recovered,
+            };
+            shards.push(Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(setup)));
+            arbiters.push(arbiter.handle());
+            // The handle ends the thread only when asked; the thread lives as long as the process.
+            drop(arbiter);
+        }
+        // Set once, here; a second set cannot happen.
+        let _ = router.set(shards.clone());
+        let catalog = CatalogActor {
+            catalog: opened.catalog,
+            node_key: opened.node_key,
+            data: opened.options.data_dir,
+            writer: writer.clone(),
+            boards: Arc::clone(&boards),
+            table: Arc::clone(&table),
+            router,
+            inspect,
+            metrics,
+        };
+        let arbiter = Arbiter::new();
+        let catalog = CatalogActor::start_in_arbiter(&arbiter.handle(), move |_| catalog);
+        Ok(Handle {
+            boards,
+            table,
+            shards: Arc::new(shards),
+            arbiters: Arc::new(arbiters),
+            depth: Arc::new(depth),
+            bound: tree.queue.max(1),
+            writer,
+            catalog,
+        })
+    }
+}
+
+/// Phone rows onto the board, as they stand after a restart.
+fn load_rows(store: &dyn Store, boards: &Boards) -> Result<i64, OpenError> {
+    let at = now();
+    let mut registered = 0;
+    scan_table(store, Table::Phones, |key, record| {
+        let fault = |reason: String| OpenError::Row {
+            table: Table::Phones.name(),
+            key: String::from_utf8_lossy(key).into_owned(),
+            reason,
+        };
+        let name = std::str::from_utf8(key).map_err(|e| fault(e.to_string()))?;
+        let name = DeviceName::parse(name).map_err(|e| fault(e.to_string()))?;
+        let Some(slot) = boards.devices.by_name(name.as_str()).and_then(|i| boards.devices.slot(i)) else {
+            // The device was deleted; its row goes with the next clean-up.
+            return Ok(());
+        };
+        let mut row = Row::decode(&record.payload).map_err(|e| fault(e.to_string()))?;
+        row.revision = record.revision.0;
+        let step = phone::recover(row, at);
+        if let Some(row) = step.row {
+            registered += i64::from(!row.bindings.is_empty());
+            slot.publish(Arc::new(row));
+        }
+        Ok(())
+    })?;
+    Ok(registered)
+}
+
+/// Dialog rows of calls that were answered before the node stopped.
+fn load_calls(store: &dyn Store) -> Result<Vec<RecoveredCall>, OpenError> {
+    let mut calls = Vec::new();
+    scan_table(store, Table::Calls, |key, record| {
+        let fault = |reason: &str| OpenError::Row {
+            table: Table::Calls.name(),
+            key: key.iter().map(|b| format!("{b:02x}")).collect(),
+            reason: reason.to_owned(),
+        };
+        let number: [u8; 8] = key.try_into().map_err(|_| fault("the key has not 8 bytes"))?;
+        match serde_json::from_slice::<DialogRow>(&record.payload) {
+            Ok(row) => {
+                let key = CallKey::unpack(u64::from_be_bytes(number));
+                calls.push(RecoveredCall { key, row: Box::new(row) });
+            }
+            // One lost call is no reason to stay down: its phones get 481.
+            Err(error) => tracing::error!(%error, "a dialog row cannot be read and is skipped"),
+        }
+        Ok(())
+    })?;
+    Ok(calls)
+}

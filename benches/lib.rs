@@ -1,0 +1,1 @@
+//! Benches only; run `make bench`.

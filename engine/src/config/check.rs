@@ -1,0 +1,366 @@
+//! From the raw form to the checked one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::error::{Origin, Problem};
+use super::listen::{Listen, Listener};
+use super::raw::{Given, Givens, Value};
+use super::{
+    ADMIN_TOKEN_VARIABLE, DEFAULT_DATA_DIR, Durability, Engine, Node, Secret, Sources, Storage, Tls,
+};
+use crate::limits::{self, Limits};
+
+/// Most shards: one for each partition (design §3).
+const SHARDS_MAX: u16 = 256;
+
+/// Longest node name, in characters: it must fit a certificate's common name.
+const NODE_NAME_MAX: usize = 64;
+
+/// Longest host name (RFC 1035 §2.3.4).
+const HOST_MAX: usize = 253;
+
+/// Most aliases.
+const ALIASES_MAX: usize = 64;
+
+/// Longest administrator's token, in characters.
+const TOKEN_MAX: usize = 512;
+
+/// A shorter administrator's token can be guessed; it is taken with a warning.
+const TOKEN_SAFE: usize = 16;
+
+/// Checks all values. A wrong one is reported and replaced by its default, so that all problems
+/// are found at once.
+pub(super) fn check(
+    file: Option<&Path>,
+    givens: &Givens,
+    sources: &Sources<'_>,
+    problems: &mut Vec<Problem>,
+) -> super::Config {
+    let mut checker = Checker { givens, problems, warnings: Vec::new() };
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let node = checker.node(folder, sources.data);
+    let listen = checker.listen();
+    let shards = checker.shards(sources.cores);
+    let storage = checker.storage();
+    let tls = checker.tls();
+    let limits = checker.limits();
+    let admin_token = checker.admin_token(sources);
+    let warnings = checker.warnings;
+    super::Config {
+        file: file.map(Path::to_owned),
+        node,
+        listen,
+        shards,
+        storage,
+        tls,
+        limits,
+        admin_token,
+        warnings,
+    }
+}
+
+struct Checker<'a> {
+    givens: &'a Givens,
+    problems: &'a mut Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Checker<'a> {
+    /// The value of a key, if it was given and is right.
+    fn take<V>(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        parse: impl FnOnce(&Value) -> Result<V, String>,
+    ) -> Option<V> {
+        let given: &Given = self.givens.get(&(section, key))?;
+        let refused = match parse(&given.value) {
+            Ok(value) => return Some(value),
+            Err(reason) => reason,
+        };
+        self.problems.push(Problem::Value {
+            place: given.place.clone(),
+            key: format!("{section}.{key}"),
+            value: given.value.shown(),
+            reason: refused,
+        });
+        None
+    }
+
+    fn place(&self, section: &'static str, key: &'static str) -> Option<&'a Origin> {
+        self.givens.get(&(section, key)).map(|given| &given.place)
+    }
+
+    fn node(&mut self, folder: &Path, data: Option<&Path>) -> Node {
+        let name = self.take("node", "name", node_name).unwrap_or_else(|| "keyline".to_owned());
+        let domain = self.take("node", "domain", |value| host(text(value)?));
+        let aliases = self.take("node", "aliases", aliases).unwrap_or_default();
+        let configured = self.path("data_dir", folder);
+        let data_dir =
+            data.map(Path::to_owned).or(configured).unwrap_or_else(|| folder.join(DEFAULT_DATA_DIR));
+        let key_file = self.path("key_file", folder).unwrap_or_else(|| data_dir.join("node.key"));
+        let domain = domain.unwrap_or_else(|| "keyline.local".to_owned());
+        Node { name, data_dir, domain, aliases, key_file }
+    }
+
+    /// A path: in the file relative to its folder.
+    fn path(&mut self, key: &'static str, folder: &Path) -> Option<PathBuf> {
+        let path = self.take("node", key, |value| match text(value)? {
+            "" => Err("is empty; write a path".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        })?;
+        match self.place("node", key) {
+            Some(Origin::File { .. }) => Some(folder.join(path)),
+            _ => Some(path),
+        }
+    }
+
+    fn listen(&mut self) -> Listen {
+        let mut listen = Listen::default();
+        let host = self.take("listen", "address", address);
+        for (listener, place) in Listener::ALL.into_iter().zip(&mut listen.addresses) {
+            let given = self.take("listen", listener.key(), endpoint);
+            let (own, port) = match given {
+                Some(None) => {
+                    *place = None;
+                    continue;
+                }
+                Some(Some(endpoint)) => endpoint,
+                None => (None, listener.default_port()),
+            };
+            if let (Some(host), Some(own)) = (host, own)
+                && host != own
+            {
+                self.warnings.push(format!(
+                    "listen.{} names {own}, but listen.address puts every listener on {host}; \
+                     remove one of the two",
+                    listener.key()
+                ));
+            }
+            let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            *place = Some(SocketAddr::new(host.or(own).unwrap_or(fallback), port));
+        }
+        self.collisions(&listen);
+        let missing: Vec<&str> = listen.not_built().map(Listener::key).collect();
+        if !missing.is_empty() {
+            self.warnings.push(format!(
+                "these listeners are not built in this version and bind nothing: {}",
+                missing.join(", ")
+            ));
+        }
+        listen
+    }
+
+    /// Two listeners of a kind cannot share an address and port.
+    fn collisions(&mut self, listen: &Listen) {
+        let bound: Vec<(Listener, SocketAddr)> = listen.bound().collect();
+        for (number, (second, address)) in bound.iter().enumerate() {
+            let clash = bound[..number].iter().find(|(first, other)| {
+                first.socket() == second.socket()
+                    && address.port() != 0
+                    && address.port() == other.port()
+                    && (address.ip() == other.ip()
+                        || address.ip().is_unspecified()
+                        || other.ip().is_unspecified())
+            });
+            let Some((first, _)) = clash else { continue };
+            let places = [second, first].map(|listener| self.place("listen", listener.key()));
+            let address_place = self.place("listen", "address");
+            // One of them was given, for the defaults differ.
+            let Some(place) = places.into_iter().flatten().next().or(address_place) else { continue };
+            self.problems.push(Problem::Value {
+                place: place.clone(),
+                key: format!("listen.{}", second.key()),
+                value: format!("\"{address}\""),
+                reason: format!(
+                    "listen.{} has that port already; give one of them another port",
+                    first.key()
+                ),
+            });
+        }
+    }
+
+    fn shards(&mut self, cores: usize) -> u16 {
+        let limit = u64::from(SHARDS_MAX);
+        let count = self.take("shards", "count", |value| number(value, 1, limit));
+        // Within the limit, so it fits.
+        count.unwrap_or_else(|| (cores as u64).clamp(1, limit)) as u16
+    }
+
+    fn storage(&mut self) -> Storage {
+        let engine = self.take("storage", "engine", |value| match text(value)? {
+            "rocksdb" => Ok(Engine::RocksDb),
+            "memory" => Ok(Engine::Memory),
+            "etcd" => Err("is not available in this version; use \"rocksdb\"".to_owned()),
+            _ => Err("is no storage engine; use \"rocksdb\", or \"memory\" for a trial".to_owned()),
+        });
+        if engine == Some(Engine::Memory) {
+            self.warnings.push("storage.engine is memory: nothing survives a restart".to_owned());
+        }
+        let durability = self.take("storage", "durability", |value| match text(value)? {
+            "process" => Ok(Durability::Process),
+            "power" => Ok(Durability::Power),
+            _ => Err("is no durability; use \"process\" (survives kill -9) or \"power\" (synced to disk \
+                      before each answer)"
+                .to_owned()),
+        });
+        Storage {
+            engine: engine.unwrap_or(Engine::RocksDb),
+            durability: durability.unwrap_or(Durability::Process),
+        }
+    }
+
+    fn tls(&mut self) -> Tls {
+        let legacy = self.take("tls", "legacy", flag).unwrap_or(false);
+        if legacy {
+            self.warnings.push("tls.legacy is not built in this version: TLS 1.2 and 1.3 only".to_owned());
+        }
+        Tls { legacy }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let mut limits = Limits::default();
+        for field in limits::FIELDS {
+            let given = self.take("limits", field.name, |value| number(value, field.min, field.max));
+            if let (Some(given), Some(limit)) = (given, limits.by_name(field.name)) {
+                *limit = given;
+            }
+        }
+        limits
+    }
+
+    fn admin_token(&mut self, sources: &Sources<'_>) -> Option<Secret> {
+        let token = (sources.env)(ADMIN_TOKEN_VARIABLE)?.into_string().unwrap_or_default();
+        let fits =
+            (1..=TOKEN_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits && token.len() < TOKEN_SAFE {
+            self.warnings.push(format!(
+                "{ADMIN_TOKEN_VARIABLE} has fewer than {TOKEN_SAFE} characters and can be guessed; set a longer one"
+            ));
+        }
+        if fits {
+            return Some(Secret(token));
+        }
+        self.problems.push(Problem::Value {
+            place: Origin::Environment(ADMIN_TOKEN_VARIABLE.to_owned()),
+            key: "administrator's token".to_owned(),
+            value: "(not shown)".to_owned(),
+            reason: format!(
+                "must be 1 to {TOKEN_MAX} visible ASCII characters without spaces; set another or unset it"
+            ),
+        });
+        None
+    }
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        _ => Err("is not a text; write it in quotes".to_owned()),
+    }
+}
+
+fn flag(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Flag(flag) => Ok(*flag),
+        Value::Text(text) if text == "true" => Ok(true),
+        Value::Text(text) if text == "false" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
+    }
+}
+
+fn number(value: &Value, min: u64, max: u64) -> Result<u64, String> {
+    let number = match value {
+        Value::Number(number) => u64::try_from(*number).ok(),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    number
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| format!("is not a whole number from {min} to {max}"))
+}
+
+fn node_name(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    let right = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if name.is_empty() || name.len() > NODE_NAME_MAX || !name.chars().all(right) {
+        return Err(format!("is no node name; use 1 to {NODE_NAME_MAX} letters, digits, '-', '_' and '.'"));
+    }
+    Ok(name.to_owned())
+}
+
+/// A host name or address literal, in lower case.
+fn host(name: &str) -> Result<String, String> {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<IpAddr>().is_ok() {
+        return Ok(bare.to_ascii_lowercase());
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > HOST_MAX || !name.split('.').all(label) {
+        return Err("is no host name; write one such as \"keyline.example.com\", without port".to_owned());
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+fn aliases(value: &Value) -> Result<Vec<String>, String> {
+    let split;
+    let names: &[String] = match value {
+        Value::List(list) => list,
+        // In the environment: separated by commas.
+        Value::Text(text) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            split = parts.map(str::to_owned).collect::<Vec<_>>();
+            &split
+        }
+        _ => return Err("is no list of host names; write [\"a.example\", \"b.example\"]".to_owned()),
+    };
+    if names.len() > ALIASES_MAX {
+        return Err(format!("has {} entries; at most {ALIASES_MAX} are taken", names.len()));
+    }
+    names.iter().map(|name| host(name).map_err(|reason| format!("{name:?} {reason}"))).collect()
+}
+
+fn address(value: &Value) -> Result<IpAddr, String> {
+    let text = text(value)?;
+    text.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .map_err(|_| "is no IP address; write one such as \"0.0.0.0\" or \"::\", without port".to_owned())
+}
+
+/// Where a listener binds: none if it is off, else its host, if it names one, and its port.
+#[allow(clippy::type_complexity, reason = "read in one place only")]
+fn endpoint(value: &Value) -> Result<Option<(Option<IpAddr>, u16)>, String> {
+    let refused = || "is no listen address; write \"IP:PORT\", \"PORT\" or \"\" to switch it off".to_owned();
+    let text = match value {
+        Value::Number(port) => {
+            return u16::try_from(*port).map(|port| Some((None, port))).map_err(|_| refused());
+        }
+        Value::Text(text) => text.trim(),
+        _ => return Err(refused()),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Some((Some(address.ip()), address.port())));
+    }
+    let digits = text.strip_prefix(':').unwrap_or(text);
+    if digits.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(port) = digits.parse()
+    {
+        return Ok(Some((None, port)));
+    }
+    match text.rsplit_once(':') {
+        Some((name, port)) if host(name).is_ok() && port.parse::<u16>().is_ok() => {
+            Err(format!("names the host {name:?}; write its IP address instead"))
+        }
+        _ => Err(refused()),
+    }
+}

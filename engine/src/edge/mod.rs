@@ -1,0 +1,5 @@
+//! Sockets. Hot path: no blocking call, no lock, no info-level log in this folder.
+
+pub mod bind;
+pub mod stream;
+pub mod udp;

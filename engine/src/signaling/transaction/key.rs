@@ -1,0 +1,59 @@
+//! The keys by which a table finds its transactions (RFC 3261 §17.1.3, §17.2.3).
+//!
+//! [`TransactionKey`] says what identifies a transaction; a table keeps a 128-bit fingerprint of it
+//! under random keys instead of the text. Two keys that share one by chance are not met in
+//! practice, and nobody outside can search for them, as the random keys never leave the process.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use keyline_wire::sip::{Method, TransactionKey};
+
+/// What kind of server transaction a request makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ack,
+    Cancel,
+    Invite,
+    Other,
+}
+
+impl Kind {
+    pub(super) fn of(method: Method<'_>) -> Self {
+        match method {
+            Method::Ack => Self::Ack,
+            Method::Cancel => Self::Cancel,
+            Method::Invite => Self::Invite,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Identifies a server transaction to be: from [`super::ServerTable::receive`] for
+/// [`super::ServerTable::open`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestKey {
+    pub(super) print: Fingerprint,
+    pub(super) kind: Kind,
+}
+
+/// 128 bits that stand for a key.
+pub(super) type Fingerprint = (u64, u64);
+
+/// Makes fingerprints, under random keys of its own.
+pub(super) struct Fingerprints {
+    first: RandomState,
+    second: foldhash::quality::RandomState,
+}
+
+impl Fingerprints {
+    pub(super) fn new() -> Self {
+        Self { first: RandomState::new(), second: foldhash::quality::RandomState::default() }
+    }
+
+    pub(super) fn of(&self, key: &TransactionKey) -> Fingerprint {
+        let (mut first, mut second) = (self.first.build_hasher(), self.second.build_hasher());
+        first.write(key.as_bytes());
+        second.write(key.as_bytes());
+        (first.finish(), second.finish())
+    }
+}

@@ -1,0 +1,4 @@
+//! TLS of the SIP listeners: policies, client verification, and what a finished handshake proves.
+
+pub mod policy;
+pub mod verify;

@@ -1,0 +1,129 @@
+//! Parameters behind a header value: `;name=value;flag`.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use crate::sip::HeaderError;
+use crate::sip::limits::MAX_PARAMS;
+use crate::sip::text::{is_token, quoted_end, split_outside, trim, unquote};
+
+/// One parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Param<'a> {
+    /// Name as written; compare without case.
+    pub name: &'a str,
+    /// Value as written, quotes included; `None` when there is no `=`.
+    pub value: Option<&'a str>,
+}
+
+impl<'a> Param<'a> {
+    /// The value without quotes and escapes; empty when there is none.
+    pub fn text(&self) -> Cow<'a, str> {
+        self.value.map_or(Cow::Borrowed(""), unquote)
+    }
+}
+
+/// The parameters of one header value, read when asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Params<'a> {
+    /// What follows the first semicolon; `None` without one.
+    raw: Option<&'a str>,
+}
+
+impl<'a> Params<'a> {
+    /// From the text after the first semicolon; `None` when there was none.
+    pub fn new(raw: Option<&'a str>) -> Self {
+        Params { raw }
+    }
+
+    /// From the text that follows a value: nothing, or `;` and parameters.
+    pub(crate) fn after(text: &'a str) -> Result<Self, HeaderError> {
+        let text = trim(text);
+        match text.strip_prefix(';') {
+            Some(raw) => Ok(Params { raw: Some(raw) }),
+            None if text.is_empty() => Ok(Params { raw: None }),
+            None => Err(HeaderError::Bracket),
+        }
+    }
+
+    /// The text after the first semicolon, as written.
+    pub fn raw(&self) -> &'a str {
+        self.raw.unwrap_or_default()
+    }
+
+    /// All parameters in order; empty ones are left out.
+    pub fn iter(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
+        Pieces { rest: self.raw }.filter(|piece| !piece.is_empty()).map(split_param)
+    }
+
+    /// The first parameter of that name (without case).
+    pub fn get(&self, name: &str) -> Option<Param<'a>> {
+        self.iter().find(|param| param.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The value as written of that parameter; `None` when absent or without `=`.
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        self.get(name).and_then(|param| param.value)
+    }
+
+    /// The value of that parameter without quotes; `None` when absent or without `=`.
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.value(name).map(unquote)
+    }
+
+    /// Whether a parameter of that name is there, with or without value.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Checks the grammar: token names, whole quoted strings, no empty and no repeated parameter, at
+    /// most 64 of them (RFC 3261 §7.3.1).
+    pub fn check(&self) -> Result<(), HeaderError> {
+        let mut seen: SmallVec<[&str; 12]> = SmallVec::new();
+        for piece in (Pieces { rest: self.raw }) {
+            let param = split_param(piece);
+            let fresh = !seen.iter().any(|name| name.eq_ignore_ascii_case(param.name));
+            if !is_token(param.name) || !fresh || seen.len() == MAX_PARAMS {
+                return Err(HeaderError::Param);
+            }
+            check_value(param.value.unwrap_or_default())?;
+            seen.push(param.name);
+        }
+        Ok(())
+    }
+}
+
+fn check_value(value: &str) -> Result<(), HeaderError> {
+    if value.starts_with('"') {
+        return if quoted_end(value)? == value.len() { Ok(()) } else { Err(HeaderError::Param) };
+    }
+    // Tokens, hosts and bare IPv6 addresses: everything but delimiters that two readers may see
+    // differently.
+    let stray = |b: u8| matches!(b, b' ' | b'\t' | b'"' | b'<' | b'>' | b',' | b'\\') || b.is_ascii_control();
+    if value.contains('"') {
+        return Err(HeaderError::Quote);
+    }
+    if value.bytes().any(stray) { Err(HeaderError::Param) } else { Ok(()) }
+}
+
+fn split_param(piece: &str) -> Param<'_> {
+    match memchr::memchr(b'=', piece.as_bytes()) {
+        Some(at) => Param { name: trim(&piece[..at]), value: Some(trim(&piece[at + 1..])) },
+        None => Param { name: piece, value: None },
+    }
+}
+
+struct Pieces<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (piece, rest) = split_outside(self.rest?, b';', false);
+        self.rest = rest;
+        Some(trim(piece))
+    }
+}

@@ -1,0 +1,112 @@
+//! Hosts: names and addresses, with an optional port.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::sip::UriError;
+use crate::sip::text::trim;
+
+/// A host of a URI or of a Via `sent-by`. Addresses compare by value, names without case.
+#[derive(Debug, Clone, Copy, Eq)]
+pub enum Host<'a> {
+    /// A domain name, as written.
+    Name(&'a str),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+impl<'a> Host<'a> {
+    /// Parses a host alone: a name, an IPv4 address, or an IPv6 address in brackets.
+    pub fn parse(text: &'a str) -> Result<Host<'a>, UriError> {
+        if let Some(inner) = text.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or(UriError::Host)?;
+            return inner.parse().map(Host::V6).map_err(|_| UriError::Host);
+        }
+        let mut letters = false;
+        for byte in text.bytes() {
+            match byte {
+                b'0'..=b'9' | b'.' => {}
+                b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' => letters = true,
+                _ => return Err(UriError::Host),
+            }
+        }
+        if letters {
+            let empty_label = text.starts_with('.') || text.contains("..");
+            return if empty_label { Err(UriError::Host) } else { Ok(Host::Name(text)) };
+        }
+        // Digits and dots only: an IPv4 address or nothing. "2001" or "1.2.3" is read as an address by
+        // some resolvers and as a name by others.
+        text.parse().map(Host::V4).map_err(|_| UriError::Host)
+    }
+
+    /// Parses `host [":" port]`; white space around the colon is allowed, as in Via.
+    pub fn parse_with_port(text: &'a str) -> Result<(Host<'a>, Option<u16>), UriError> {
+        let text = trim(text);
+        let host_end = match text.strip_prefix('[') {
+            Some(_) => text.find(']').ok_or(UriError::Host)? + 1,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let host = Host::parse(trim(&text[..host_end]))?;
+        let rest = trim(&text[host_end..]);
+        if rest.is_empty() {
+            return Ok((host, None));
+        }
+        let digits = trim(rest.strip_prefix(':').ok_or(UriError::Host)?);
+        if digits.is_empty() || digits.len() > 5 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(UriError::Port);
+        }
+        digits.parse().map(|port| (host, Some(port))).map_err(|_| UriError::Port)
+    }
+
+    /// The address, when it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match *self {
+            Host::Name(_) => None,
+            Host::V4(ip) => Some(IpAddr::V4(ip)),
+            Host::V6(ip) => Some(IpAddr::V6(ip)),
+        }
+    }
+
+    /// The host of an address.
+    pub fn of_ip(ip: IpAddr) -> Host<'static> {
+        match ip {
+            IpAddr::V4(ip) => Host::V4(ip),
+            IpAddr::V6(ip) => Host::V6(ip),
+        }
+    }
+
+    /// Appends the canonical text: names in lower case, IPv6 in brackets in its shortest form.
+    pub fn push_canonical(&self, out: &mut String) {
+        use fmt::Write;
+        match self {
+            Host::Name(name) => out.extend(name.chars().map(|c| c.to_ascii_lowercase())),
+            // Writing to a String can not fail.
+            address => {
+                let _ = write!(out, "{address}");
+            }
+        }
+    }
+}
+
+impl PartialEq for Host<'_> {
+    fn eq(&self, other: &Host<'_>) -> bool {
+        match (self, other) {
+            (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
+            (Host::V4(a), Host::V4(b)) => a == b,
+            (Host::V6(a), Host::V6(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(ip) => write!(f, "{ip}"),
+            Host::V6(ip) => write!(f, "[{ip}]"),
+        }
+    }
+}

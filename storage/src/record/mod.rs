@@ -1,0 +1,89 @@
+//! A row at rest, and helpers for what is inside it.
+//!
+//! Stored form, numbers big-endian: `revision` u64, `schema` u8, CRC-32 u32, payload. The checksum
+//! covers the table's number, the key, the revision, the schema and the payload, so a row that was
+//! cut, changed, or put under another key does not pass.
+
+use std::fmt;
+
+use crate::error::StoreError;
+use crate::table::Table;
+
+mod codec;
+
+pub use codec::{DecodeError, Decoder, Encoder, Row};
+
+/// Number of a commit in the order of all commits of a store. Grows, also over restarts; may have
+/// gaps. 0 is "before the first commit".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A row as read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Version of the payload's encoding, as given with the put.
+    pub schema: u8,
+    /// The commit that wrote the row.
+    pub revision: Revision,
+    /// The owner's bytes.
+    pub payload: Vec<u8>,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The payload may hold what nobody should read in a log.
+        write!(f, "Record(schema {} revision {} {} bytes)", self.schema, self.revision, self.payload.len())
+    }
+}
+
+/// Bytes ahead of the payload in the stored form.
+pub const HEADER_BYTES: usize = 8 + 1 + 4;
+
+/// The stored form of a row.
+pub(crate) fn to_stored(table: Table, key: &[u8], revision: Revision, schema: u8, payload: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(HEADER_BYTES + payload.len());
+    stored.extend_from_slice(&revision.0.to_be_bytes());
+    stored.push(schema);
+    stored.extend_from_slice(&checksum(table, key, &stored, payload).to_be_bytes());
+    stored.extend_from_slice(payload);
+    stored
+}
+
+/// Reads the stored form back.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it is too short or does not fit its checksum.
+pub(crate) fn from_stored(table: Table, key: &[u8], stored: &[u8]) -> Result<Record, StoreError> {
+    let damaged = |reason| StoreError::Damaged { table, key: key.to_vec(), reason };
+    let (head, rest) = stored.split_at_checked(9).ok_or_else(|| damaged("cut short"))?;
+    let (sum, payload) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("cut short"))?;
+    if checksum(table, key, head, payload) != u32::from_be_bytes(*sum) {
+        return Err(damaged("the checksum does not fit"));
+    }
+    let (revision, schema) = head.split_first_chunk::<8>().ok_or_else(|| damaged("cut short"))?;
+    Ok(Record {
+        schema: schema.first().copied().ok_or_else(|| damaged("cut short"))?,
+        revision: Revision(u64::from_be_bytes(*revision)),
+        payload: payload.to_vec(),
+    })
+}
+
+fn checksum(table: Table, key: &[u8], head: &[u8], payload: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[table.number()]);
+    // With its length, so that bytes cannot move between key and payload.
+    sum.update(&(key.len() as u64).to_be_bytes());
+    sum.update(key);
+    sum.update(head);
+    sum.update(payload);
+    sum.finalize()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The writing thread's loop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::{BATCH_ROWS_MAX, CommitSink, Job, WriterStats, guarded};
+use crate::batch::{Commit, Outcome};
+use crate::error::StoreError;
+use crate::store::Store;
+
+pub(super) struct Worker {
+    store: Arc<dyn Store>,
+    jobs: Receiver<Job>,
+    stats: Arc<WriterStats>,
+    /// A commit that did not fit into the last batch: the first of the next one.
+    held: Option<Job>,
+}
+
+/// Who submitted a commit, beside the commit itself.
+struct Origin {
+    token: u64,
+    sink: Arc<dyn CommitSink>,
+}
+
+/// A sink and what it is told.
+type Group = (Arc<dyn CommitSink>, Vec<(u64, Outcome)>);
+
+impl Worker {
+    pub(super) fn new(store: Arc<dyn Store>, jobs: Receiver<Job>, stats: Arc<WriterStats>) -> Self {
+        Self { store, jobs, stats, held: None }
+    }
+
+    /// Writes until every handle is gone and the queue is empty.
+    pub(super) fn run(mut self) {
+        while let Some((commits, origins)) = self.next_batch() {
+            let started = Instant::now();
+            let outcomes = self.write(&commits);
+            self.stats.written(&outcomes, commits.iter().map(Commit::rows), started.elapsed());
+            tell(origins, outcomes);
+        }
+    }
+
+    /// Waits for a commit, then takes what else is there, up to [`BATCH_ROWS_MAX`] rows. `None` when
+    /// there will be no more.
+    fn next_batch(&mut self) -> Option<(Vec<Commit>, Vec<Origin>)> {
+        let first = match self.held.take() {
+            Some(job) => job,
+            None => self.jobs.recv().ok()?,
+        };
+        let mut rows = first.commit.rows();
+        let mut commits = vec![first.commit];
+        let mut origins = vec![Origin { token: first.token, sink: first.sink }];
+        // Commits that write nothing count too, or guards alone could make an endless batch.
+        while commits.len() < BATCH_ROWS_MAX
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            rows += job.commit.rows();
+            if rows > BATCH_ROWS_MAX {
+                self.held = Some(job);
+                break;
+            }
+            commits.push(job.commit);
+            origins.push(Origin { token: job.token, sink: job.sink });
+        }
+        Some((commits, origins))
+    }
+
+    fn write(&self, commits: &[Commit]) -> Vec<Outcome> {
+        let unknown =
+            |error: StoreError| commits.iter().map(|_| Outcome::Unknown(error.clone())).collect::<Vec<_>>();
+        match guarded(|| self.store.commit_all(commits)) {
+            Ok(outcomes) if outcomes.len() == commits.len() => outcomes,
+            Ok(outcomes) => {
+                tracing::error!(
+                    commits = commits.len(),
+                    outcomes = outcomes.len(),
+                    "the store left commits unanswered"
+                );
+                unknown(StoreError::backend("answer every commit", Broken("outcomes are missing")))
+            }
+            Err(_) => {
+                tracing::error!(commits = commits.len(), "the store panicked in a write");
+                unknown(StoreError::backend("write", Broken("the engine panicked")))
+            }
+        }
+    }
+}
+
+/// Tells each sink its outcomes, all of one batch at once.
+fn tell(origins: Vec<Origin>, outcomes: Vec<Outcome>) {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<*const (), usize> = HashMap::new();
+    for (origin, outcome) in origins.into_iter().zip(outcomes) {
+        let place = *places.entry(Arc::as_ptr(&origin.sink).cast::<()>()).or_insert_with(|| {
+            groups.push((Arc::clone(&origin.sink), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push((origin.token, outcome));
+    }
+    for (sink, outcomes) in groups {
+        if guarded(|| sink.done(outcomes)).is_err() {
+            // What the sink's owner missed it finds by reading its rows again.
+            tracing::error!("a commit sink panicked");
+        }
+    }
+}
+
+/// A fault of the backend itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(&'static str);

@@ -1,0 +1,3 @@
+//! One binary for all suites: each test owns its folder and its ports.
+
+mod layers;

@@ -1,0 +1,1 @@
+//! What the suites share: a node in a folder of its own, and outside clients.

@@ -1,1 +1,9 @@
-//! keyline-loadtest
+//! Simulated SIP phones: the demo's fleet, the load generator, and the tests' outside judge.
+//!
+//! [`phone`] is one phone as a user would hold it: it registers, calls, holds, and keeps a record of
+//! everything it sent and received. [`fleet`] is many phones at once, as cheap as they can be made, for
+//! load. Both know the SIP text of `keyline-wire` and the digest of `keyline-domain`, and nothing of the
+//! engine: what they say about it comes from its sockets.
+
+pub mod phone;
+pub mod tls;

@@ -60,10 +60,7 @@ fn rows_come_back(store: &dyn Store) {
         let read = store.get(Table::Phones, b"SEP001122334455", consistency).unwrap().unwrap();
         assert_eq!(read, Record { schema: 3, revision, payload: binary.clone() });
     }
-    assert_eq!(
-        row(store, Table::Config, &binary),
-        Some(Record { schema: 0, revision, payload: Vec::new() })
-    );
+    assert_eq!(row(store, Table::Config, &binary), Some(Record { schema: 0, revision, payload: Vec::new() }));
     assert!(store.health().is_good());
     store.sync().unwrap();
 }
@@ -158,11 +155,8 @@ fn a_group_sees_itself(store: &dyn Store) {
             .finish()
             .unwrap()
     };
-    let delete = Commit::build()
-        .guard(Guard::Present(table, b"k".to_vec()))
-        .delete(table, b"k")
-        .finish()
-        .unwrap();
+    let delete =
+        Commit::build().guard(Guard::Present(table, b"k".to_vec())).delete(table, b"k").finish().unwrap();
     let group = [create(b"1"), create(b"2"), delete.clone(), delete, create(b"3")];
     let outcomes = store.commit_all(&group);
     let committed: Vec<bool> = outcomes.iter().map(|outcome| outcome.revision().is_some()).collect();
@@ -328,8 +322,5 @@ fn limits_hold(store: &dyn Store) {
     let revision = store.commit(&commit).revision().unwrap();
     assert_eq!(revision, Revision(1), "one commit, one revision");
     assert_eq!(row(store, Table::Phones, &key).unwrap().payload.len(), limits.value_bytes);
-    assert_eq!(
-        store.scan(Table::Config, b"", Page::FIRST, None).unwrap().rows.len(),
-        limits.operations - 2
-    );
+    assert_eq!(store.scan(Table::Config, b"", Page::FIRST, None).unwrap().rows.len(), limits.operations - 2);
 }

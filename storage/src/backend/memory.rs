@@ -8,7 +8,9 @@ use crate::backend::plan::{self, Rows};
 use crate::batch::{Commit, Outcome};
 use crate::error::StoreError;
 use crate::record::{self, Record, Revision};
-use crate::store::{Consistency, Health, Incoming, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, ScanPage, Store, Visit};
+use crate::store::{
+    Consistency, Health, Incoming, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, ScanPage, Store, Visit,
+};
 use crate::table::Table;
 
 /// The contract over ordered maps, with the same stored form of rows as every other backend.

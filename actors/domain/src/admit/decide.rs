@@ -124,6 +124,9 @@ pub fn decide(
         });
     }
     let Some(device) = device else {
+        // Whoever has right credentials of his own learns no more here than one with wrong ones.
+        let right = matches!(outcome, DigestOutcome::Stale(_) | DigestOutcome::Right(_));
+        let outcome = if right { DigestOutcome::Wrong } else { outcome };
         return not_right(outcome, too_often).unwrap_or_else(|| wrong(too_often));
     };
     let judge = |settings, under| under_version(request, device, policy, outcome, too_often, settings, under);
@@ -152,16 +155,14 @@ fn under_version(
         Err(cause) => return Verdict::forbid(cause),
     };
     let mut nonce = None;
-    let mut repeated = false;
     if demand.digest {
         let DigestOutcome::Right(right) = outcome else {
             return not_right(outcome, too_often).unwrap_or_else(|| wrong(too_often));
         };
-        repeated = is_repeat(request, device, Some(right.nonce_id), right.nc);
-        if let Some(verdict) = refuse_right(request, device, &right, repeated) {
+        nonce = Some((right.nonce_id, right.nc));
+        if let Some(verdict) = refuse_right(request, device, &right) {
             return verdict;
         }
-        nonce = Some((right.nonce_id, right.nc));
     }
     if !speaks_for_its_lines(request, device) {
         return Verdict::forbid(Cause::LineOfOtherDevice);
@@ -171,11 +172,10 @@ fn under_version(
         (None, true) => PeerProof::Digest,
         (None, false) => PeerProof::None,
     };
-    if proof == PeerProof::None {
-        if let Some(cause) = off_its_flow(request, device, policy) {
-            return Verdict::forbid(cause);
-        }
-        repeated = is_repeat(request, device, None, 0);
+    if proof == PeerProof::None
+        && let Some(cause) = off_its_flow(request, device, policy)
+    {
+        return Verdict::forbid(cause);
     }
     Verdict::Admit(Admission {
         proof,
@@ -183,7 +183,7 @@ fn under_version(
         nonce,
         under,
         mode: settings.device_security_mode.min(device.settings.device_security_mode),
-        repeated,
+        repeated: is_repeat(request, device, nonce),
         cause: demand.certificate_lacking.then_some(Cause::NoDeviceCertificate),
         event: (demand.certificate == Some(Proven::ByMic)).then_some(Event::ManufacturerCertificate),
     })
@@ -216,8 +216,8 @@ fn refuse_right(
     request: &RequestFacts<'_>,
     device: &DeviceFacts<'_>,
     right: &RightDigest,
-    repeated: bool,
 ) -> Option<Verdict> {
+    let repeated = is_repeat(request, device, Some((right.nonce_id, right.nc)));
     if !right.of_expected_user {
         return Some(Verdict::forbid(Cause::DigestOfOtherUser));
     }
@@ -240,7 +240,8 @@ fn extends_its_row(request: &RequestFacts<'_>, device: &DeviceFacts<'_>) -> bool
 }
 
 /// The REGISTER that wrote the row, from the same source IP (design §5 Repeats).
-fn is_repeat(request: &RequestFacts<'_>, device: &DeviceFacts<'_>, nonce_id: Option<u64>, nc: u32) -> bool {
+fn is_repeat(request: &RequestFacts<'_>, device: &DeviceFacts<'_>, nonce: Option<(u64, u32)>) -> bool {
+    let (nonce_id, nc) = (nonce.map(|n| n.0), nonce.map_or(0, |n| n.1));
     let this = LastRegister { call_id: request.call_id, cseq: request.cseq, nonce_id, nc };
     request.method == MethodKind::Register
         && device.binding.is_some_and(|b| b.last == this && b.source.ip() == request.source.ip())

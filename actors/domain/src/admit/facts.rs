@@ -58,7 +58,8 @@ pub struct RequestFacts<'a> {
     /// The connection; `None` over UDP.
     pub stream: Option<StreamId>,
     /// User parts of the addresses of record that the request speaks for: those of a REGISTER's To (and
-    /// of every further line it registers), else From's. Not looked at in a dialog.
+    /// of every further line it registers), else From's, or P-Preferred-Identity's where From is
+    /// anonymous. Unescaped. None at all speaks for nobody. Not looked at in a dialog.
     pub aors: &'a [&'a str],
     /// Call-ID.
     pub call_id: &'a str,
@@ -126,7 +127,7 @@ pub struct LastRegister<'a> {
     pub cseq: u32,
     /// Id of its nonce; `None`: it came without digest.
     pub nonce_id: Option<u64>,
-    /// Its nonce count.
+    /// Its nonce count; 0 without digest.
     pub nc: u32,
 }
 

@@ -14,8 +14,8 @@ impl Call {
             return;
         }
         self.phase = Phase::Ending(why);
-        self.answer_all(status);
-        self.release_exchange();
+        self.answer_all(status, 487);
+        self.release_exchange(487);
         for id in self.ids() {
             let Some(leg) = self.leg_mut(id) else { continue };
             match leg.state {
@@ -88,7 +88,8 @@ impl Call {
         false
     }
 
-    fn answer_all(&mut self, status: u16) {
+    /// `status` is for the caller's first INVITE, `open` for what a dialog has open.
+    fn answer_all(&mut self, status: u16, open: u16) {
         if let Some(tx) = self.invite.take() {
             let to_tag = self.leg(LegId::CALLER).map(|l| l.dialog.local_tag.clone());
             let (reason, body, carry_crypto, headers) = (None, None, false, Headers::new());
@@ -97,21 +98,21 @@ impl Call {
         }
         // Requests that the end of the dialog leaves open (RFC 3261 §15.1.2).
         if let Some(deferred) = self.deferred.take() {
-            self.reply(deferred.1.tx, 487);
+            self.reply(deferred.1.tx, open);
         }
         for relay in std::mem::take(&mut self.relays) {
-            self.reply(relay.tx, 487);
+            self.reply(relay.tx, open);
             self.out.push(Effect::Forget { token: relay.token });
         }
     }
 
     /// Answers the open half of an exchange and sends the ACKs that were held for an answer. An INVITE that is
     /// out stays known: its 2xx needs an ACK.
-    fn release_exchange(&mut self) {
+    fn release_exchange(&mut self, open: u16) {
         let Some(mut exchange) = self.exchange.take() else { return };
         let Exchange { to, token, cseq, .. } = exchange;
         match exchange.kind {
-            Kind::Passed { tx: Some(tx), .. } => self.reply(tx, 487),
+            Kind::Passed { tx: Some(tx), .. } => self.reply(tx, open),
             Kind::RekeyAnswer { leg, token, cseq } => {
                 let old = self.leg(leg).and_then(|l| l.sdp_in_force.clone());
                 self.ack(leg, token, cseq, old);
@@ -132,7 +133,7 @@ impl Call {
     pub(super) fn settle(&mut self, env: Env<'_>) -> Effects {
         if self.phase == Phase::Up {
             self.reclassify(env);
-            self.pump(env);
+            self.pump();
         }
         if self.phase == Phase::Up {
             let kept = |l: &super::state::Leg| l.state != LegState::Gone || !l.acked.is_empty();
@@ -184,6 +185,11 @@ impl Call {
         if self.phase == Phase::Done && self.out.is_empty() {
             return Effects::new();
         }
+        for leg in &mut self.legs {
+            // Nobody will be there when the ACK comes: the BYE does not wait for it.
+            let repeated = leg.unacked.take().map(|unacked| Effect::StopRepeat { tx: unacked.tx });
+            self.out.extend(repeated);
+        }
         // What the failed step had collected was not carried out: it goes first.
         self.end(End::Aborted, 500, &Headers::new());
         for leg in &mut self.legs {
@@ -200,6 +206,18 @@ impl Call {
         if !self.out.iter().any(|e| matches!(e, Effect::Finished { .. })) {
             self.out.push(Effect::Finished { why: End::Aborted });
         }
+        std::mem::take(&mut self.out)
+    }
+
+    /// Before [`Call::from_row`] replaces an answered call whose step failed: 500 to every request that the new one
+    /// would not know, the ACKs that were held, and what the failed step had collected. The dialogs go on.
+    pub fn salvage(&mut self) -> Effects {
+        self.answer_all(500, 500);
+        self.release_exchange(500);
+        let forgotten = self.exchange.take().map(|e| e.token).into_iter();
+        let forgotten = forgotten.chain(self.legs.iter().filter_map(|l| l.indication));
+        self.out.extend(forgotten.map(|token| Effect::Forget { token }));
+        self.phase = Phase::Done;
         std::mem::take(&mut self.out)
     }
 }

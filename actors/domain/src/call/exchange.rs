@@ -54,7 +54,7 @@ impl Step {
 
 impl Call {
     /// INVITE or UPDATE in the dialog of an answered leg.
-    pub(super) fn negotiate(&mut self, id: LegId, incoming: Incoming, env: Env<'_>) {
+    pub(super) fn negotiate(&mut self, id: LegId, incoming: Incoming) {
         let Some(leg) = self.leg_mut(id) else { return };
         if let Some(contact) = &incoming.contact
             && leg.dialog.remote_target != *contact
@@ -78,7 +78,7 @@ impl Call {
             None => unacked,
         };
         if !wait {
-            return self.pass_on(id, incoming, env);
+            return self.pass_on(id, incoming);
         }
         match (incoming.method, &self.deferred) {
             (Method::Invite, None) => self.deferred = Some(Box::new((id, incoming))),
@@ -88,7 +88,7 @@ impl Call {
         }
     }
 
-    fn pass_on(&mut self, from: LegId, incoming: Incoming, env: Env<'_>) {
+    fn pass_on(&mut self, from: LegId, incoming: Incoming) {
         let Incoming { tx, method, cseq, body, headers, .. } = incoming;
         let Some(to) = self.other(from) else { return self.reply(tx, 481) };
         let Some(target) = self.leg(to) else { return self.reply(tx, 481) };
@@ -102,7 +102,7 @@ impl Call {
         }
         let kind = Kind::Passed { from, tx: Some(tx), cseq, method };
         let mut headers = passed(&headers);
-        headers.extend(self.indication_before(to, media_of(body.as_ref()), env));
+        headers.extend(self.indication_before(to, media_of(body.as_ref())));
         self.ask(kind, to, out, body, headers);
     }
 
@@ -200,13 +200,19 @@ impl Call {
                 self.ack_invite(to, token, cseq, method);
                 self.agree(media_of(exchange.offer.as_ref()), media_of(body.as_ref()));
             }
-            Kind::Rekey => self.rekey_offered(&exchange, body, env),
+            Kind::Rekey => self.rekey_offered(&exchange, body),
             Kind::RekeyAnswer { leg, token: held, cseq: held_cseq } => {
                 self.ack_invite(to, token, cseq, method);
                 self.ack(leg, held, held_cseq, body.clone());
                 self.agree(media_of(exchange.offer.as_ref()), media_of(body.as_ref()));
                 self.in_force(to, exchange.offer);
                 self.in_force(leg, body);
+            }
+            Kind::Passed { from, tx: Some(tx), .. }
+                if late && !can_cross(body.as_ref(), self.carries(from, to)) =>
+            {
+                self.reply(tx, 488);
+                self.keep_old_answer(to, token, cseq);
             }
             Kind::Passed { from, tx: Some(tx), cseq: from_cseq, method: asked } => {
                 self.in_force(from, body.clone());
@@ -250,14 +256,14 @@ impl Call {
     }
 
     /// The fresh offer of one leg goes to the other; without one there is nothing to agree on.
-    fn rekey_offered(&mut self, exchange: &Exchange, body: Option<Body>, env: Env<'_>) {
+    fn rekey_offered(&mut self, exchange: &Exchange, body: Option<Body>) {
         let Exchange { to: leg, token, cseq, .. } = *exchange;
         let other = self.other(leg).and_then(|id| self.leg(id)).filter(|l| l.flow.is_live()).map(|l| l.id);
         let crosses = other.is_some_and(|to| can_cross(body.as_ref(), self.carries(leg, to)));
         let (Some(to), true, true) = (other, crosses, media_of(body.as_ref()).is_some()) else {
             return self.keep_old_answer(leg, token, cseq);
         };
-        let headers = self.indication_before(to, media_of(body.as_ref()), env).into_iter().collect();
+        let headers = self.indication_before(to, media_of(body.as_ref())).into_iter().collect();
         self.ask(Kind::RekeyAnswer { leg, token, cseq }, to, Method::Invite, body, headers);
     }
 
@@ -363,13 +369,13 @@ impl Call {
     }
 
     /// Starts what waited: a deferred request, new keys, indications.
-    pub(super) fn pump(&mut self, env: Env<'_>) {
+    pub(super) fn pump(&mut self) {
         if self.exchange.is_some() || self.legs.iter().any(|l| l.unacked.is_some()) {
             return;
         }
         if let Some(deferred) = self.deferred.take() {
             let (id, incoming) = *deferred;
-            self.pass_on(id, incoming, env);
+            self.pass_on(id, incoming);
         }
         if self.exchange.is_some() || self.is_armed(TimerKind::Glare) {
             return;

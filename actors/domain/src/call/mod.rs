@@ -1,9 +1,9 @@
 //! A call between phones: a back-to-back user agent as a pure state machine.
 //!
-//! Towards the caller the call is a UAS, towards every phone that it rings a UAC; Call-IDs, tags, CSeq numbers
-//! and route sets of the two sides have nothing in common (RFC 7092 §3.2). [`Call::start`] takes a call that admission has
-//! allowed, [`Call::on`] one event; both return the [`Effects`] to carry out, in order.
-//! No clock, no randomness, no SIP text: time and tags come with [`Env`].
+//! Towards the caller the call is a UAS, towards every phone that it rings a UAC; Call-IDs, tags, CSeq
+//! numbers and route sets of the two sides have nothing in common (RFC 7092 §3.2). [`Call::start`] takes a
+//! call that admission has allowed, [`Call::on`] one event; both return the [`Effects`] to carry out, in
+//! order. No clock, no randomness, no SIP text: time and tags come with [`Env`].
 //!
 //! # Who does what
 //!
@@ -11,18 +11,20 @@
 //! |---|---|---|
 //! | 100 Trying | sends it by itself | – |
 //! | Retransmissions, Timers A–K | all | sees none |
-//! | Copies of Via, From, Call-ID, CSeq, Max-Forwards − 1, 420, 405's Allow | all | – |
+//! | Via, From, Call-ID, CSeq of responses, Max-Forwards − 1, 420, Allow of a 405 | all | – |
 //! | ACK to a non-2xx | sends and absorbs it | sees none |
-//! | ACK to a 2xx of a phone | writes it from [`Effect::Ack`] | one for every 2xx that is reported, repeats too |
-//! | 2xx to a phone's INVITE | repeats it over any transport until [`Effect::StopRepeat`]; after 64·T1 [`Input::AckTimeout`] | matches [`Input::Ack`] by dialog and CSeq; BYE after a missing ACK |
-//! | CANCEL in | finds the INVITE, answers the CANCEL 200, reports [`Input::Cancel`]; answers 481 itself if none matches | answers the INVITE 487 |
-//! | CANCEL out | same branch and CSeq as the INVITE; the answer to it is the engine's | held until the first provisional; [`Effect::Forget`] after 64·T1 without a final |
-//! | Responses | 100, every provisional, every final, every 2xx to INVITE as [`Input::Response`] | chooses (RFC 3261 §16.7) |
-//! | Timer B/F, no flow | [`Input::Failed`] | 408 / 503 → 500 |
-//! | SDP | parses it into `Body::media`, rewrites it for the other leg, strips SDES unless `carry_crypto` | offer/answer order, who gets which body |
+//! | ACK to a 2xx of a phone | writes it from [`Effect::Ack`] | one for every 2xx reported, repeats too |
+//! | 2xx to a phone's INVITE | repeats it, any transport, until [`Effect::StopRepeat`]; after 64·T1 reports [`Input::AckTimeout`] | matches [`Input::Ack`] by dialog and CSeq; BYE after a missing ACK |
+//! | CANCEL in | finds the INVITE, answers the CANCEL (200, or 481), reports [`Input::Cancel`] | answers the INVITE 487 |
+//! | CANCEL out | branch and CSeq of the INVITE; takes the answer to it | held until the first provisional; [`Effect::Forget`] after 64·T1 without a final |
+//! | Responses | reports 100, every provisional, every final, every 2xx to INVITE | chooses (RFC 3261 §16.7) |
+//! | Timer B/F, no flow, connection closed | [`Input::Failed`] for each open client transaction | 408 / 503 → 500 |
+//! | SDP | parses it into `Body::media`, rewrites it for the other leg, strips SDES unless `carry_crypto` | order of offers and answers, who gets which body |
 //! | In-dialog requests | routes by the tag, hands over Call-ID and tags | 481 for a wrong dialog, CSeq order, target refresh |
+//! | After [`Effect::Finished`] | carries BYE and CANCEL on; ends a late 2xx by ACK and BYE | is gone |
 //!
-//! Reliable provisionals are not offered: no leg is sent `Supported: 100rel`, a `Require: 100rel` is 420 by the engine.
+//! Reliable provisionals are not offered: no leg is sent `Supported: 100rel`, `Require: 100rel` is 420 by the
+//! engine. There are no session timers.
 //!
 //! # A call
 //!
@@ -33,31 +35,37 @@
 //!   200 ◄─────────── Reply ◄──────── 200 ──── first one wins; Ack to it; Cancel to the others with
 //!   ACK ───────────► StopRepeat               Reason: SIP;cause=200;text="Call completed elsewhere"
 //!   re-INVITE ─────► Send ── re-INVITE ─────► hold, resume, media change: passed through both ways
+//!   200 ◄─────────── Reply ◄──────── 200 ──── Ack to it at once, or by the caller's ACK (late offer)
 //!   BYE ───────────► Reply 200, Send BYE ───► Finished when all farewells are answered
 //! ```
 //!
-//! **Early dialogs.** Each (phone, To tag) that sends a provisional gets a To tag of its own towards the caller. One tag for all
-//! would break offer/answer: a caller takes the first SDP of a dialog as the answer and ignores later ones
-//! (RFC 3261 §13.2.1), so a second phone's media would never be heard. The tag of the phone that answers is the dialog's.
-//! A 18x with SDP always passes; a bare one only if the caller has not heard that status or that dialog rings anew.
+//! **Early dialogs.** Each (phone, To tag) that sends a provisional gets a To tag of its own towards the
+//! caller. One tag for all would break offer/answer: a caller takes the first SDP of a dialog as the answer
+//! and ignores later ones (RFC 3261 §13.2.1), so a second phone's media would never be heard. The tag of the
+//! phone that answers is the dialog's. A 18x with SDP always passes; a bare one only if the caller has not
+//! heard that status, or if a dialog that it knows changes its status.
 //!
-//! **Late offer.** An INVITE without SDP goes out without SDP; the 2xx's offer goes to the caller, the ACK's answer goes to the phone
-//! in a delayed ACK. Same for re-INVITEs.
+//! **Late offer.** An INVITE without SDP goes out without SDP; the 2xx's offer goes to the caller, the answer
+//! of its ACK goes to the phone in a delayed ACK. Same for re-INVITEs.
 //!
-//! **Offers in an answered call.** One exchange at a time for both legs. A request that meets it: 491 if we have an INVITE out on
-//! that leg (RFC 3261 §14.1), 500 with Retry-After if the phone's own is unanswered (§14.2); behind an exchange of our own on the
-//! other leg it waits. A refused re-INVITE changes nothing, 408 and 481 end the call (RFC 6141 §3.1). UPDATE without SDP
-//! is answered here; with SDP it goes on as UPDATE where the other phone allows it, else as re-INVITE.
+//! **Offers in an answered call.** One exchange at a time for both legs. A request that meets it gets 491 if
+//! we have an INVITE out on that leg (RFC 3261 §14.1), 500 with Retry-After if the phone's own is unanswered
+//! (§14.2); behind an exchange of our own on the other leg, or a missing ACK, one re-INVITE waits. A refused
+//! re-INVITE changes nothing, 408 and 481 end the call (RFC 6141 §3.1). UPDATE without SDP is answered here;
+//! with SDP it goes on as UPDATE where the other phone allows it, else as re-INVITE.
 //!
-//! **Challenges.** 401 and 407 of a phone never reach the other leg, nor does 503: both become 500 (RFC 3261 §16.7 step 6); 3xx is not
-//! followed and becomes 480.
+//! **Statuses.** 401 and 407 of a phone never reach the other leg, nor does 503: they become 500 (RFC 3261
+//! §16.7 step 6). 3xx is not followed and becomes 480. Nobody answers: 408; not registered: 480.
 //!
-//! **Security.** The class is the minimum over both answered legs, from the SDP *answer* in force and the live connections; recomputed after
-//! every event, published on change. Phones with [`PeerFeatures::callinfo`] are told: the caller in the 200, the called one by UPDATE or re-INVITE after
-//! its ACK; a re-INVITE that is passed on carries the lower of the present class and what its offer can reach, so that a loss shows before the media
-//! changes, a gain only after. A phone's own `Call-Info` with Cisco's security URN is never passed on.
+//! **Security.** The class is the minimum over both answered legs, from the SDP *answer* in force and the
+//! live connections; recomputed after every event, published on change. Phones with
+//! [`PeerFeatures::callinfo`] are told: the caller in the 200, the called one by UPDATE or re-INVITE after its
+//! ACK. A re-INVITE that is passed on carries the lower of the present class and what its offer can reach: a
+//! loss shows before the media changes, a gain only after. A phone's own `Call-Info` with Cisco's security
+//! URN is never passed on. An SDP that demands SDES does not cross to a leg that would show the keys: 488.
 //!
-//! **After a fault.** [`Effect::Journal`] carries the row from the 2xx on; [`Call::from_row`] goes on from it. [`Call::abort`] ends a call that has none.
+//! **After a fault.** [`Effect::Journal`] carries the row from the 2xx on; [`Call::from_row`] goes on from it,
+//! after [`Call::salvage`] of the broken one. [`Call::abort`] ends a call that has no row.
 
 mod choose;
 mod effect;

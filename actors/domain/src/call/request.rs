@@ -2,12 +2,12 @@
 
 use smallvec::SmallVec;
 
+use super::RELAYS_MAX;
 use super::choose::Verdict;
 use super::effect::Effect;
 use super::input::Incoming;
 use super::state::{Call, Early, Leg, LegState, Phase, Relay, passed};
 use super::types::{Dialog, DialogId, Headers, LegId, Method};
-use super::{Env, RELAYS_MAX};
 
 /// Where a request belongs.
 struct Place {
@@ -18,7 +18,7 @@ struct Place {
 }
 
 impl Call {
-    pub(super) fn on_request(&mut self, incoming: Incoming, env: Env<'_>) {
+    pub(super) fn on_request(&mut self, incoming: Incoming) {
         let tx = incoming.tx;
         let Some(place) = self.place(&incoming.dialog) else { return self.reply(tx, 481) };
         let Some(leg) = self.leg_mut(place.leg) else { return self.reply(tx, 481) };
@@ -45,7 +45,7 @@ impl Call {
             (Method::Invite | Method::Update, Some(_)) => self.reply(tx, 491),
             (_, None) if self.phase != Phase::Up || state != LegState::Up => self.reply(tx, 481),
             (Method::Info | Method::Message, None) => self.relay(place.leg, incoming),
-            (Method::Invite | Method::Update, None) => self.negotiate(place.leg, incoming, env),
+            (Method::Invite | Method::Update, None) => self.negotiate(place.leg, incoming),
         }
     }
 

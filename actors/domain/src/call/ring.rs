@@ -239,6 +239,10 @@ impl Call {
 
     /// The first 2xx: this leg is the call.
     fn answered(&mut self, id: LegId, response: Response, env: Env<'_>) {
+        let late = media_of(self.offer.as_ref()).is_none();
+        if late && !can_cross(response.body.as_ref(), self.carries(LegId::CALLER, id)) {
+            return self.unbridgeable(id, &response);
+        }
         let Some(tx) = self.invite.take() else { return };
         for timer in [TimerKind::NoAnswer, TimerKind::RingCap] {
             self.disarm(timer);
@@ -276,7 +280,7 @@ impl Call {
             caller.sdp_in_force.clone_from(&body);
             caller.unacked = caller.dialog.remote_cseq.map(|cseq| Unacked { tx, cseq });
         }
-        if media_of(offer.as_ref()).is_none() && media_of(body.as_ref()).is_some() {
+        if late && media_of(body.as_ref()).is_some() {
             self.exchange = Some(Exchange {
                 kind: Kind::Passed { from: LegId::CALLER, tx: None, cseq: 0, method: Method::Invite },
                 to: id,
@@ -316,6 +320,15 @@ impl Call {
             headers,
         })));
         self.dirty = true;
+    }
+
+    /// An offer in a 2xx that the caller must not see: this phone is out, others may still answer.
+    fn unbridgeable(&mut self, id: LegId, response: &Response) {
+        self.unwanted(id, response);
+        self.best = Some(Verdict::better(self.best.take(), Verdict::local(488)));
+        if !self.legs.iter().any(Leg::is_trying) {
+            self.next_group();
+        }
     }
 
     /// The first 2xx of a leg that lost the race: ACK, then BYE.

@@ -57,12 +57,7 @@ impl Call {
 
     /// The indication to go with an offer: what the offer can reach at best, if that is less than the present
     /// class. A gain is told only when it is answered.
-    pub(super) fn indication_before(
-        &mut self,
-        id: LegId,
-        offer: Option<&MediaFacts>,
-        _env: Env<'_>,
-    ) -> Option<Header> {
+    pub(super) fn indication_before(&mut self, id: LegId, offer: Option<&MediaFacts>) -> Option<Header> {
         let mut class = self.security.as_ref()?.class;
         if let Some(offer) = offer {
             let best = best_answer(offer);

@@ -24,7 +24,7 @@ impl Call {
             Input::FlowLost { flow } => self.on_flow_lost(flow),
             Input::Rekey => self.rekey |= self.phase == Phase::Up,
             Input::Release => self.end(End::Released, 480, &Headers::new()),
-            Input::Request(incoming) => self.on_request(*incoming, env),
+            Input::Request(incoming) => self.on_request(*incoming),
             Input::Response(response) => self.on_response(*response, env),
             Input::TargetBack { flow, contact, facts } => {
                 for id in self.ids() {

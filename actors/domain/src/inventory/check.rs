@@ -7,7 +7,8 @@ use crate::ids::{DeviceName, UserId};
 use crate::mode::{ClusterMode, DeviceSecurityMode, Protocol};
 use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, builtin};
 use crate::profile::{
-    CapfMode, ProfileSettings, SecurityProfile, predefined, predefined_name, resolve, split_predefined_name,
+    CapfMode, ProfileSettings, SecurityProfile, options, predefined, predefined_name, resolve,
+    split_predefined_name,
 };
 
 use super::parse::shorten;
@@ -194,13 +195,14 @@ impl<'a> Scope<'a> {
         row: &SecurityProfileRow,
         warn: &mut dyn FnMut(WarningCode),
     ) -> Result<(), RowError> {
-        let (settings, ..) = self.settings_of(row)?;
+        let (settings, model, protocol) = self.settings_of(row)?;
         if settings.device_security_mode != DeviceSecurityMode::NonSecure
             && self.parameters.cluster_security_mode == ClusterMode::NonSecure
         {
             warn(WarningCode::ClusterNonSecure);
         }
-        if settings.digest_authentication
+        if options(model, protocol).encrypted_config
+            && settings.digest_authentication
             && !settings.tftp_encrypted_config
             && !settings.exclude_digest_credentials
         {
@@ -342,6 +344,10 @@ impl<'a> Scope<'a> {
                     name: user.to_string(),
                 });
             }
+        }
+        // A row that a later one of the same phone replaces never holds the user.
+        if !self.phones.get(row.name.as_str()).is_some_and(|last| std::ptr::eq(*last, row)) {
+            return Ok(());
         }
         let stored = || {
             let old = self.inventory.phone(self.inventory.users.get(user)?.device?)?;

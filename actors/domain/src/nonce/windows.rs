@@ -93,6 +93,11 @@ impl Windows {
         self.sets.len() * WAYS
     }
 
+    /// Bytes that the array takes, now and for ever.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.sets)
+    }
+
     /// Slots that some nonce holds, expired ones included. Walks the array: for metrics, not for requests.
     pub fn occupied(&self) -> usize {
         let tags = |s: &Set| {

@@ -5,6 +5,7 @@
 //! practice, and nobody outside can search for them, as the random keys never leave the process.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 
 use keyline_wire::sip::{Method, TransactionKey};
 
@@ -48,6 +49,20 @@ pub(super) struct Fingerprints {
 impl Fingerprints {
     pub(super) fn new() -> Self {
         Self { first: RandomState::new(), second: foldhash::quality::RandomState::default() }
+    }
+
+    /// Of a request from this source.
+    pub(super) fn from(&self, key: &TransactionKey, source: IpAddr) -> Fingerprint {
+        let address = match source.to_canonical() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
+        };
+        let (mut first, mut second) = (self.first.build_hasher(), self.second.build_hasher());
+        for hasher in [&mut first as &mut dyn Hasher, &mut second] {
+            hasher.write(key.as_bytes());
+            hasher.write(&address);
+        }
+        (first.finish(), second.finish())
     }
 
     pub(super) fn of(&self, key: &TransactionKey) -> Fingerprint {

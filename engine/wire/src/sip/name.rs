@@ -125,7 +125,8 @@ impl HeaderName {
                 return HeaderName::Other;
             }
             let (spelling, name) = SPELLINGS[entry as usize];
-            if spelling.eq_ignore_ascii_case(text) {
+            // Most senders write the usual spelling, which compares in one step.
+            if spelling == text || spelling.eq_ignore_ascii_case(text) {
                 return name;
             }
             slot = (slot + 1) % SLOT_COUNT;

@@ -101,10 +101,11 @@ fn check_value(value: &str) -> Result<(), HeaderError> {
     // Tokens, hosts and bare IPv6 addresses: everything but delimiters that two readers may see
     // differently.
     let stray = |b: u8| matches!(b, b' ' | b'\t' | b'"' | b'<' | b'>' | b',' | b'\\') || b.is_ascii_control();
-    if value.contains('"') {
-        return Err(HeaderError::Quote);
+    match value.bytes().find(|b| stray(*b)) {
+        Some(b'"') => Err(HeaderError::Quote),
+        Some(_) => Err(HeaderError::Param),
+        None => Ok(()),
     }
-    if value.bytes().any(stray) { Err(HeaderError::Param) } else { Ok(()) }
 }
 
 fn split_param(piece: &str) -> Param<'_> {

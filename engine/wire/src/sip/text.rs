@@ -37,7 +37,33 @@ const TOKEN: [bool; 256] = {
 /// Without spaces and tabs at both ends.
 #[inline]
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    trim_start(trim_end(text))
+}
+
+/// Without spaces and tabs in front. By bytes: values are short, and a search by characters costs more.
+#[inline]
+pub(crate) fn trim_start(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|b| is_blank(*b)).count();
+    &text[blanks..]
+}
+
+/// Without spaces and tabs at the end.
+#[inline]
+pub(crate) fn trim_end(text: &str) -> &str {
+    let blanks = text.bytes().rev().take_while(|b| is_blank(*b)).count();
+    &text[..text.len() - blanks]
+}
+
+#[inline]
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// The text before and behind the first `separator`, which must be ASCII.
+#[inline]
+pub(crate) fn split_at_byte(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|b| b == separator)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// A number of decimal digits only (no sign, no space); `None` when it is none or does not fit.

@@ -16,7 +16,7 @@ use crate::record::Revision;
 use crate::table::Table;
 
 /// Own fact: format number, u32 big-endian.
-const FORMAT_KEY: &[u8] = b"format";
+pub(super) const FORMAT_KEY: &[u8] = b"format";
 
 /// Own fact: revision of the last commit, u64 big-endian.
 pub(super) const REVISION_KEY: &[u8] = b"revision";
@@ -94,7 +94,9 @@ struct NoRevision;
 /// Makes the folder where that is wanted; says whether it holds a database already.
 fn prepare(path: &Path, create: bool) -> Result<bool, StoreError> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => StoreError::Permission { path: path.to_owned() },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::Permission { path: path.to_owned() }
+        }
         io::ErrorKind::NotFound => StoreError::NotFound { path: path.to_owned() },
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             StoreError::NotOurs { path: path.to_owned(), reason: "it is not a folder" }

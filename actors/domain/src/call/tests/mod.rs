@@ -1,1 +1,9 @@
-//! Flows, properties and requirements of calls.
+//! Flows, properties and requirements of calls, told with fake phones.
+
+mod answered;
+mod exchange;
+mod random;
+mod recover;
+mod ringing;
+mod security;
+mod world;

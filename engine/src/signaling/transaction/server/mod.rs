@@ -168,17 +168,19 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
     }
 
     /// Matches a request that arrived, before any authentication. A retransmission is answered
-    /// with what was sent last; an ACK for a final response other than 2xx is taken.
+    /// with what was sent last; an ACK for a final response other than 2xx is taken. The source address is
+    /// part of the identity: a copy of a request from elsewhere is judged as a request of its own.
     pub fn receive(
         &mut self,
         now: u64,
         request: &Message<'_>,
+        source: std::net::IpAddr,
         actions: &mut Vec<ServerAction<R, T>>,
     ) -> Received {
         let (Some(method), Some(identity)) = (request.method(), TransactionKey::server(request)) else {
             return Received::Unmatchable;
         };
-        let key = RequestKey { print: self.prints.of(&identity), kind: Kind::of(method) };
+        let key = RequestKey { print: self.prints.from(&identity, source), kind: Kind::of(method) };
         match (self.index.get(&key.print).copied(), key.kind) {
             (Some(slot), Kind::Ack) => self.acknowledge(now, slot, actions),
             (Some(slot), _) => {
@@ -187,7 +189,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
                 Received::Absorbed
             }
             (None, Kind::Ack) => Received::Ack { accepted: None },
-            (None, Kind::Cancel) => Received::Cancel { key, target: self.cancelled(request) },
+            (None, Kind::Cancel) => Received::Cancel { key, target: self.cancelled(request, source) },
             (None, _) => Received::New(key),
         }
     }
@@ -395,8 +397,9 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
         self.counts
     }
 
-    fn cancelled(&self, request: &Message<'_>) -> CancelTarget {
-        let print = TransactionKey::cancelled_invite(request).map(|identity| self.prints.of(&identity));
+    fn cancelled(&self, request: &Message<'_>, source: std::net::IpAddr) -> CancelTarget {
+        let identity = TransactionKey::cancelled_invite(request);
+        let print = identity.map(|identity| self.prints.from(&identity, source));
         let Some(&slot) = print.and_then(|print| self.index.get(&print)) else {
             return CancelTarget::Unknown;
         };

@@ -10,7 +10,7 @@ fn open(
     route: Road,
 ) -> Result<ServerTxId, Refused> {
     let mut actions = Vec::new();
-    match table.receive(now, &parsed(&incoming(method, branch)), &mut actions) {
+    match table.receive(now, &parsed(&incoming(method, branch)), SOURCE, &mut actions) {
         Received::New(key) => table.open(now, key, route, None, 0, &mut actions),
         other => panic!("{other:?}"),
     }

@@ -119,7 +119,7 @@ impl World {
         let branch = message.top_via().unwrap().branch().unwrap();
         let plan = (0..self.plans.len()).find(|plan| branch_of(*plan).as_str() == branch).unwrap();
         let mut actions = Vec::new();
-        let received = self.server.receive(now, &message, &mut actions);
+        let received = self.server.receive(now, &message, SOURCE, &mut actions);
         match received {
             Received::New(key) => {
                 self.requests_seen[plan] += 1;
@@ -274,7 +274,7 @@ proptest! {
             let method = if invite { "INVITE" } else { "REGISTER" };
             match action {
                 0 | 1 => {
-                    let received = table.receive(now, &parsed(&incoming(method, &branch)), &mut actions);
+                    let received = table.receive(now, &parsed(&incoming(method, &branch)), SOURCE, &mut actions);
                     if let Received::New(key) = received {
                         let result = table.open(now, key, UDP, None, number, &mut actions);
                         opened += usize::from(result.is_ok());

@@ -26,6 +26,9 @@ impl Route for Road {
     }
 }
 
+/// Where all requests of these tests come from.
+const SOURCE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 const UDP: Road = Road::Datagram(1);
 const TCP: Road = Road::Stream(1);
 
@@ -91,7 +94,7 @@ impl Server {
 
     fn receive(&mut self, at: u64, method: &str, branch: &str) -> Received {
         let mut actions = Vec::new();
-        let received = self.table.receive(START + at, &parsed(&incoming(method, branch)), &mut actions);
+        let received = self.table.receive(START + at, &parsed(&incoming(method, branch)), SOURCE, &mut actions);
         self.note(at, actions);
         received
     }

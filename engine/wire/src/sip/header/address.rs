@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::sip::text::{decimal, is_token_byte, quoted_end, split_outside, trim, unquote};
+use crate::sip::text::{decimal, is_token_byte, quoted_end, split_outside, trim, trim_start, unquote};
 use crate::sip::uri::Uri;
 use crate::sip::{HeaderError, Params};
 
@@ -41,7 +41,7 @@ impl<'a> NameAddr<'a> {
                 if uri.is_empty() {
                     return Err(HeaderError::Empty);
                 }
-                if uri.contains(['?', ',']) {
+                if uri.bytes().any(|b| matches!(b, b'?' | b',')) {
                     return Err(HeaderError::Bracket);
                 }
                 NameAddr { raw, display: "", uri: Uri::parse(uri)?, params: Params::new(params) }
@@ -56,7 +56,7 @@ impl<'a> NameAddr<'a> {
         let bytes = raw.as_bytes();
         if raw.starts_with('"') {
             let end = quoted_end(raw)?;
-            let gap = raw[end..].len() - raw[end..].trim_start_matches([' ', '\t']).len();
+            let gap = raw[end..].len() - trim_start(&raw[end..]).len();
             let open = end + gap;
             return if bytes.get(open) == Some(&b'<') { Ok(Some(open)) } else { Err(HeaderError::Bracket) };
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::sip::limits::MAX_AUTH_FIELDS;
-use crate::sip::text::{quoted_end, split_outside, trim, unquote};
+use crate::sip::text::{quoted_end, split_at_byte, split_outside, trim, unquote};
 use crate::sip::{HeaderError, is_token};
 
 /// Value of Authorization or Proxy-Authorization.
@@ -252,7 +252,7 @@ fn fields(list: &str) -> impl Iterator<Item = Result<Field<'_>, HeaderError>> {
 }
 
 fn field(piece: &str) -> Result<Field<'_>, HeaderError> {
-    let (name, value) = piece.split_once('=').ok_or(HeaderError::Param)?;
+    let (name, value) = split_at_byte(piece, b'=').ok_or(HeaderError::Param)?;
     let (name, value) = (trim(name), trim(value));
     if !is_token(name) {
         return Err(HeaderError::Token);
@@ -261,7 +261,7 @@ fn field(piece: &str) -> Result<Field<'_>, HeaderError> {
         if quoted_end(value)? != value.len() {
             return Err(HeaderError::Quote);
         }
-    } else if value.contains(['"', ' ', '\t']) {
+    } else if value.bytes().any(|b| matches!(b, b'"' | b' ' | b'\t')) {
         return Err(HeaderError::Quote);
     }
     Ok((name, unquote(value)))

@@ -16,7 +16,7 @@ impl<'a> Cseq<'a> {
     /// Parses a value.
     pub fn parse(value: &'a str) -> Result<Cseq<'a>, HeaderError> {
         let value = trim(value);
-        let gap = value.find([' ', '\t']).ok_or(HeaderError::Number)?;
+        let gap = value.bytes().position(|b| matches!(b, b' ' | b'\t')).ok_or(HeaderError::Number)?;
         let method = trim(&value[gap..]);
         if !value[..gap].bytes().all(|b| b.is_ascii_digit()) {
             return Err(HeaderError::Number);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::sip::text::{split_outside, trim};
+use crate::sip::text::{split_at_byte, split_outside, trim};
 use crate::sip::uri::Host;
 use crate::sip::{HeaderError, Params};
 
@@ -29,10 +29,10 @@ impl<'a> Via<'a> {
     pub fn parse(raw: &'a str) -> Result<Via<'a>, HeaderError> {
         let raw = trim(raw);
         let (front, params) = split_outside(raw, b';', false);
-        let (protocol, rest) = front.split_once('/').ok_or(HeaderError::Token)?;
-        let (version, rest) = rest.split_once('/').ok_or(HeaderError::Token)?;
+        let (protocol, rest) = split_at_byte(front, b'/').ok_or(HeaderError::Token)?;
+        let (version, rest) = split_at_byte(rest, b'/').ok_or(HeaderError::Token)?;
         let rest = trim(rest);
-        let gap = rest.find([' ', '\t']).ok_or(HeaderError::Token)?;
+        let gap = rest.bytes().position(|b| matches!(b, b' ' | b'\t')).ok_or(HeaderError::Token)?;
         let (transport, sent_by) = rest.split_at(gap);
         if !trim(protocol).eq_ignore_ascii_case("SIP")
             || trim(version).is_empty()

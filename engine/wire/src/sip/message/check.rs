@@ -59,7 +59,7 @@ pub(super) fn check(message: &Message<'_>, limits: &Limits) -> Result<(), ParseE
         NameAddr::parse(value).map_err(|e| ParseError::Invalid(name, e))?;
     }
     let call_id = message.first(HeaderName::CallId).unwrap_or_default();
-    if call_id.is_empty() || call_id.contains([' ', '\t']) {
+    if call_id.is_empty() || call_id.bytes().any(|b| matches!(b, b' ' | b'\t')) {
         return Err(ParseError::Invalid(HeaderName::CallId, HeaderError::Token));
     }
     let cseq = Cseq::parse(message.first(HeaderName::Cseq).unwrap_or_default())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr_iter};
 use smallvec::SmallVec;
 
-use crate::sip::text::{is_token, trim};
+use crate::sip::text::{is_token, trim, trim_end, trim_start};
 use crate::sip::{HeaderName, Limits, ParseError};
 
 /// Header lines that are indexed without allocating.
@@ -171,9 +171,10 @@ fn index(text: &str, limits: &Limits, lines: &mut Lines, error: &mut Option<Pars
 
 fn line(text: &str, at: usize, end: usize) -> Option<Line> {
     let colon = at + memchr(b':', &text.as_bytes()[at..end])?;
-    let name = text[at..colon].trim_end_matches([' ', '\t']);
-    let value = text[colon + 1..end].trim_end_matches(['\r', ' ', '\t']);
-    let lead = value.len() - value.trim_start_matches([' ', '\t']).len();
+    let name = trim_end(&text[at..colon]);
+    let value = &text[colon + 1..end];
+    let value = trim_end(value.strip_suffix('\r').unwrap_or(value));
+    let lead = value.len() - trim_start(value).len();
     let known = HeaderName::of(name);
     if known == HeaderName::Other && !is_token(name) {
         return None;

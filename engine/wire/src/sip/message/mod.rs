@@ -180,7 +180,7 @@ fn judge<'a>(
     }
     // Some senders leave out the last empty line of a message without body. Nothing can be missing
     // when the headers say so themselves.
-    let complete = !terminated && length == Ok(Some(0)) && rest.is_empty() && message.head.ends_with('\n');
+    let complete = !terminated && length == Ok(Some(0)) && message.head.ends_with('\n');
     let head_error = head_error.filter(|error| !(complete && *error == ParseError::Unterminated));
     if let Some(error) = start_error.or(head_error) {
         return Err(error);

@@ -45,8 +45,8 @@ impl<'a> Host<'a> {
     pub fn parse_with_port(text: &'a str) -> Result<(Host<'a>, Option<u16>), UriError> {
         let text = trim(text);
         let host_end = match text.strip_prefix('[') {
-            Some(_) => text.find(']').ok_or(UriError::Host)? + 1,
-            None => text.find(':').unwrap_or(text.len()),
+            Some(_) => text.bytes().position(|b| b == b']').ok_or(UriError::Host)? + 1,
+            None => text.bytes().position(|b| b == b':').unwrap_or(text.len()),
         };
         let host = Host::parse(trim(&text[..host_end]))?;
         let rest = trim(&text[host_end..]);

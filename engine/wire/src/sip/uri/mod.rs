@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::sip::limits::MAX_PARAMS;
-use crate::sip::text::{percent_decode, push_user_escaped};
+use crate::sip::text::{percent_decode, push_user_escaped, split_at_byte};
 use crate::sip::{Param, UriError};
 
 pub use self::host::Host;
@@ -58,8 +58,8 @@ impl<'a> Uri<'a> {
         if raw.bytes().any(forbidden) {
             return Err(UriError::Character);
         }
-        let colon = raw.find(':').ok_or(UriError::Scheme)?;
-        let (scheme, rest) = (parse_scheme(&raw[..colon])?, &raw[colon + 1..]);
+        let (scheme, rest) = split_at_byte(raw, b':').ok_or(UriError::Scheme)?;
+        let scheme = parse_scheme(scheme)?;
         let empty = Uri {
             raw,
             scheme,
@@ -169,9 +169,9 @@ fn parse_scheme(text: &str) -> Result<Scheme<'_>, UriError> {
 
 fn parse_sip<'a>(mut uri: Uri<'a>, rest: &'a str) -> Result<Uri<'a>, UriError> {
     // A user part may hold `;` and `?` but no bare `@`, so the first one ends it.
-    let address = match rest.split_once('@') {
+    let address = match split_at_byte(rest, b'@') {
         Some((userinfo, address)) => {
-            let (user, password) = match userinfo.split_once(':') {
+            let (user, password) = match split_at_byte(userinfo, b':') {
                 Some((user, password)) => (user, Some(password)),
                 None => (userinfo, None),
             };
@@ -183,15 +183,15 @@ fn parse_sip<'a>(mut uri: Uri<'a>, rest: &'a str) -> Result<Uri<'a>, UriError> {
         }
         None => rest,
     };
-    let (address, headers) = match address.split_once('?') {
+    let (address, headers) = match split_at_byte(address, b'?') {
         Some((address, headers)) => (address, Some(headers)),
         None => (address, None),
     };
     // A second `@` in front of the headers would let two readers see two different hosts.
-    if address.contains('@') {
+    if address.bytes().any(|b| b == b'@') {
         return Err(UriError::User);
     }
-    let (hostport, params) = address.split_once(';').map_or((address, None), |(h, p)| (h, Some(p)));
+    let (hostport, params) = split_at_byte(address, b';').map_or((address, None), |(h, p)| (h, Some(p)));
     let (host, port) = Host::parse_with_port(hostport)?;
     if params == Some("") || headers == Some("") {
         return Err(UriError::Params);

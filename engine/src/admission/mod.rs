@@ -1,0 +1,68 @@
+//! Admission: evidence from a request and its connection, the domain's verdict. Reads boards only; no lock,
+//! no actor round trip. Hot path.
+
+mod judge;
+
+use std::net::IpAddr;
+
+use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
+use keyline_domain::inventory;
+use keyline_domain::nonce::Windows;
+
+pub use judge::{Arrival, Judged, Speaker, judge};
+
+/// Sources whose wrong passwords are counted: 8 bytes each.
+const THROTTLED_SOURCES: usize = 65_536;
+
+/// Sources whose OPTIONS are counted.
+const OPTIONS_SOURCES: usize = 16_384;
+
+/// What admission looks at besides the boards: one a node.
+#[derive(Debug)]
+pub struct Admission {
+    /// Nonce-count windows.
+    pub windows: Windows,
+    /// Wrong passwords by source.
+    pub throttle: Throttle,
+    /// OPTIONS to the server by source.
+    pub options: Throttle,
+    /// Hosts that we are.
+    pub hosts: ServedHosts,
+    /// `[limits] allow_unproven_move`.
+    pub allow_unproven_move: bool,
+}
+
+impl Admission {
+    /// Tables for this many phones. `secrets` are random.
+    pub fn new(phones: usize, hosts: ServedHosts, allow_unproven_move: bool, secrets: [u64; 2]) -> Self {
+        Self {
+            windows: Windows::for_phones(phones),
+            throttle: Throttle::with_sources(THROTTLED_SOURCES, secrets[0]),
+            options: Throttle::with_sources(OPTIONS_SOURCES, secrets[1]),
+            hosts,
+            allow_unproven_move,
+        }
+    }
+
+    /// Parameters that bear on admission, as the domain takes them.
+    pub fn policy(&self, parameters: &inventory::Parameters) -> Policy {
+        Policy {
+            cluster: parameters.cluster_security_mode,
+            mic: match parameters.mic_tls_policy {
+                inventory::Policy::Warn => MicPolicy::Warn,
+                inventory::Policy::Refuse => MicPolicy::Refuse,
+            },
+            allow_unproven_move: self.allow_unproven_move,
+        }
+    }
+
+    /// Whether this address is one of ours.
+    pub fn is_ours(&self, host: &str) -> bool {
+        self.hosts.contains(host)
+    }
+
+    /// Counts wrong answers without end from one source.
+    pub fn wrong_answer(&self, source: IpAddr, now: keyline_domain::ids::UnixMillis) {
+        self.throttle.wrong(source, now);
+    }
+}

@@ -1,0 +1,287 @@
+//! Connections of one worker: what each proved, who registered on it, when it must be closed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use keyline_domain::flow::StreamId;
+use keyline_domain::identity::{CertificateFacts, ChainedTo};
+use keyline_domain::ids::DeviceIndex;
+use keyline_domain::mode::{SuiteKind, Transport};
+use keyline_domain::phone::Peer;
+use keyline_wire::sip::stream::{Framer, Side};
+use smallvec::SmallVec;
+use tokio::sync::mpsc;
+
+use crate::edge::stream::Out;
+
+/// What a connection is and proved, from its accept and its handshake.
+#[derive(Debug, Clone)]
+pub struct ConnectionFacts {
+    /// TCP, TLS or OAuth.
+    pub transport: Transport,
+    /// What the suite gives.
+    pub suite_kind: SuiteKind,
+    /// IANA number of the suite; 0 without TLS.
+    pub suite: u16,
+    /// Verified client certificate.
+    pub certificate: Option<Arc<PeerCertificateFacts>>,
+}
+
+/// A client certificate that the handshake verified.
+#[derive(Debug, Clone)]
+pub struct PeerCertificateFacts {
+    /// What it says.
+    pub facts: CertificateFacts,
+    /// What it chained to.
+    pub chain: ChainedTo,
+}
+
+impl ConnectionFacts {
+    /// A connection without TLS.
+    pub fn tcp() -> Self {
+        Self { transport: Transport::Tcp, suite_kind: SuiteKind::None, suite: 0, certificate: None }
+    }
+
+    /// As phone rows keep it, without the proof.
+    pub fn peer(&self) -> Peer {
+        let certificate = self.certificate.as_ref().and_then(|c| c.facts.sha256.first_chunk::<8>().copied());
+        Peer { proof: Default::default(), suite_kind: self.suite_kind, suite: self.suite, certificate }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// What it proved.
+    pub facts: Arc<ConnectionFacts>,
+    /// Receiving side. Taken out while its frames are handled.
+    pub framer: Option<Framer>,
+    /// Devices that registered on it.
+    pub devices: SmallVec<[DeviceIndex; 1]>,
+    outbox: mpsc::Sender<Out>,
+    /// When the first byte of an unfinished message came (worker milliseconds).
+    partial_since: Option<u64>,
+    /// When the last message came.
+    last: u64,
+    closing: bool,
+}
+
+struct Slot {
+    generation: u32,
+    connection: Option<Connection>,
+}
+
+/// Limits of one worker's share.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// All connections.
+    pub connections: usize,
+    /// From one source address.
+    pub per_source: usize,
+    /// On which nobody has registered.
+    pub unauthenticated: usize,
+    /// Milliseconds for one message from its first byte.
+    pub message_ms: u64,
+    /// Milliseconds of silence of a connection on which nobody has registered.
+    pub unauthenticated_idle_ms: u64,
+}
+
+/// Why a connection was refused or closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// A limit on the number of connections.
+    TooMany,
+    /// An unfinished message took too long.
+    SlowMessage,
+    /// Nobody registered on it and it was silent.
+    Idle,
+    /// The peer does not read.
+    Stuck,
+}
+
+/// All connections of a worker.
+pub struct Connections {
+    worker: u16,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    sources: HashMap<IpAddr, usize>,
+    open: usize,
+    unauthenticated: usize,
+    limits: ConnectionLimits,
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(worker: u16, limits: ConnectionLimits) -> Self {
+        Self {
+            worker,
+            slots: Vec::new(),
+            free: Vec::new(),
+            sources: HashMap::new(),
+            open: 0,
+            unauthenticated: 0,
+            limits,
+        }
+    }
+
+    /// Takes a connection in.
+    ///
+    /// # Errors
+    /// [`Closed::TooMany`].
+    pub fn open(
+        &mut self,
+        now: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+        facts: Arc<ConnectionFacts>,
+        outbox: mpsc::Sender<Out>,
+    ) -> Result<StreamId, Closed> {
+        let same = self.sources.get(&remote.ip()).copied().unwrap_or(0);
+        if self.open >= self.limits.connections
+            || self.unauthenticated >= self.limits.unauthenticated
+            || same >= self.limits.per_source
+        {
+            return Err(Closed::TooMany);
+        }
+        let index = match self.free.pop() {
+            Some(i) => i,
+            None => {
+                self.slots.push(Slot { generation: 0, connection: None });
+                u32::try_from(self.slots.len() - 1).map_err(|_| Closed::TooMany)?
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.connection = Some(Connection {
+            local,
+            remote,
+            facts,
+            framer: Some(Framer::new(Side::Acceptor)),
+            devices: SmallVec::new(),
+            outbox,
+            partial_since: None,
+            last: now,
+            closing: false,
+        });
+        *self.sources.entry(remote.ip()).or_default() += 1;
+        self.open += 1;
+        self.unauthenticated += 1;
+        Ok(StreamId { worker: self.worker, index, generation: slot.generation })
+    }
+
+    /// A live connection.
+    pub fn get(&self, id: StreamId) -> Option<&Connection> {
+        let slot = self.slots.get(id.index as usize)?;
+        (id.worker == self.worker && slot.generation == id.generation).then_some(slot.connection.as_ref()).flatten()
+    }
+
+    /// A live connection, to be changed.
+    pub fn get_mut(&mut self, id: StreamId) -> Option<&mut Connection> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if id.worker == self.worker && slot.generation == id.generation { slot.connection.as_mut() } else { None }
+    }
+
+    /// Notes that a device registered on a connection.
+    pub fn registered(&mut self, id: StreamId, device: DeviceIndex) {
+        let Some(c) = self.get_mut(id) else { return };
+        let first = c.devices.is_empty();
+        if !c.devices.contains(&device) {
+            c.devices.push(device);
+        }
+        if first {
+            self.unauthenticated = self.unauthenticated.saturating_sub(1);
+        }
+    }
+
+    /// Notes that bytes came and whether they left an unfinished message.
+    pub fn received(&mut self, id: StreamId, now: u64, partial: bool, whole: bool) {
+        let Some(c) = self.get_mut(id) else { return };
+        if whole || !partial {
+            c.last = now;
+            c.partial_since = None;
+        }
+        if partial && c.partial_since.is_none() {
+            c.partial_since = Some(now);
+        }
+    }
+
+    /// Queues bytes; `false` when the connection is gone or stuck (it is closed then).
+    pub fn send(&mut self, id: StreamId, bytes: Arc<[u8]>) -> bool {
+        let Some(c) = self.get_mut(id) else { return false };
+        if c.closing {
+            return false;
+        }
+        match c.outbox.try_send(Out::Bytes(bytes)) {
+            Ok(()) => true,
+            Err(_) => {
+                c.closing = true;
+                false
+            }
+        }
+    }
+
+    /// Asks a connection's task to write what is queued and close.
+    pub fn close(&mut self, id: StreamId) {
+        if let Some(c) = self.get_mut(id) {
+            c.closing = true;
+            // Full: the task finds the closed flag at its next turn through the sweep.
+            let _ = c.outbox.try_send(Out::Close);
+        }
+    }
+
+    /// The connection's task ended: gives back the devices that had registered on it.
+    pub fn closed(&mut self, id: StreamId) -> SmallVec<[DeviceIndex; 1]> {
+        if self.get(id).is_none() {
+            return SmallVec::new();
+        }
+        let slot = &mut self.slots[id.index as usize];
+        let Some(c) = slot.connection.take() else { return SmallVec::new() };
+        self.free.push(id.index);
+        self.open -= 1;
+        if c.devices.is_empty() {
+            self.unauthenticated = self.unauthenticated.saturating_sub(1);
+        }
+        if let Some(n) = self.sources.get_mut(&c.remote.ip()) {
+            *n -= 1;
+            if *n == 0 {
+                self.sources.remove(&c.remote.ip());
+            }
+        }
+        c.devices
+    }
+
+    /// Closes what is beyond a deadline: once a second. Calls `gone` with each reason.
+    pub fn sweep(&mut self, now: u64, mut gone: impl FnMut(Closed)) {
+        for slot in &mut self.slots {
+            let Some(c) = &mut slot.connection else { continue };
+            let slow = c.partial_since.is_some_and(|t| now.saturating_sub(t) > self.limits.message_ms);
+            let idle = c.devices.is_empty() && now.saturating_sub(c.last) > self.limits.unauthenticated_idle_ms;
+            let why = match (slow, idle, c.closing) {
+                (true, ..) => Closed::SlowMessage,
+                (_, true, _) => Closed::Idle,
+                (.., true) => Closed::Stuck,
+                _ => continue,
+            };
+            if !c.closing {
+                gone(why);
+            }
+            c.closing = true;
+            let _ = c.outbox.try_send(Out::Close);
+        }
+    }
+
+    /// Open connections.
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// No connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+}

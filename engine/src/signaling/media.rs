@@ -1,0 +1,170 @@
+//! SDP between legs: parsed once where it comes in, rewritten for the leg that it goes out on.
+//!
+//! Each leg has an origin line of its own (`keyline_wire::sdp::bridge`). Sessions are found by the tag that
+//! we made for the leg. The map is `dashmap` (sharded locks, not lock-free): one short lock for each SDP of a
+//! call, none for a REGISTER, because the two directions of a leg may be served by different workers.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use keyline_actors::route::CallKey;
+use keyline_domain::cipher::SrtpCiphers;
+use keyline_domain::inventory::SrtpMenu;
+use keyline_domain::media::{Body, CryptoFact, CryptoSuite, Direction, MediaFacts, MediaProto, StreamFacts};
+use keyline_wire::sdp::bridge::{BridgeError, BridgePolicy, LegSession, Role, rewrite};
+use keyline_wire::sdp::{self, Sdp, SuiteSet, Summary};
+use smallvec::SmallVec;
+
+/// Media type of session descriptions.
+pub const SDP_TYPE: &str = "application/sdp";
+
+/// Sessions of one call; more than a fork can have are not kept.
+const SESSIONS_MAX: usize = 130;
+
+/// SDP sessions of all calls.
+#[derive(Default)]
+pub struct MediaSessions {
+    calls: DashMap<CallKey, SmallVec<[(Arc<str>, LegSession); 2]>>,
+}
+
+impl MediaSessions {
+    /// Forgets an ended call.
+    pub fn forget(&self, call: CallKey) {
+        self.calls.remove(&call);
+    }
+
+    /// Calls that have sessions.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// No call has a session.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Remembers an SDP that came in on a leg.
+    pub fn receive(&self, call: CallKey, tag: &str, role: Role, body: &Body) {
+        let Ok(sdp) = sdp::parse(&body.bytes) else { return };
+        self.with(call, tag, |leg| {
+            if let Err(error) = leg.receive(role, &sdp) {
+                tracing::info!(%call, %error, "an answer does not fit its offer");
+            }
+        });
+    }
+
+    /// Rewrites a body for a leg. `offer` is the offer that came in on the leg, when the body answers it.
+    ///
+    /// # Errors
+    /// The status to fail with: 488 or that of the SDP.
+    pub fn rewrite(
+        &self,
+        call: CallKey,
+        tag: &str,
+        role: Role,
+        body: &Body,
+        offer: Option<&Summary>,
+        policy: &BridgePolicy,
+    ) -> Result<Vec<u8>, u16> {
+        let sdp = sdp::parse(&body.bytes).map_err(|e| e.status())?;
+        self.with(call, tag, |leg| {
+            if let Some(offer) = offer {
+                leg.offer_received = Some(offer.clone());
+            }
+            rewrite(&sdp, role, leg, policy).map_err(|e: BridgeError| {
+                tracing::info!(%call, error = %e, "media cannot be carried to this leg");
+                e.status()
+            })
+        })
+    }
+
+    fn with<T>(&self, call: CallKey, tag: &str, f: impl FnOnce(&mut LegSession) -> T) -> T {
+        let mut sessions = self.calls.entry(call).or_default();
+        let at = match sessions.iter().position(|(t, _)| &**t == tag) {
+            Some(at) => at,
+            None => {
+                if sessions.len() >= SESSIONS_MAX {
+                    sessions.remove(0);
+                }
+                // The id is derived, so that after a restart the leg keeps its session id; the version then
+                // goes on from the clock, which is ahead of any count.
+                let mut leg = LegSession::new(session_id(call, tag));
+                leg.version = keyline_actors::clock::now().0 / 1000;
+                sessions.push((tag.into(), leg));
+                sessions.len() - 1
+            }
+        };
+        f(&mut sessions[at].1)
+    }
+}
+
+fn session_id(call: CallKey, tag: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+    let mut h = Sha256::new();
+    h.update(call.pack().to_be_bytes());
+    h.update(tag.as_bytes());
+    let out = h.finalize();
+    u64::from_be_bytes([out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7]])
+}
+
+/// Suites that may be negotiated under the parameter `srtp_ciphers`.
+pub fn suites(menu: SrtpMenu) -> SuiteSet {
+    let menu = match menu {
+        SrtpMenu::Strongest => SrtpCiphers::Strongest,
+        SrtpMenu::Medium => SrtpCiphers::Medium,
+        SrtpMenu::All => SrtpCiphers::All,
+    };
+    SuiteSet::of(sdp::CryptoSuite::ALL.into_iter().filter(|s| menu.allows(suite(*s))))
+}
+
+/// Reads a message's body for a call.
+///
+/// # Errors
+/// The status of the fault: 400, 413 or 488.
+pub fn body(content_type: &str, bytes: &[u8]) -> Result<Body, u16> {
+    let is_sdp = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(SDP_TYPE));
+    let media = if is_sdp { Some(Arc::new(facts(&sdp::parse(bytes).map_err(|e| e.status())?))) } else { None };
+    Ok(Body { content_type: content_type.into(), bytes: bytes.into(), media })
+}
+
+/// The offer that a request carried, to fit our answer to it.
+pub fn summary(body: &Body) -> Option<Summary> {
+    body.media.as_ref()?;
+    sdp::parse(&body.bytes).ok().map(|s| s.summary())
+}
+
+fn facts(sdp: &Sdp) -> MediaFacts {
+    let streams = sdp.summary().streams.into_iter().map(|s| StreamFacts {
+        kind: s.kind,
+        active: s.active,
+        proto: match s.proto {
+            sdp::MediaProto::Rtp => MediaProto::Rtp,
+            sdp::MediaProto::Srtp => MediaProto::Srtp,
+            sdp::MediaProto::DtlsSrtp => MediaProto::DtlsSrtp,
+            sdp::MediaProto::Other => MediaProto::Other,
+        },
+        direction: match s.direction {
+            sdp::Direction::SendRecv => Direction::SendRecv,
+            sdp::Direction::SendOnly => Direction::SendOnly,
+            sdp::Direction::RecvOnly => Direction::RecvOnly,
+            sdp::Direction::Inactive => Direction::Inactive,
+        },
+        crypto: s
+            .crypto
+            .into_iter()
+            .map(|c| CryptoFact { tag: c.tag, suite: suite(c.suite), protects: c.protects })
+            .collect(),
+    });
+    MediaFacts { streams: streams.collect() }
+}
+
+fn suite(s: sdp::CryptoSuite) -> CryptoSuite {
+    match s {
+        sdp::CryptoSuite::AesCm128HmacSha1_80 => CryptoSuite::AesCm128HmacSha1_80,
+        sdp::CryptoSuite::AesCm128HmacSha1_32 => CryptoSuite::AesCm128HmacSha1_32,
+        sdp::CryptoSuite::AesCm256HmacSha1_80 => CryptoSuite::AesCm256HmacSha1_80,
+        sdp::CryptoSuite::AesCm256HmacSha1_32 => CryptoSuite::AesCm256HmacSha1_32,
+        sdp::CryptoSuite::AeadAes128Gcm => CryptoSuite::AeadAes128Gcm,
+        sdp::CryptoSuite::AeadAes256Gcm => CryptoSuite::AeadAes256Gcm,
+    }
+}

@@ -1,0 +1,34 @@
+//! SIP: from bytes to intents and from effects to bytes. One [`Worker`] a thread; no locks in it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `transaction` | RFC 3261 §17, pure |
+//! | `worker` | sockets and tables of one thread, and who is called when |
+//! | `inbound` | requests: match, judge, hand on |
+//! | `register` | REGISTER: facts in, 200 out |
+//! | `invite` | calls: requests and responses as inputs of the call |
+//! | `outbound` | effects of calls as SIP |
+//! | `relay` | MESSAGE and OPTIONS between phones outside a call |
+//! | `media` | SDP between legs |
+
+mod inbound;
+mod invite;
+pub mod media;
+mod outbound;
+mod owner;
+mod path;
+mod register;
+pub mod relay;
+pub mod shared;
+pub mod transaction;
+mod worker;
+
+pub use path::Path;
+pub use shared::{INBOX, Inboxes, Shared, ToWorker};
+pub use worker::{Worker, WorkerLimits};
+
+/// Methods that we serve (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE";
+
+/// Option tags that we understand in a Require of a REGISTER.
+pub const REGISTER_EXTENSIONS: [&str; 1] = ["outbound"];

@@ -1,0 +1,124 @@
+//! What all workers of a node share: read-only, or built for many threads.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use keyline_actors::Handle;
+use keyline_actors::board::Boards;
+use keyline_actors::outlet::{Emission, Outlet};
+use tokio::sync::mpsc;
+
+use super::media::MediaSessions;
+use crate::admission::Admission;
+use crate::metrics::EngineMetrics;
+
+/// Batches that may wait for a worker. What is behind them holds a credit taken at ingress, so that the
+/// queue is bounded by admission long before it is full.
+pub const INBOX: usize = 1 << 16;
+
+/// What a worker is told by others.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// Effects of actors.
+    Emissions(Vec<Emission>),
+    /// A datagram whose branch names this worker.
+    Datagram {
+        /// Our socket's address.
+        local: SocketAddr,
+        /// Its source.
+        remote: SocketAddr,
+        /// Its bytes.
+        bytes: Box<[u8]>,
+    },
+    /// A request outside any dialog to be carried to a phone by this worker.
+    Relay(Box<super::relay::Leg>),
+    /// What became of it.
+    Relayed(Box<super::relay::LegResult>),
+}
+
+/// Senders to all workers; implements the actors' outlet.
+pub struct Inboxes {
+    senders: Vec<mpsc::Sender<ToWorker>>,
+    metrics: EngineMetrics,
+}
+
+impl Inboxes {
+    /// One sender a worker.
+    pub fn new(senders: Vec<mpsc::Sender<ToWorker>>, metrics: EngineMetrics) -> Self {
+        Self { senders, metrics }
+    }
+
+    /// Hands over; `false` when the worker does not take it.
+    pub fn send(&self, worker: u16, message: ToWorker) -> bool {
+        let sent = self.senders.get(usize::from(worker)).is_some_and(|s| s.try_send(message).is_ok());
+        if !sent {
+            self.metrics.inbox_dropped.inc();
+        }
+        sent
+    }
+}
+
+impl Outlet for Inboxes {
+    fn emit(&self, worker: u16, emissions: Vec<Emission>) {
+        if !self.send(worker, ToWorker::Emissions(emissions)) {
+            tracing::error!(worker, "a worker's inbox is full: effects were lost");
+        }
+    }
+}
+
+/// Shared by all workers.
+pub struct Shared {
+    /// Boards.
+    pub boards: Arc<Boards>,
+    /// The actors.
+    pub handle: Handle,
+    /// Other workers.
+    pub inboxes: Arc<Inboxes>,
+    /// Tables and hosts of admission.
+    pub admission: Admission,
+    /// SDP sessions of calls.
+    pub media: MediaSessions,
+    /// Counters.
+    pub metrics: EngineMetrics,
+    /// Domain that addresses of ours bear.
+    pub domain: String,
+    /// Workers that still take new work; 0 while the node drains.
+    pub draining: AtomicUsize,
+    tags: RandomState,
+}
+
+impl Shared {
+    /// Assembles it.
+    pub fn new(
+        handle: Handle,
+        inboxes: Arc<Inboxes>,
+        admission: Admission,
+        metrics: EngineMetrics,
+        domain: String,
+    ) -> Self {
+        Self {
+            boards: Arc::clone(&handle.boards),
+            handle,
+            inboxes,
+            admission,
+            media: MediaSessions::default(),
+            metrics,
+            domain,
+            draining: AtomicUsize::new(0),
+            tags: RandomState::new(),
+        }
+    }
+
+    /// The node drains: new work gets 503.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) != 0
+    }
+
+    /// To tag of an answer that makes no dialog: the same for each copy of a request (RFC 3261 §8.2.7),
+    /// and no secret.
+    pub fn stateless_tag(&self, top_via: &str, call_id: &str) -> String {
+        format!("{:016x}", self.tags.hash_one((top_via, call_id)))
+    }
+}

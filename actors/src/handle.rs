@@ -76,6 +76,13 @@ impl Handle {
         true
     }
 
+    /// Gives back a credit for which no intent is sent.
+    pub fn release(&self, shard: ShardId) {
+        if let Some(depth) = self.depth.get(usize::from(shard.0)) {
+            depth.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Sends intents whose credit was taken. Gives them back when the shard's mailbox is full or closed.
     pub fn send(&self, shard: ShardId, intents: Vec<Intent>) -> Result<(), Vec<Intent>> {
         let n = intents.len();
@@ -101,9 +108,17 @@ impl Handle {
         self.shards.iter().all(Addr::connected)
     }
 
-    /// Storage takes commits and the last one succeeded.
-    pub fn storage_health(&self) -> Health {
-        self.writer.health()
+    /// Shards that take messages.
+    pub fn shards_connected(&self) -> usize {
+        self.shards.iter().filter(|s| s.connected()).count()
+    }
+
+    /// What is wrong with storage; `None` when it takes commits and the last one succeeded.
+    pub fn storage_fault(&self) -> Option<String> {
+        match self.writer.health() {
+            Health::Good => None,
+            Health::Failing(e) => Some(e.to_string()),
+        }
     }
 
     /// The writer, for its counters.

@@ -1,2 +1,7 @@
 //! The keyline binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(keyline_engine::cli::main())
+}

@@ -5,5 +5,16 @@
 //! load. Both know the SIP text of `keyline-wire` and the digest of `keyline-domain`, and nothing of the
 //! engine: what they say about it comes from its sockets.
 
+pub mod admin;
+pub mod demo;
+pub mod figures;
+pub mod fleet;
+pub mod inventory;
+pub mod limits;
+pub mod pace;
 pub mod phone;
+pub mod pki;
+pub mod server;
+#[cfg(test)]
+mod switchboard;
 pub mod tls;

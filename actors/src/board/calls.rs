@@ -20,6 +20,8 @@ pub struct CallEntry {
     pub called: Arc<str>,
     /// Security as last classified; `None` before the answer.
     pub security: Option<Arc<CallSecurity>>,
+    /// Hops left for the INVITEs that go out.
+    pub max_forwards: u8,
 }
 
 /// Ended calls whose security can still be asked for.

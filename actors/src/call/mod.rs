@@ -42,6 +42,8 @@ pub(crate) struct CallActor {
     call: Option<Call>,
     /// The INVITE that began it, until a step took it over.
     invite: Option<u64>,
+    /// The request whose step is under way.
+    asked: Option<u64>,
     /// Last good copy, from the 2xx on.
     last: Option<DialogRow>,
     /// Worker that runs each open client transaction.
@@ -81,6 +83,7 @@ impl CallActor {
             shard,
             call: None,
             invite: None,
+            asked: None,
             last: None,
             clients: HashMap::new(),
             class: None,
@@ -109,10 +112,16 @@ impl CallActor {
                 effects
             }
             ToCall::Input(input) => {
-                if let Input::Response(r) = &*input
-                    && r.status >= 300
-                {
-                    self.clients.remove(&r.token);
+                match &*input {
+                    Input::Request(r) => self.asked = Some(r.tx.0),
+                    Input::Failed { token, .. } => {
+                        self.clients.remove(token);
+                    }
+                    // A 2xx to an INVITE may come again from another phone; its token goes with the call.
+                    Input::Response(r) if r.status >= 300 => {
+                        self.clients.remove(&r.token);
+                    }
+                    _ => {}
                 }
                 match &mut self.call {
                     Some(call) => call.on(*input, env),
@@ -239,7 +248,17 @@ impl Supervised for CallActor {
         // actix keeps the value: whatever the panic left half-done goes here.
         self.restarts = self.restarts.saturating_add(1);
         self.clients.clear();
-        let broken = self.call.take();
+        let mut broken = self.call.take();
+        if let Some(tx) = self.asked.take() {
+            self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
+        }
+        // Transactions that the broken call still owes an answer.
+        if self.last.is_some()
+            && let Some(call) = &mut broken
+            && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.salvage()))
+        {
+            self.carry_out(effects);
+        }
         let rebuilt = match (&self.last, self.restarts <= RESTARTS_MAX) {
             (Some(row), true) => {
                 let row = Box::new(row.clone());
@@ -272,7 +291,10 @@ impl Handler<ToCall> for CallActor {
             return;
         }
         match catch_unwind(AssertUnwindSafe(|| self.step(message))) {
-            Ok(effects) => self.carry_out(effects),
+            Ok(effects) => {
+                self.asked = None;
+                self.carry_out(effects);
+            }
             Err(_) => {
                 self.tools.metrics.restarted(ActorKind::Call);
                 tracing::error!(call = %self.key, "a step of the call panicked; going on from its last row");

@@ -45,7 +45,7 @@ impl Shard {
             slot: self.next_slot,
             generation: self.start & GENERATION_MASK,
         };
-        let entry = CallEntry { started: at, called: invite.called.as_str().into(), security: None };
+        let entry = CallEntry { started: at, called: invite.called.as_str().into(), security: None, max_forwards: invite.max_forwards };
         let args = StartArgs {
             invite: invite.tx,
             caller: invite.leg,
@@ -56,7 +56,8 @@ impl Shard {
             seed: invite.seed,
         };
         self.metrics.calls_started.inc();
-        self.begin(key, entry, devices, ToCall::Begin(Box::new(args)), ctx);
+        self.invites.insert(tx, key);
+        self.begin(key, entry, devices, ToCall::Begin(Box::new(args)), Some(tx), ctx);
     }
 
     /// Makes the actor of a call and gives it its first message.
@@ -66,6 +67,7 @@ impl Shard {
         entry: CallEntry,
         devices: SmallVec<[DeviceIndex; 2]>,
         first: ToCall,
+        invite: Option<u64>,
         ctx: &mut Context<Self>,
     ) {
         let Some(tools) = self.tools.clone() else { return };
@@ -79,7 +81,7 @@ impl Shard {
         let shard = ctx.address().recipient().downgrade();
         let addr = Supervisor::start(move |_| CallActor::new(key, tools, shard));
         addr.do_send(first);
-        self.calls.insert(key, CallHandle { addr, devices });
+        self.calls.insert(key, CallHandle { addr, devices, invite });
     }
 
     /// Every live binding of the line but the caller's own device, and the devices that the call watches.
@@ -141,6 +143,9 @@ impl Shard {
     pub(super) fn call_finished(&mut self, call: CallKey) {
         // Dropping the only strong address ends the actor.
         let Some(handle) = self.calls.remove(&call) else { return };
+        if let Some(tx) = handle.invite {
+            self.invites.remove(&tx);
+        }
         for d in handle.devices {
             if let Some(slot) = self.boards.devices.slot(d) {
                 slot.unwatch();

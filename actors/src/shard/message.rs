@@ -33,6 +33,8 @@ pub struct Invite {
     pub headers: Headers,
     /// Random.
     pub seed: u64,
+    /// Hops left for the INVITEs that go out.
+    pub max_forwards: u8,
 }
 
 /// One thing for a shard to do.
@@ -59,6 +61,13 @@ pub enum Intent {
         input: Box<call::Input>,
         /// Server transaction behind it, if it is a request.
         tx: Option<u64>,
+    },
+    /// An event for the call that this INVITE began: its sender cannot know the call's key.
+    CallOfInvite {
+        /// Server transaction of the INVITE.
+        invite: u64,
+        /// What happened.
+        input: Box<call::Input>,
     },
     /// A connection of a device is gone.
     FlowLost {

@@ -70,6 +70,8 @@ struct CallHandle {
     addr: Addr<CallActor>,
     /// Devices that it watches.
     devices: smallvec::SmallVec<[DeviceIndex; 2]>,
+    /// Server transaction of the INVITE that began it.
+    invite: Option<u64>,
 }
 
 /// The actor.
@@ -91,6 +93,8 @@ pub struct Shard {
     wheel: Wheel<Due>,
     open: HashMap<DeviceIndex, phones::Open>,
     calls: HashMap<CallKey, CallHandle>,
+    /// Calls by the INVITE that began them.
+    invites: HashMap<u64, CallKey>,
     next_slot: u32,
     recovered: Vec<recover::RecoveredCall>,
     out: Vec<(u16, Vec<Emission>)>,
@@ -119,6 +123,7 @@ impl Shard {
             wheel: Wheel::new(now().0),
             open: HashMap::new(),
             calls: HashMap::new(),
+            invites: HashMap::new(),
             next_slot: 0,
             recovered: setup.recovered,
             out: Vec::new(),
@@ -254,6 +259,11 @@ impl Handler<Batch> for Shard {
                     }
                     Intent::Invite(invite) => shard.invite(*invite, at, ctx),
                     Intent::Call { call, input, tx } => shard.call_input(call, input, tx),
+                    Intent::CallOfInvite { invite, input } => {
+                        if let Some(call) = shard.invites.get(&invite).copied() {
+                            shard.call_input(call, input, None);
+                        }
+                    }
                     Intent::FlowLost { device, stream } => shard.flow_lost(device, stream),
                 }
             }

@@ -1,11 +1,27 @@
 //! The node's administration: read API over HTTPS, metrics over HTTP, and the control socket that the
 //! command line speaks to.
 //!
-//! Each server has threads of its own, so that a slow client never keeps a worker from its phones. All
-//! ask the node through [`NodeApi`]; nothing here knows how it works inside.
+//! [`start`] gives each server threads of its own, so that a slow client never keeps a worker from its
+//! phones. All ask the node through [`NodeApi`]; nothing here knows how it works inside. [`control`] is
+//! the other end of the socket.
 
+pub mod control;
 pub mod views;
 
+mod api;
 mod node;
+mod openapi;
+mod problem;
+mod server;
+mod socket;
+mod token;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use api::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 pub use node::{BoxFuture, NodeApi, OfflineApi};
+pub use problem::{Code, PROBLEM_JSON, Problem};
+pub use server::{ApiSetup, Running, Setup, StartError, start};
+pub use socket::{CONTROL_SOCKET, IMPORT_MAX};
+pub use token::{AdminToken, TOKEN_FILE, TOKEN_MAX, TokenError};

@@ -173,7 +173,7 @@ pub fn judge(
         }
         Due::Nothing | Due::Refused(_) => DigestOutcome::Absent,
     };
-    let too_often = outcome == DigestOutcome::Wrong && admission.throttle.is_over(arrival.source.ip(), arrival.now);
+    let too_often = outcome != DigestOutcome::Absent && admission.throttle.is_over(arrival.source.ip(), arrival.now);
     let verdict = decide(&request, facts.as_ref(), &policy, outcome, too_often);
     if verdict.is_wrong_answer() {
         admission.wrong_answer(arrival.source.ip(), arrival.now);

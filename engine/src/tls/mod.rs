@@ -1,4 +1,17 @@
-//! TLS of the SIP listeners: policies, client verification, and what a finished handshake proves.
+//! TLS of the SIP listeners: which suites and certificates a phone is offered, whom its certificate makes it,
+//! and what a finished handshake proves.
+//!
+//! * [`policy`]: a menu of suites, the node's certificates and the trust become one `ServerConfig`.
+//! * [`verify`]: client certificates against CallManager-trust, CAPF-trust and vendor-trust.
+//! * [`resume`]: tickets, void as soon as the trust is another one.
+//! * [`acceptor`]: the policy in force, and the handshake with its deadline.
+//! * [`refused`]: why a handshake came to nothing.
 
+pub mod acceptor;
 pub mod policy;
+pub mod refused;
+pub mod resume;
 pub mod verify;
+
+#[cfg(test)]
+mod tests;

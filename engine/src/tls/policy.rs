@@ -3,173 +3,153 @@
 
 use std::sync::Arc;
 
+use keyline_domain::cipher::{self, CertificateKey, TlsCiphers};
+use keyline_domain::inventory::TlsMenu;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedCipherSuite};
+use rustls::{CipherSuite, ConfigBuilder, ServerConfig, SupportedCipherSuite};
 
-use super::verify::{ClientTrust, DeviceVerifier, TrustError};
+use super::verify::{DeviceVerifier, TrustError};
+use crate::pki::authority::ServerIdentity;
 
-/// Sessions kept for resumption; rustls' default is 256, far below one storm of phones.
-const SESSIONS: usize = 32_768;
+/// TLS 1.3 tickets a handshake gives out: one for the next connection. A phone opens one at a time.
+const TICKETS: usize = 1;
 
 /// Why a policy cannot be turned into a server.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// No suite of the menu is served by this build.
-    #[error("no cipher suite of the menu can be served")]
-    EmptyMenu,
+    #[error("parameter tls_ciphers `{0}`: none of its suites can be served")]
+    EmptyMenu(&'static str),
     /// Neither an RSA nor an EC server certificate.
-    #[error("no server certificate")]
+    #[error("the node has no certificate for call processing (CallManager, CallManager-EC)")]
     NoCertificate,
     /// The client trust is unusable.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// rustls refused the combination.
-    #[error("TLS set-up: {0}")]
+    #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
-/// The server's own certificates, side by side (design §6: CallManager, CallManager-EC).
-#[derive(Debug, Default, Clone)]
-pub struct ServerIdentity {
-    /// CallManager.
-    pub rsa: Option<Arc<CertifiedKey>>,
-    /// CallManager-EC.
-    pub ec: Option<Arc<CertifiedKey>>,
-}
-
-/// A provider that serves just `menu` (IANA numbers), TLS 1.3 and 1.2, in that order of preference.
-/// Suites that rustls cannot serve (static RSA) are left to the legacy acceptor.
-pub fn provider(menu: &[u16]) -> Result<Arc<CryptoProvider>, PolicyError> {
-    let mut p = aws_lc_rs::default_provider();
-    let suites: Vec<SupportedCipherSuite> = menu
-        .iter()
-        .filter_map(|id| {
-            aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|s| s.suite() == CipherSuite::from(*id)).copied()
-        })
-        .collect();
-    if suites.is_empty() {
-        return Err(PolicyError::EmptyMenu);
+/// The menu that the parameter `tls_ciphers` names.
+pub fn menu(parameter: TlsMenu) -> TlsCiphers {
+    match parameter {
+        TlsMenu::StrongestRsaPreferred => TlsCiphers::StrongestRsaPreferred,
+        TlsMenu::StrongestEcdsaPreferred => TlsCiphers::StrongestEcdsaPreferred,
+        TlsMenu::MediumRsaPreferred => TlsCiphers::MediumRsaPreferred,
+        TlsMenu::MediumEcdsaPreferred => TlsCiphers::MediumEcdsaPreferred,
+        TlsMenu::AllRsaPreferred => TlsCiphers::AllRsaPreferred,
+        TlsMenu::AllEcdsaPreferred => TlsCiphers::AllEcdsaPreferred,
     }
-    p.cipher_suites = suites;
-    Ok(Arc::new(p))
 }
 
-/// Builds the server side for SIP phones.
+/// A provider that serves just the encrypting suites of a menu, TLS 1.3 before 1.2, in the menu's order.
+/// Suites with static RSA key exchange are no business of rustls and are left out.
+///
+/// # Errors
+/// [`PolicyError::EmptyMenu`].
+pub fn provider(menu: TlsCiphers) -> Result<Arc<CryptoProvider>, PolicyError> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites = menu
+        .tls13()
+        .iter()
+        .chain(menu.tls12())
+        .filter_map(|wanted| {
+            aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|s| u16::from(s.suite()) == wanted.id).copied()
+        })
+        .collect::<Vec<SupportedCipherSuite>>();
+    if provider.cipher_suites.is_empty() {
+        return Err(PolicyError::EmptyMenu(menu.as_str()));
+    }
+    Ok(Arc::new(provider))
+}
+
+/// Builds the server side for SIP phones. Without a verifier no client certificate is asked for.
+///
+/// # Errors
+/// [`PolicyError`].
 pub fn sip_server(
-    menu: &[u16],
+    menu: TlsCiphers,
+    provider: Arc<CryptoProvider>,
     identity: &ServerIdentity,
-    trust: &ClientTrust,
+    verifier: Option<Arc<DeviceVerifier>>,
+    ticketer: Arc<dyn ProducesTickets>,
 ) -> Result<Arc<ServerConfig>, PolicyError> {
-    let provider = provider(menu)?;
-    let verifier = DeviceVerifier::build(trust, &provider)?;
-    let builder = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = versions(provider)?;
     let builder = match verifier {
         Some(v) => builder.with_client_cert_verifier(v),
         None => builder.with_no_client_auth(),
     };
-    let resolver = Resolver::new(menu, identity)?;
-    let mut config = builder.with_cert_resolver(Arc::new(resolver));
+    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(menu, identity)?));
     // The administrator's order rules, not the phone's (R122–R127).
     config.ignore_client_order = true;
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    config.ticketer = ticketer;
+    config.send_tls13_tickets = TICKETS;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     // A REGISTER in early data could be replayed.
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }
 
-/// Server side for the admin API: stock suites, no client certificates.
+/// Server side for the admin API: stock suites, no client certificates, no resumption.
+///
+/// # Errors
+/// [`PolicyError`].
 pub fn admin_server(identity: &ServerIdentity) -> Result<ServerConfig, PolicyError> {
-    let menu: Vec<u16> = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().map(|s| u16::from(s.suite())).collect();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+    // Browsers and tools prefer EC; the menus are for phones.
+    let resolver = Resolver::new(TlsCiphers::MediumEcdsaPreferred, identity)?;
+    let mut config = versions(Arc::new(aws_lc_rs::default_provider()))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Resolver::new(&menu, identity)?));
+        .with_cert_resolver(Arc::new(resolver));
+    config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
-/// Chooses RSA or EC. rustls fixes the certificate before the suite, so for TLS 1.2 the key type of the
-/// menu's first suite that the client offers decides; TLS 1.3 suites fit both, there the menu's own
-/// preference decides among what the client can verify.
+type Versioned = ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
+
+fn versions(provider: Arc<CryptoProvider>) -> Result<Versioned, rustls::Error> {
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+}
+
+/// Chooses RSA or EC. rustls fixes the certificate before the suite, and of TLS 1.2 suites only those that fit
+/// it remain: so the key type of the menu's first suite that the client offers decides. A client that offers
+/// suites of TLS 1.3 only, which fit both, gets the menu's own preference. Either way the client must be able
+/// to verify the signature.
 #[derive(Debug)]
 struct Resolver {
     identity: ServerIdentity,
-    menu: Vec<(CipherSuite, Option<SignatureAlgorithm>)>,
+    menu: &'static [cipher::Suite],
     prefer_ec: bool,
 }
 
 impl Resolver {
-    fn new(menu: &[u16], identity: &ServerIdentity) -> Result<Self, PolicyError> {
+    fn new(menu: TlsCiphers, identity: &ServerIdentity) -> Result<Self, PolicyError> {
         if identity.rsa.is_none() && identity.ec.is_none() {
             return Err(PolicyError::NoCertificate);
         }
-        let menu: Vec<_> = menu.iter().map(|id| (CipherSuite::from(*id), key_of(CipherSuite::from(*id)))).collect();
-        let prefer_ec = menu.iter().find_map(|(_, k)| *k) == Some(SignatureAlgorithm::ECDSA);
-        Ok(Self { identity: identity.clone(), menu, prefer_ec })
-    }
-
-    fn pick(&self, ec: bool) -> Option<Arc<CertifiedKey>> {
-        let (first, second) =
-            if ec { (&self.identity.ec, &self.identity.rsa) } else { (&self.identity.rsa, &self.identity.ec) };
-        first.as_ref().or(second.as_ref()).cloned()
+        Ok(Self { identity: identity.clone(), menu: menu.tls12(), prefer_ec: !menu.prefers_rsa() })
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let verifies = |wanted: SignatureAlgorithm| {
-            hello.signature_schemes().iter().any(|s| algorithm(*s) == Some(wanted))
+        let offered =
+            |s: &&cipher::Suite| !s.legacy && hello.cipher_suites().contains(&CipherSuite::from(s.id));
+        let ec = match self.menu.iter().find(offered).map(|s| s.key) {
+            Some(CertificateKey::Ecdsa) => true,
+            Some(CertificateKey::Rsa) => false,
+            Some(CertificateKey::Any) | None => self.prefer_ec,
         };
-        let (rsa, ec) = (verifies(SignatureAlgorithm::RSA), verifies(SignatureAlgorithm::ECDSA));
-        let offers_13 = hello.cipher_suites().iter().any(|s| is_tls13(*s));
-        let by_suite = self
-            .menu
-            .iter()
-            .filter(|(s, _)| hello.cipher_suites().contains(s))
-            .find_map(|(_, key)| *key)
-            .map(|k| k == SignatureAlgorithm::ECDSA);
-        let want_ec = match by_suite {
-            Some(ec) if !offers_13 => ec,
-            _ => self.prefer_ec,
+        let (first, second) = if ec {
+            (&self.identity.ec, &self.identity.rsa)
+        } else {
+            (&self.identity.rsa, &self.identity.ec)
         };
-        match (want_ec, rsa, ec) {
-            (true, _, true) | (false, false, true) => self.pick(true),
-            _ => self.pick(false),
-        }
-    }
-}
-
-/// Key type that a TLS 1.2 suite authenticates with; `None` for TLS 1.3 suites.
-fn key_of(suite: CipherSuite) -> Option<SignatureAlgorithm> {
-    let name = format!("{suite:?}");
-    if name.contains("ECDSA") {
-        Some(SignatureAlgorithm::ECDSA)
-    } else if name.starts_with("TLS_ECDHE_RSA") || name.starts_with("TLS_RSA") {
-        Some(SignatureAlgorithm::RSA)
-    } else {
-        None
-    }
-}
-
-fn is_tls13(suite: CipherSuite) -> bool {
-    // RFC 8446 §B.4: 0x1301–0x1305.
-    (0x1301..=0x1305).contains(&u16::from(suite))
-}
-
-fn algorithm(scheme: SignatureScheme) -> Option<SignatureAlgorithm> {
-    match scheme {
-        SignatureScheme::RSA_PKCS1_SHA256
-        | SignatureScheme::RSA_PKCS1_SHA384
-        | SignatureScheme::RSA_PKCS1_SHA512
-        | SignatureScheme::RSA_PSS_SHA256
-        | SignatureScheme::RSA_PSS_SHA384
-        | SignatureScheme::RSA_PSS_SHA512 => Some(SignatureAlgorithm::RSA),
-        SignatureScheme::ECDSA_NISTP256_SHA256
-        | SignatureScheme::ECDSA_NISTP384_SHA384
-        | SignatureScheme::ECDSA_NISTP521_SHA512 => Some(SignatureAlgorithm::ECDSA),
-        _ => None,
+        let fits = |c: &&Arc<CertifiedKey>| c.key.choose_scheme(hello.signature_schemes()).is_some();
+        first.iter().chain(second).find(fits).cloned()
     }
 }

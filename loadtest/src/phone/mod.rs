@@ -41,6 +41,7 @@ pub use self::operate::{Invite, OfferChoice};
 pub use self::record::{CallInfo, Direction, Event, RECORD_MAX, Record, call_info, header, sdp_of};
 pub use self::register::Registered;
 pub use self::text::Body;
+pub(crate) use self::text::random;
 
 use self::call::CallInner;
 use self::digest::Session;
@@ -110,10 +111,9 @@ impl<K: Clone + Eq + std::hash::Hash, V> Kept<K, V> {
         if self.map.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
         }
-        if self.order.len() > KEPT_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.map.remove(&oldest);
-            }
+        let surplus = (self.order.len() > KEPT_MAX).then(|| self.order.pop_front()).flatten();
+        if let Some(oldest) = surplus {
+            self.map.remove(&oldest);
         }
     }
 }

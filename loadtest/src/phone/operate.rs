@@ -38,7 +38,8 @@ pub struct Invite {
 }
 
 impl Phone {
-    /// Calls a directory number with the phone's own offer.
+    /// Calls a directory number with the phone's own offer. The INVITE is carried on by a task of the
+    /// tokio runtime that this is called in.
     ///
     /// # Errors
     /// [`PhoneError::Closed`] when the INVITE can not be sent; its fate is told by the call.

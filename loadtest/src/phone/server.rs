@@ -288,12 +288,11 @@ impl Inner {
     }
 
     fn take_ack(&self, ack: &Message<'static>) {
-        if let Some(key) = TransactionKey::server(ack) {
-            if let Some(served) = self.lock().served.map.get(&key) {
-                // ACK of a final other than 2xx: same branch.
-                served.acked.send_replace(true);
-                return;
-            }
+        let key = TransactionKey::server(ack);
+        if let Some(served) = key.and_then(|key| self.lock().served.map.get(&key).map(|s| s.acked.clone())) {
+            // ACK of a final other than 2xx: same branch.
+            served.send_replace(true);
+            return;
         }
         let Some(call) = self.call_of(ack) else { return };
         let cseq = ack.cseq().map(|cseq| cseq.number);

@@ -261,7 +261,14 @@ fn off_its_flow(request: &RequestFacts<'_>, device: &DeviceFacts<'_>, policy: &P
         return (taken && !policy.allow_unproven_move).then_some(Cause::UnprovenMove);
     }
     let on_flow = device.binding.is_some_and(|b| match b.flow {
-        Flow::Udp { .. } => request.transport == Transport::Udp && b.source == request.source,
+        Flow::Udp { remote, .. } => {
+            // Without rport the flow leads to the phone's own port (R174), while its requests may leave
+            // from any: then the IP address is all that can be compared.
+            let any_port = remote.port() == device.settings.sip_phone_port;
+            request.transport == Transport::Udp
+                && b.source.ip() == request.source.ip()
+                && (any_port || b.source.port() == request.source.port())
+        }
         Flow::Stream { id, .. } => request.stream == Some(id),
         Flow::Lost { .. } => false,
     });

@@ -110,7 +110,8 @@ impl DeviceFacts<'_> {
 pub struct BindingFacts<'a> {
     /// The flow that it registered on.
     pub flow: Flow,
-    /// Source address of the REGISTER that made it or refreshed it last.
+    /// Source address of the REGISTER that made it or refreshed it last; the flow's remote address where
+    /// only that was kept.
     pub source: SocketAddr,
     /// Whether requests can reach it: a live connection, or UDP.
     pub live: bool,

@@ -96,11 +96,11 @@ pub struct Hex {
 
 impl Hex {
     fn of(bytes: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 2 * MAX];
         for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            // Arithmetic, so that the compiler may do many bytes at once.
+            let digit = |value: u8| value + b'0' + u8::from(value > 9) * (b'a' - b'9' - 1);
+            (pair[0], pair[1]) = (digit(byte >> 4), digit(byte & 15));
         }
         Self { text, len: 2 * bytes.len() }
     }
@@ -199,22 +199,28 @@ fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> [u8; MAX] {
 
 /// Decodes exactly `out.len()` bytes of hexadecimal text; `false` when it is anything else.
 fn unhex(text: &[u8], out: &mut [u8]) -> bool {
-    fn digit(b: u8) -> Option<u8> {
-        match b {
-            b'0'..=b'9' => Some(b - b'0'),
-            b'a'..=b'f' => Some(b - b'a' + 10),
-            b'A'..=b'F' => Some(b - b'A' + 10),
-            _ => None,
-        }
-    }
-    if text.len() != 2 * out.len() {
-        return false;
-    }
+    let mut seen = 0;
     for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
-        match (digit(pair[0]), digit(pair[1])) {
-            (Some(high), Some(low)) => *byte = high << 4 | low,
-            _ => return false,
-        }
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        *byte = high << 4 | low & 15;
+        seen |= high | low;
     }
-    true
+    text.len() == 2 * out.len() && seen & NO_DIGIT == 0
 }
+
+/// Marks what is no digit in [`VALUES`].
+const NO_DIGIT: u8 = 0x80;
+
+/// Values of hexadecimal digits: a table, since branches on a stranger's digits are never foreseen.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        values[DIGITS[value as usize].to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -293,3 +293,42 @@ fn issued_of(times: u64) -> u32 {
 fn expires_s(times: u64) -> u64 {
     u64::from(issued_of(times)) + 2 * (times & 0xffff)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_former_owner_changes_nothing() {
+        let windows = Windows::with_slots(4);
+        let owner = NonceFacts::for_test(1, 1000);
+        assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Fresh);
+        let set = &windows.sets[0];
+        let before = set.slots[0].times.load(Ordering::Relaxed);
+        let former = Owned { set, way: 0, tag: 99 };
+        former.keep_times(5000, 600);
+        assert_eq!(former.record(2), None);
+        assert_eq!(set.slots[0].times.load(Ordering::Relaxed), before);
+        assert_eq!(windows.use_nc(&owner, 2, 1000, 600), NcVerdict::Fresh);
+    }
+
+    #[test]
+    fn leftovers_of_a_former_owner_are_replaced() {
+        let windows = Windows::with_slots(4);
+        let leftover = u64::from(99u16) << 48 | 7 << 32 | 0xffff_ffff;
+        windows.sets[0].slots[0].words[0].store(leftover, Ordering::Relaxed);
+        let owner = NonceFacts::for_test(1, 1000);
+        assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Fresh);
+        assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Repeat);
+    }
+
+    #[test]
+    fn a_slot_is_given_up_by_its_owner_only() {
+        let windows = Windows::with_slots(4);
+        windows.use_nc(&NonceFacts::for_test(1, 1000), 1, 1000, 600);
+        windows.sets[0].release(0, 2);
+        assert_eq!(windows.occupied(), 1);
+        windows.sets[0].release(0, 1);
+        assert_eq!(windows.occupied(), 0);
+    }
+}

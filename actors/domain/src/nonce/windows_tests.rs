@@ -94,11 +94,17 @@ fn nonces_that_share_a_tag_are_never_taken_twice() {
     assert_eq!(windows.use_nc(&young, 1, NOW + 50, 600), NcVerdict::Fresh);
     assert_eq!(windows.use_nc(&old, 1, NOW + 50, 600), NcVerdict::Repeat);
     for tag in 1..=3u64 {
-        windows.use_nc(&nonce(tag, ISSUED + 60), 1, NOW + 60, 600);
+        windows.use_nc(&nonce(tag, ISSUED + 10), 1, NOW + 60, 600);
     }
-    assert_eq!(windows.use_nc(&nonce(4, ISSUED + 70), 1, NOW + 70, 600), NcVerdict::Fresh);
-    assert_eq!(windows.use_nc(&young, 1, NOW + 70, 600), NcVerdict::Evicted);
-    assert_eq!(windows.use_nc(&old, 2, NOW + 70, 600), NcVerdict::Evicted);
+    // The shared slot counts as the younger one's: the others go first.
+    for tag in 11..=13u64 {
+        assert_eq!(windows.use_nc(&old, 1, NOW + 70, 600), NcVerdict::Repeat);
+        let next = nonce(tag, ISSUED + 60 + tag as u32);
+        assert_eq!(windows.use_nc(&next, 1, NOW + 80, 600), NcVerdict::Fresh);
+    }
+    assert_eq!(windows.use_nc(&nonce(14, ISSUED + 80), 1, NOW + 80, 600), NcVerdict::Fresh);
+    assert_eq!(windows.use_nc(&young, 1, NOW + 80, 600), NcVerdict::Evicted);
+    assert_eq!(windows.use_nc(&old, 2, NOW + 80, 600), NcVerdict::Evicted);
 }
 
 #[test]

@@ -1,100 +1,194 @@
-//! Who a TLS client is: chains to CallManager-trust, or exactly an uploaded vendor certificate.
+//! Who a TLS client is: chains to CallManager-trust or CAPF-trust, or is exactly an uploaded certificate.
 //!
 //! A client certificate is asked for, never demanded: whether one is due is a matter of the device's
 //! profile, which is known only from its REGISTER (design §5). One that is sent and cannot be verified ends
 //! the handshake.
 
-use std::collections::HashSet;
+mod known;
+pub mod trust;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::DistinguishedName;
+use keyline_domain::identity::ChainedTo;
+use keyline_domain::ids::UnixMillis;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest, Sha256};
+
+use self::known::Known;
+pub use self::trust::{ClientTrust, LeftOut};
+use crate::flow::PeerCertificateFacts;
+use crate::pki::inspect;
 
 /// SHA-256 of a certificate's DER form.
 pub type Fingerprint = [u8; 32];
+
+/// Bytes of names of authorities that are sent as a hint; beyond it none are sent, and the client chooses by
+/// itself. A CertificateRequest must stay far below the largest handshake message.
+const HINTS_MAX: usize = 8 << 10;
 
 /// Fingerprint of a certificate.
 pub fn fingerprint(der: &[u8]) -> Fingerprint {
     Sha256::digest(der).into()
 }
 
-/// The trust that one `ServerConfig` is built with: immutable, replaced as a whole when a store changes.
-#[derive(Debug, Default, Clone)]
-pub struct ClientTrust {
-    /// CallManager-trust: roots of LSCs and MICs, DER.
-    pub roots: Vec<CertificateDer<'static>>,
-    /// vendor-trust: certificates that are believed as they are (R055, R072–R077), DER.
-    pub exact: Vec<CertificateDer<'static>>,
-}
-
-/// Verifies clients against one [`ClientTrust`].
+/// Verifies clients against one [`ClientTrust`]. What it found out about a certificate is kept as long as
+/// that certificate and its issuers are valid, so that a phone that comes back costs a look-up; possession of
+/// the private key is verified every time.
 pub struct DeviceVerifier {
-    chain: Option<Arc<dyn ClientCertVerifier>>,
-    exact: HashSet<Fingerprint>,
+    chains: Vec<(ChainedTo, Arc<dyn ClientCertVerifier>)>,
+    exact: HashMap<Fingerprint, ChainedTo>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
+    known: Known,
 }
 
 impl fmt::Debug for DeviceVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeviceVerifier({} uploaded certificates)", self.exact.len())
+        write!(f, "DeviceVerifier({} certificates believed as they are)", self.exact.len())
     }
 }
 
 /// A trust store that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The certificate cannot serve as a trust anchor.
-    #[error("CallManager-trust: certificate {index} cannot be a trust anchor: {source}")]
+    /// A certificate that is an authority, but not one that can be built upon.
+    #[error("the authority {fingerprint} cannot be a trust anchor: {source}; remove it from its trust store")]
     Anchor {
-        /// Place in the store, from 0.
-        index: usize,
+        /// SHA-256, hex: its name in the inventory.
+        fingerprint: String,
         /// What rustls says.
-        source: rustls::Error,
+        source: Error,
     },
     /// The verifier cannot be built from these roots.
-    #[error("CallManager-trust cannot be used: {0}")]
+    #[error("the trusted authorities cannot be used: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
 impl DeviceVerifier {
     /// Builds the verifier; `Ok(None)` when nothing is trusted, so that no certificate is asked for.
-    pub fn build(trust: &ClientTrust, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<Self>>, TrustError> {
-        if trust.roots.is_empty() && trust.exact.is_empty() {
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn build(
+        trust: &ClientTrust,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<Self>>, TrustError> {
+        if trust.is_empty() {
             return Ok(None);
         }
-        let mut roots = RootCertStore::empty();
-        for (index, der) in trust.roots.iter().enumerate() {
-            roots.add(der.clone()).map_err(|source| TrustError::Anchor { index, source })?;
+        let mut chains: Vec<(ChainedTo, Arc<dyn ClientCertVerifier>)> = Vec::new();
+        for (to, ders) in
+            [(ChainedTo::CallManagerTrust, &trust.call_manager), (ChainedTo::CapfTrust, &trust.capf)]
+        {
+            let mut roots = RootCertStore::empty();
+            for der in ders {
+                roots.add(der.clone()).map_err(|source| TrustError::Anchor {
+                    fingerprint: inspect::fingerprint(der),
+                    source,
+                })?;
+            }
+            if !roots.is_empty() {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                        .build()?;
+                chains.push((to, verifier));
+            }
         }
-        let chain = if roots.is_empty() {
-            None
-        } else {
-            Some(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                    .allow_unauthenticated()
-                    .build()?,
-            )
-        };
-        // With uploaded certificates the hints would hide them from a client that filters by issuer.
-        let hints = match &chain {
-            Some(c) if trust.exact.is_empty() => c.root_hint_subjects().to_vec(),
-            _ => Vec::new(),
-        };
         Ok(Some(Arc::new(Self {
-            chain,
-            exact: trust.exact.iter().map(|c| fingerprint(c)).collect(),
-            hints,
+            hints: hints(&chains, trust),
+            chains,
+            exact: trust.exact.clone(),
             algorithms: provider.signature_verification_algorithms,
+            known: Known::new(),
         })))
     }
+
+    /// Judges a certificate by this trust at this time.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCertificate`] with the reason.
+    pub fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Arc<PeerCertificateFacts>, Error> {
+        let print = fingerprint(leaf);
+        let millis = UnixMillis(now.as_secs().saturating_mul(1000));
+        if let Some(facts) = self.known.get(&print, millis) {
+            return Ok(facts);
+        }
+        let (chain, mut until) = match self.exact.get(&print) {
+            Some(chain) => (*chain, UnixMillis(u64::MAX)),
+            None => (self.chain(leaf, intermediates, now)?, last_moment(intermediates)),
+        };
+        let facts = inspect::facts(leaf).map_err(|error| {
+            tracing::debug!(%error, "a client certificate cannot be read");
+            Error::from(CertificateError::BadEncoding)
+        })?;
+        // webpki has checked it for a chain; a certificate that is believed as it is has its dates too.
+        if millis < facts.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if millis > facts.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        until = until.min(facts.not_after);
+        let facts = Arc::new(PeerCertificateFacts { facts, chain });
+        self.known.put(print, until, Arc::clone(&facts));
+        Ok(facts)
+    }
+
+    /// What a leaf chains to.
+    fn chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ChainedTo, Error> {
+        let unknown = || Error::from(CertificateError::UnknownIssuer);
+        let mut worst = unknown();
+        for (to, verifier) in &self.chains {
+            match verifier.verify_client_cert(leaf, intermediates, now) {
+                Ok(_) => return Ok(*to),
+                // That one store does not know the issuer says less than what another store found.
+                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
+                Err(error) => worst = error,
+            }
+        }
+        if let Ok(facts) = inspect::facts(leaf) {
+            tracing::debug!(subject = ?facts.subject, issuer = ?facts.issuer, error = %worst, "client certificate refused");
+        }
+        Err(worst)
+    }
+}
+
+/// The earliest end of the certificates that a chain may have been built from; one that cannot be read ends
+/// at once, so that nothing is kept.
+fn last_moment(intermediates: &[CertificateDer<'_>]) -> UnixMillis {
+    let end = |der: &CertificateDer<'_>| inspect::facts(der).map_or(UnixMillis(0), |f| f.not_after);
+    intermediates.iter().map(end).min().unwrap_or(UnixMillis(u64::MAX))
+}
+
+/// Names of the authorities, for a client with several certificates. None when it could hide a certificate
+/// that would be believed, because its issuer is not among them.
+fn hints(chains: &[(ChainedTo, Arc<dyn ClientCertVerifier>)], trust: &ClientTrust) -> Vec<DistinguishedName> {
+    let names = || chains.iter().flat_map(|(_, c)| c.root_hint_subjects());
+    if trust.has_others() || names().map(|n| n.as_ref().len()).sum::<usize>() > HINTS_MAX {
+        return Vec::new();
+    }
+    names().cloned().collect()
 }
 
 impl ClientCertVerifier for DeviceVerifier {
@@ -115,14 +209,8 @@ impl ClientCertVerifier for DeviceVerifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.exact.contains(&fingerprint(leaf)) {
-            return within_validity(leaf, now).map(|()| ClientCertVerified::assertion());
-        }
-        match &self.chain {
-            Some(c) => c.verify_client_cert(leaf, intermediates, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
-        }
+    ) -> Result<ClientCertVerified, Error> {
+        self.judge(leaf, intermediates, now).map(|_| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -130,7 +218,7 @@ impl ClientCertVerifier for DeviceVerifier {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+    ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
@@ -139,27 +227,11 @@ impl ClientCertVerifier for DeviceVerifier {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+    ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
-}
-
-/// An uploaded certificate is believed as it is, but not before its time nor after.
-fn within_validity(der: &[u8], now: UnixTime) -> Result<(), rustls::Error> {
-    let Ok((_, cert)) = x509_parser::parse_x509_certificate(der) else {
-        return Err(CertificateError::BadEncoding.into());
-    };
-    let now = now.as_secs() as i64;
-    let validity = cert.validity();
-    if now < validity.not_before.timestamp() {
-        return Err(CertificateError::NotValidYet.into());
-    }
-    if now > validity.not_after.timestamp() {
-        return Err(CertificateError::Expired.into());
-    }
-    Ok(())
 }

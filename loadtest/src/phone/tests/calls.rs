@@ -5,8 +5,9 @@ use std::time::Duration;
 use keyline_wire::sdp::{CryptoSuite, Direction};
 
 use super::super::{Answer, Call, End, Invite, OfferChoice, Phase, Phone, PhoneError, Reaction, Srtp};
-use super::switchboard::Rules;
+
 use super::{board, config, guarded, phone};
+use crate::switchboard::Rules;
 
 async fn connect(from: &Phone, to: &Phone) -> (Call, Call) {
     let out = from.invite(to.dn()).unwrap();

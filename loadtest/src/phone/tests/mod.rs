@@ -1,7 +1,6 @@
 //! Phones against a scripted server and against each other.
 
 mod calls;
-mod switchboard;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use keyline_domain::digest::Algorithm;
 use keyline_wire::sip::HeaderName;
 
-use self::switchboard::{Rules, Switchboard};
 use super::{Event, Phone, PhoneConfig, PhoneError, Transport};
+use crate::switchboard::{self, Rules, Switchboard};
 use crate::tls::{TlsOptions, Versions};
 
 fn guarded() -> Rules {

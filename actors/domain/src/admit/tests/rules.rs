@@ -290,7 +290,16 @@ fn unproven_devices_are_served_on_their_flow_only() {
     for transport in [Transport::Udp, Transport::Tcp] {
         admitted(&verdict(&invite(transport), &bound(binding(transport)), Absent));
     }
-    let elsewhere = RequestFacts { source: address("192.0.2.1:5061"), ..invite(Transport::Udp) };
+    // Behind a NAT the port counts; a flow to the phone's own port says nothing about its source port.
+    let from = |source| RequestFacts { source: address(source), ..invite(Transport::Udp) };
+    let mapped = address("192.0.2.1:40000");
+    let nat = BindingFacts {
+        flow: Flow::Udp { local: address("192.0.2.9:5060"), remote: mapped },
+        source: mapped,
+        ..binding(Transport::Udp)
+    };
+    admitted(&verdict(&from("192.0.2.1:40000"), &bound(nat), Absent));
+    admitted(&verdict(&from("192.0.2.1:49152"), &bound(binding(Transport::Udp)), Absent));
     let other_stream = StreamId { generation: 4, ..STREAM };
     let reconnected = RequestFacts { stream: Some(other_stream), ..invite(Transport::Tcp) };
     let remote = address("192.0.2.1:5060");
@@ -301,7 +310,9 @@ fn unproven_devices_are_served_on_their_flow_only() {
     };
     for (request, device) in [
         (invite(Transport::Udp), own.device(&profile)),
-        (elsewhere, bound(binding(Transport::Udp))),
+        (from("192.0.2.1:40001"), bound(nat)),
+        (from("192.0.2.2:40000"), bound(nat)),
+        (from("192.0.2.2:5060"), bound(binding(Transport::Udp))),
         (invite(Transport::Tcp), bound(binding(Transport::Udp))),
         (invite(Transport::Udp), bound(binding(Transport::Tcp))),
         (reconnected, bound(binding(Transport::Tcp))),

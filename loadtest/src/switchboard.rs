@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::tls::certificates;
 
-pub(super) const REALM: &str = "ccmsipline";
+pub(crate) const REALM: &str = "ccmsipline";
 
 /// Where a message goes.
 #[derive(Clone)]
@@ -33,18 +33,20 @@ enum Way {
 
 /// What the test decides.
 #[derive(Clone, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Password of every user, who is named like the line; no challenge when `None`.
     pub password: Option<String>,
     /// Least expiry.
     pub min_expires: u32,
     /// The first datagrams of these methods that are lost on their way out of the switchboard.
     pub lose: HashMap<String, u32>,
+    /// Ask no TLS client for a certificate.
+    pub(crate) anonymous: bool,
     /// Say `stale=true` once for a nonce that was used that often.
     pub stale_after: Option<u32>,
 }
 
-pub(super) struct Switchboard {
+pub(crate) struct Switchboard {
     pub udp: SocketAddr,
     pub tcp: SocketAddr,
     pub tls: SocketAddr,
@@ -61,13 +63,13 @@ pub(super) struct Switchboard {
 }
 
 /// A certificate authority.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["Test CA".into()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -76,7 +78,7 @@ impl Authority {
     }
 
     /// Certificate and key for a name.
-    pub(super) fn issue(&self, name: &str) -> (String, String) {
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.into()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -85,7 +87,7 @@ impl Authority {
 }
 
 impl Switchboard {
-    pub(super) async fn start(rules: Rules) -> Arc<Switchboard> {
+    pub(crate) async fn start(rules: Rules) -> Arc<Switchboard> {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tls = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,10 +100,14 @@ impl Switchboard {
             .allow_unauthenticated()
             .build()
             .unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_client_cert_verifier(verifier)
+            .unwrap();
+        let builder = match rules.anonymous {
+            true => builder.with_no_client_auth(),
+            false => builder.with_client_cert_verifier(verifier),
+        };
+        let config = builder
             .with_single_cert(
                 certificates("cert", &cert).unwrap(),
                 PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
@@ -212,10 +218,7 @@ impl Switchboard {
             self.send(way, "REGISTER", head.respond(status, "x", Some("board"), headers, None));
         };
         if let Some(password) = &rules.password {
-            let stale = match self.judge(request, &user, password, rules.stale_after) {
-                Ok(()) => None,
-                Err(stale) => Some(stale),
-            };
+            let stale = self.judge(request, &user, password, rules.stale_after).err();
             if let Some(stale) = stale {
                 let nonce = self.nonces.fetch_add(1, Ordering::Relaxed);
                 let stale = if stale { ", stale=true" } else { "" };

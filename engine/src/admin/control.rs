@@ -1,0 +1,213 @@
+//! The command line's end of the control socket: HTTP/1.1 over a Unix socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+use super::socket::{CONTROL_SOCKET, ShortPath};
+
+/// Answers that are read as a whole end here, in bytes.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// How long a node may take to begin its answer to a question; an import may take any time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a node could not be asked, or what it refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The socket is another user's.
+    #[error("{} belongs to another user; run this command as the user that the node runs as", path.display())]
+    OtherUser {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be reached for another reason.
+    #[error("cannot reach the node at {}: {source}", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the node ended the connection: {0}; its log says why")]
+    Broken(#[from] hyper::Error),
+    /// No answer in time.
+    #[error("the node did not answer within {} s; its log says why", PATIENCE.as_secs())]
+    Silent,
+    /// The answer is larger than any answer should be.
+    #[error("the node's answer exceeds {ANSWER_MAX} bytes")]
+    TooLarge,
+    /// The node refused; the problem document is inside.
+    #[error("{}", detail(.0))]
+    Refused(Value),
+    /// The node's answer is not what was asked for: another version of the program, perhaps.
+    #[error("the node's answer cannot be understood; are node and command of the same version?")]
+    Strange,
+    /// What was received could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// No runtime.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+fn detail(problem: &Value) -> &str {
+    problem["detail"].as_str().unwrap_or("the node refused without a reason")
+}
+
+/// A connection to a running node.
+#[derive(Debug)]
+pub struct Control {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Control {
+    /// Connects to the node that runs on a data folder; `None` if none does.
+    pub fn connect(data_dir: &Path) -> Result<Option<Self>, ControlError> {
+        let path = data_dir.join(CONTROL_SOCKET);
+        let failed = |source: io::Error| match source.kind() {
+            // Nobody listens: never started, or ended without cleaning up.
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+            io::ErrorKind::PermissionDenied => Err(ControlError::OtherUser { path: path.clone() }),
+            _ => Err(ControlError::Connect { path: path.clone(), source }),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ControlError::Runtime)?;
+        let short = match ShortPath::of(data_dir, CONTROL_SOCKET) {
+            Ok(short) => short,
+            Err(e) => return failed(e),
+        };
+        let stream = match runtime.block_on(UnixStream::connect(short.as_path())) {
+            Ok(stream) => stream,
+            Err(e) => return failed(e),
+        };
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream)))?;
+        // It ends with the connection; what went wrong is told to whoever waits for an answer.
+        runtime.spawn(async move { drop(connection.await) });
+        Ok(Some(Self { runtime, sender }))
+    }
+
+    /// GET of a path, as text.
+    pub fn text(&mut self, path: &str) -> Result<String, ControlError> {
+        let body = self.whole(request(Method::GET, path, "text/plain", Bytes::new()), Some(PATIENCE))?;
+        String::from_utf8(body).map_err(|_| ControlError::Strange)
+    }
+
+    /// GET of a path, as JSON.
+    pub fn json(&mut self, path: &str) -> Result<Value, ControlError> {
+        let body =
+            self.whole(request(Method::GET, path, "application/json", Bytes::new()), Some(PATIENCE))?;
+        serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    }
+
+    /// POST of a body to a path; the answer is JSON.
+    pub fn post(&mut self, path: &str, body: Vec<u8>) -> Result<Value, ControlError> {
+        let body = self.whole(request(Method::POST, path, "application/json", body.into()), None)?;
+        serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    }
+
+    /// GET of a path, handed on piece by piece as it comes.
+    pub fn copy(&mut self, path: &str, out: &mut dyn io::Write) -> Result<(), ControlError> {
+        let Self { runtime, sender } = self;
+        let ask = request(Method::GET, path, "*/*", Bytes::new());
+        runtime.block_on(async {
+            let answer = successful(sender, ask, None).await?;
+            each(answer.into_body(), |piece| out.write_all(piece).map_err(ControlError::Output)).await
+        })
+    }
+
+    fn whole(
+        &mut self,
+        ask: Request<Full<Bytes>>,
+        patience: Option<Duration>,
+    ) -> Result<Vec<u8>, ControlError> {
+        let Self { runtime, sender } = self;
+        runtime.block_on(async {
+            let answer = successful(sender, ask, patience).await?;
+            collect(answer.into_body()).await
+        })
+    }
+}
+
+fn request(method: Method, path: &str, accept: &'static str, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    // Paths are made by this program with every part escaped; a slip of ours asks for the root, a 404.
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.insert(hyper::header::HOST, hyper::header::HeaderValue::from_static("keyline"));
+    headers.insert(hyper::header::ACCEPT, hyper::header::HeaderValue::from_static(accept));
+    request
+}
+
+async fn successful(
+    sender: &mut SendRequest<Full<Bytes>>,
+    ask: Request<Full<Bytes>>,
+    patience: Option<Duration>,
+) -> Result<Response<Incoming>, ControlError> {
+    let exchange = async {
+        sender.ready().await?;
+        sender.send_request(ask).await
+    };
+    let answer = match patience {
+        Some(limit) => tokio::time::timeout(limit, exchange).await.map_err(|_| ControlError::Silent)??,
+        None => exchange.await?,
+    };
+    if answer.status() == StatusCode::OK {
+        return Ok(answer);
+    }
+    let body = collect(answer.into_body()).await?;
+    Err(serde_json::from_slice(&body).map_or(ControlError::Strange, ControlError::Refused))
+}
+
+async fn collect(body: Incoming) -> Result<Vec<u8>, ControlError> {
+    let mut whole = Vec::new();
+    each(body, |piece| {
+        if whole.len() + piece.len() > ANSWER_MAX {
+            return Err(ControlError::TooLarge);
+        }
+        whole.extend_from_slice(piece);
+        Ok(())
+    })
+    .await?;
+    Ok(whole)
+}
+
+async fn each(
+    mut body: Incoming,
+    mut take: impl FnMut(&[u8]) -> Result<(), ControlError>,
+) -> Result<(), ControlError> {
+    while let Some(frame) = body.frame().await {
+        if let Some(piece) = frame?.data_ref() {
+            take(piece)?;
+        }
+    }
+    Ok(())
+}
+
+/// Escapes a text as one part of a path or one value of a query (RFC 3986 §2.1).
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,212 @@
+//! Problem documents (RFC 9457): every answer of the admin API that is not a success.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The kinds of problem. Codes never change their meaning; new ones may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// A parameter or path part cannot be used.
+    BadRequest,
+    /// No valid bearer token.
+    Unauthorized,
+    /// No such path.
+    NotFound,
+    /// No such call, or it ended long ago.
+    CallNotFound,
+    /// No own certificate of this name.
+    CertificateNotFound,
+    /// The path is right, the method is not.
+    MethodNotAllowed,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// Another import is running.
+    ImportRunning,
+    /// Rows of an import are wrong; nothing was stored.
+    ImportRefused,
+    /// The node could not do it.
+    Internal,
+}
+
+impl Code {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::CallNotFound,
+        Self::CertificateNotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::ImportRunning,
+        Self::ImportRefused,
+        Self::Internal,
+    ];
+
+    /// Stable code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::CallNotFound => "call_not_found",
+            Self::CertificateNotFound => "certificate_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::ImportRunning => "import_running",
+            Self::ImportRefused => "import_refused",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// HTTP status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound | Self::CallNotFound | Self::CertificateNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ImportRunning => StatusCode::CONFLICT,
+            Self::ImportRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request cannot be understood",
+            Self::Unauthorized => "A bearer token is needed",
+            Self::NotFound => "There is nothing at this path",
+            Self::CallNotFound => "There is no such call",
+            Self::CertificateNotFound => "There is no such certificate",
+            Self::MethodNotAllowed => "The method does not fit the path",
+            Self::BodyTooLarge => "The body is too large",
+            Self::ImportRunning => "An import is already running",
+            Self::ImportRefused => "The import was refused; nothing was stored",
+            Self::Internal => "The node could not do it",
+        }
+    }
+}
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    /// Replaces the stable code where the node gives a narrower one.
+    narrower: Option<String>,
+    extra: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with its detail: what was wrong here and what to do, on one line.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), narrower: None, extra: Map::new() }
+    }
+
+    /// With a code of the node's own instead of the kind's.
+    pub fn narrower(mut self, code: String) -> Self {
+        self.narrower = Some(code);
+        self
+    }
+
+    /// With a member of its own (RFC 9457 §3.2).
+    pub fn with<T: Serialize>(mut self, name: &str, value: T) -> Self {
+        self.extra.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+        self
+    }
+
+    /// The document.
+    pub fn document(&self) -> Value {
+        let code = self.narrower.as_deref().unwrap_or(self.code.as_str());
+        let mut out = self.extra.clone();
+        for (name, value) in [
+            ("type", Value::from(format!("urn:keyline:problem:{code}"))),
+            ("title", Value::from(self.code.title())),
+            ("status", Value::from(self.code.status().as_u16())),
+            ("detail", Value::from(self.detail.as_str())),
+            ("code", Value::from(code)),
+        ] {
+            out.insert(name.to_owned(), value);
+        }
+        Value::Object(out)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.detail, self.narrower.as_deref().unwrap_or(self.code.as_str()))
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
+        match self.code {
+            Code::Unauthorized => {
+                answer
+                    .insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyline\"")));
+            }
+            Code::MethodNotAllowed => {
+                let allowed = self.extra.get("allow").and_then(Value::as_str).unwrap_or("GET, HEAD");
+                answer.insert_header((ALLOW, allowed));
+            }
+            _ => {}
+        }
+        answer.body(self.document().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_the_members_of_rfc_9457_and_a_stable_code() {
+        let problem = Problem::new(Code::ImportRefused, "line 3: no kind").with("more", 2);
+        let document = problem.document();
+        assert_eq!(document["type"], "urn:keyline:problem:import_refused");
+        assert_eq!(document["status"], 422);
+        assert_eq!(document["code"], "import_refused");
+        assert_eq!(document["detail"], "line 3: no kind");
+        assert_eq!(document["more"], 2);
+        assert!(document["title"].as_str().is_some_and(|t| !t.is_empty()));
+        assert_eq!(problem.error_response().headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
+    }
+
+    #[test]
+    fn an_extra_member_never_replaces_a_fixed_one() {
+        let document = Problem::new(Code::Internal, "x").with("status", 200).with("code", "ok").document();
+        assert_eq!((document["status"].as_u64(), document["code"].as_str()), (Some(500), Some("internal")));
+    }
+
+    #[test]
+    fn codes_are_unique_and_say_failure() {
+        let codes: std::collections::HashSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|c| c.status().is_client_error() || c.status().is_server_error()));
+    }
+
+    #[test]
+    fn refusals_say_how_to_ask_rightly() {
+        let unauthorized = Problem::new(Code::Unauthorized, "no token").error_response();
+        assert!(unauthorized.headers().contains_key(WWW_AUTHENTICATE));
+        let method = Problem::new(Code::MethodNotAllowed, "POST").with("allow", "POST").error_response();
+        assert_eq!(method.headers().get(ALLOW).unwrap(), "POST");
+    }
+}

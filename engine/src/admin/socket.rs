@@ -1,0 +1,179 @@
+//! The control socket: what the command line asks of a running node. Its file's mode is the access
+//! control: only the user that the node runs as can connect, so no token is asked for.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use super::api::{self, Node};
+use super::problem::{Code, Problem};
+use super::views::ImportRefused;
+
+/// File in the data folder.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
+/// Largest inventory file, in bytes: a million phones with their lines and users.
+pub const IMPORT_MAX: usize = 512 << 20;
+
+/// Media type of an inventory.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Longest path that fits into a socket address on every system (`sun_path` of 104 bytes on some).
+const SUN_PATH_MAX: usize = 100;
+
+/// A way to name a file in a folder whose path is too long for a socket address: through the open folder.
+#[derive(Debug)]
+pub(super) struct ShortPath {
+    path: PathBuf,
+    _folder: Option<File>,
+}
+
+impl ShortPath {
+    pub(super) fn of(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
+        if path.as_os_str().as_bytes().len() <= SUN_PATH_MAX {
+            return Ok(Self { path, _folder: None });
+        }
+        use std::os::fd::AsRawFd;
+        let open = File::open(folder)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", open.as_raw_fd()));
+        Ok(Self { path, _folder: Some(open) })
+    }
+
+    pub(super) fn as_path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Binds the control socket of a data folder. Whatever lies there is replaced: the caller holds the
+/// folder's lock, so a socket that is there belongs to nobody.
+///
+/// It is bound inside a folder that only we may enter, given its mode, and then moved to its place, so
+/// that there is no instant at which another user could connect.
+pub(super) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+    const NURSERY: &str = ".control";
+    let nursery = data_dir.join(NURSERY);
+    match std::fs::remove_dir_all(&nursery) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(&nursery)?;
+    let young = ShortPath::of(&nursery, "s")?;
+    let listener = UnixListener::bind(young.as_path())?;
+    std::fs::set_permissions(young.as_path(), Permissions::from_mode(0o600))?;
+    std::fs::rename(young.as_path(), data_dir.join(CONTROL_SOCKET))?;
+    std::fs::remove_dir(&nursery)?;
+    Ok(listener)
+}
+
+/// At most one import at a time: a file of [`IMPORT_MAX`] is held in memory while it is checked.
+#[derive(Debug, Default)]
+pub(super) struct ImportGate(AtomicBool);
+
+struct Passage<'a>(&'a AtomicBool);
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl ImportGate {
+    fn enter(&self) -> Result<Passage<'_>, Problem> {
+        match self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(Passage(&self.0)),
+            Err(_) => Err(Problem::new(Code::ImportRunning, "another import is running; try again after it")),
+        }
+    }
+}
+
+/// Adds what only the control socket has, in front of the read API.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PayloadConfig::new(IMPORT_MAX))
+        .service(
+            web::resource("/import")
+                .route(web::post().to(import))
+                .default_service(web::to(|request: HttpRequest| api::other_method(request, "POST"))),
+        )
+        .service(api::readable("/export", export))
+        .service(api::readable("/certificates/{name}", certificate));
+    api::configure(config);
+}
+
+async fn import(
+    node: Node,
+    gate: web::Data<ImportGate>,
+    body: Result<web::Bytes, Error>,
+) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|e| match e.as_response_error().status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            Code::BodyTooLarge,
+            format!("an inventory may have {IMPORT_MAX} bytes; split the file and import the parts"),
+        ),
+        _ => Problem::new(Code::BadRequest, format!("the inventory did not arrive whole: {e}")),
+    })?;
+    // In a task of its own: a client that goes away must not leave half an import behind.
+    let work = actix_web::rt::spawn(async move {
+        let _passage = gate.enter()?;
+        node.import(Vec::from(body)).await.map_err(refusal)
+    });
+    match work.await {
+        Ok(done) => Ok(HttpResponse::Ok().json(done?)),
+        Err(_) => Err(Problem::new(Code::Internal, "the import failed inside the node; its log says where")),
+    }
+}
+
+fn refusal(refused: ImportRefused) -> Problem {
+    match refused {
+        ImportRefused::Rows { errors, more } => {
+            let count = errors.len() + more;
+            let detail = match errors.first() {
+                Some(first) => format!("{count} of the rows are wrong; line {}: {}", first.row, first.reason),
+                None => format!("{count} of the rows are wrong"),
+            };
+            Problem::new(Code::ImportRefused, detail).with("errors", errors).with("more", json!(more))
+        }
+        ImportRefused::Failed { code, reason } => Problem::new(Code::Internal, reason).narrower(code),
+    }
+}
+
+async fn export(node: Node) -> Result<HttpResponse, Problem> {
+    match node.export().await {
+        Ok(ndjson) => Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).body(ndjson)),
+        Err(reason) => Err(Problem::new(Code::Internal, reason)),
+    }
+}
+
+async fn certificate(node: Node, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    match node.certificate(&name) {
+        Some(pem) => Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/x-pem-file")).body(pem)),
+        None => Err(Problem::new(
+            Code::CertificateNotFound,
+            format!("the node has no own certificate named {:?}", name.as_str()),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_import_at_a_time() {
+        let gate = ImportGate::default();
+        let first = gate.enter().unwrap();
+        assert_eq!(gate.enter().err().map(|p| p.document()["code"].clone()), Some(json!("import_running")));
+        drop(first);
+        assert!(gate.enter().is_ok());
+    }
+}

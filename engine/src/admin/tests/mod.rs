@@ -1,0 +1,8 @@
+//! The servers, asked over real sockets, with a node that is made up.
+
+pub(crate) mod fake;
+
+mod control;
+mod https;
+mod metrics;
+mod routes;

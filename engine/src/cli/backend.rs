@@ -1,0 +1,32 @@
+//! The node and the store as the command line sees them.
+
+use super::{Failure, log};
+use crate::admin::OfflineApi;
+use crate::config::Config;
+
+/// Starts nodes and opens stores.
+pub trait Backend {
+    /// Runs a node until it is told to stop.
+    fn serve(&self, config: Config) -> Result<(), Failure>;
+    /// Opens the store of a data directory, which is made if it is empty or not there.
+    fn open(&self, config: &Config) -> Result<Box<dyn OfflineApi>, Failure>;
+}
+
+/// The real ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Real;
+
+impl Backend for Real {
+    fn serve(&self, config: Config) -> Result<(), Failure> {
+        log::start("info");
+        crate::node::run(&config).map_err(|e| Failure::Refused(e.to_string()))
+    }
+
+    fn open(&self, config: &Config) -> Result<Box<dyn OfflineApi>, Failure> {
+        log::start("warn");
+        match crate::offline::open(config) {
+            Ok(store) => Ok(Box::new(store)),
+            Err(e) => Err(Failure::Refused(e.to_string())),
+        }
+    }
+}

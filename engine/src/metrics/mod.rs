@@ -1,0 +1,339 @@
+//! Counters of the engine, registered into the registry that the caller hands in.
+//!
+//! Labels come from closed sets and are filled with zero at start, so that a rate exists from the first
+//! scrape; never a device, user or address. Names are `keyline_<area>_<subject>_<unit>`.
+
+mod pulled;
+
+pub mod process;
+pub mod storage;
+
+#[cfg(test)]
+mod tests;
+
+use keyline_domain::admit::{Cause, Event, Verdict};
+use keyline_domain::mode::Transport;
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::flow::Closed;
+
+/// What any other method is counted as is the last.
+const METHODS: [&str; 15] = [
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "INFO",
+    "UPDATE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "REFER",
+    "PRACK",
+    "PUBLISH",
+    "other",
+];
+const TRANSPORTS: [&str; 4] = ["udp", "tcp", "tls", "oauth"];
+/// Any other status is counted as the first.
+const REJECTS: [(u16, &str); 6] =
+    [(400, "400"), (413, "413"), (416, "416"), (488, "488"), (505, "505"), (513, "513")];
+const SHED: [&str; 5] = ["register", "invite", "message", "options", "transaction"];
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+const VERDICTS: [&str; 4] = ["admit", "challenge", "stale", "refuse"];
+/// The cause of a request that was served without reserve.
+const NO_CAUSE: &str = "none";
+const EVENTS: [Event; 5] = [
+    Event::IdentityConflict,
+    Event::DigestFlood,
+    Event::ManufacturerCertificate,
+    Event::UnprovenMove,
+    Event::RegistrationRefused,
+];
+const CLOSED: [(Closed, &str); 4] = [
+    (Closed::TooMany, "too_many"),
+    (Closed::SlowMessage, "slow_message"),
+    (Closed::Idle, "unauthenticated_idle"),
+    (Closed::Stuck, "stuck"),
+];
+/// Any other result is counted as the last.
+const HANDSHAKES: [&str; 11] = [
+    "ok",
+    "resumed",
+    "timeout",
+    "not_tls",
+    "no_common_version",
+    "no_common_suite",
+    "certificate_untrusted",
+    "certificate_expired",
+    "certificate_invalid",
+    "closed_by_peer",
+    "other",
+];
+/// Any other version is counted as the last.
+const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
+
+/// All metrics of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineMetrics {
+    messages: [IntCounter; TRANSPORTS.len()],
+    requests: [IntCounter; METHODS.len()],
+    sent: [IntCounter; METHODS.len()],
+    responses: [IntCounter; CLASSES.len()],
+    rejects: [IntCounter; REJECTS.len()],
+    /// By verdict, then by cause; the last cause is [`NO_CAUSE`].
+    verdicts: [Vec<IntCounter>; VERDICTS.len()],
+    events: [IntCounter; EVENTS.len()],
+    shed: [IntCounter; SHED.len()],
+    closed: [IntCounter; CLOSED.len()],
+    workers: IntGaugeVec,
+    connections: [IntGauge; TRANSPORTS.len()],
+    handshakes: [IntCounter; HANDSHAKES.len()],
+    versions: [IntCounter; VERSIONS.len()],
+    /// Messages for a worker whose inbox was full.
+    pub inbox_dropped: IntCounter,
+    /// Messages that panicked a worker.
+    pub worker_panics: IntCounter,
+    /// Errors on UDP receive.
+    pub udp_receive_errors: IntCounter,
+    /// Errors on UDP send.
+    pub udp_send_errors: IntCounter,
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, c: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(c.clone()))?;
+    Ok(c)
+}
+
+fn one(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    add(registry, IntCounter::new(name, help)?)
+}
+
+/// A family with one label whose values are all there from the start.
+fn each<const N: usize>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: [&str; N],
+) -> Result<[IntCounter; N], prometheus::Error> {
+    let family = add(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+    Ok(values.map(|value| family.with_label_values(&[value])))
+}
+
+impl EngineMetrics {
+    /// Registers everything, the process's own figures too. An error means that a name was registered
+    /// twice: a mistake of ours at start.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        process::register(registry)?;
+        let build = Opts::new("keyline_build_info", "Always 1; the label is the version of the program");
+        add(registry, IntGaugeVec::new(build, &["version"])?)?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        let verdicts = add(
+            registry,
+            IntCounterVec::new(
+                Opts::new("keyline_admission_verdicts_total", "Requests by verdict and cause"),
+                &["verdict", "cause"],
+            )?,
+        )?;
+        let causes = || Cause::ALL.iter().map(|cause| cause.as_str()).chain([NO_CAUSE]);
+        let connections = add(
+            registry,
+            IntGaugeVec::new(
+                Opts::new("keyline_connection_open", "Open connections by transport"),
+                &["transport"],
+            )?,
+        )?;
+        Ok(Self {
+            messages: each(
+                registry,
+                "keyline_sip_messages_received_total",
+                "SIP messages by transport",
+                "transport",
+                TRANSPORTS,
+            )?,
+            requests: each(
+                registry,
+                "keyline_sip_requests_received_total",
+                "Requests by method",
+                "method",
+                METHODS,
+            )?,
+            sent: each(
+                registry,
+                "keyline_sip_requests_sent_total",
+                "Requests of ours by method",
+                "method",
+                METHODS,
+            )?,
+            responses: each(
+                registry,
+                "keyline_sip_responses_sent_total",
+                "Responses by class",
+                "class",
+                CLASSES,
+            )?,
+            rejects: each(
+                registry,
+                "keyline_sip_parse_rejects_total",
+                "Messages that could not be parsed, by status",
+                "status",
+                REJECTS.map(|(_, label)| label),
+            )?,
+            verdicts: VERDICTS
+                .map(|verdict| causes().map(|cause| verdicts.with_label_values(&[verdict, cause])).collect()),
+            events: each(
+                registry,
+                "keyline_admission_events_total",
+                "What the audit record is for, by event",
+                "event",
+                EVENTS.map(Event::as_str),
+            )?,
+            shed: each(registry, "keyline_sip_shed_total", "Requests shed by kind", "kind", SHED)?,
+            closed: each(
+                registry,
+                "keyline_connection_closed_total",
+                "Connections refused or closed by us, by reason",
+                "reason",
+                CLOSED.map(|(_, label)| label),
+            )?,
+            workers: add(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("keyline_worker_objects", "Transactions and connections of each worker"),
+                    &["worker", "kind"],
+                )?,
+            )?,
+            connections: TRANSPORTS.map(|transport| connections.with_label_values(&[transport])),
+            handshakes: each(
+                registry,
+                "keyline_tls_handshakes_total",
+                "TLS handshakes by result",
+                "result",
+                HANDSHAKES,
+            )?,
+            versions: each(
+                registry,
+                "keyline_tls_connections_total",
+                "Completed TLS handshakes by version",
+                "version",
+                VERSIONS,
+            )?,
+            inbox_dropped: one(
+                registry,
+                "keyline_worker_inbox_dropped_total",
+                "Messages for a worker that were lost",
+            )?,
+            worker_panics: one(registry, "keyline_worker_panics_total", "Messages that panicked a worker")?,
+            udp_receive_errors: one(registry, "keyline_udp_receive_errors_total", "Errors on UDP receive")?,
+            udp_send_errors: one(registry, "keyline_udp_send_errors_total", "Errors on UDP send")?,
+        })
+    }
+
+    /// A message arrived.
+    pub fn message(&self, transport: Transport) {
+        self.messages[place(transport)].inc();
+    }
+
+    /// A request arrived.
+    pub fn request(&self, method: &str) {
+        self.requests[among(&METHODS, method)].inc();
+    }
+
+    /// A request of ours left.
+    pub fn sent(&self, method: &str) {
+        self.sent[among(&METHODS, method)].inc();
+    }
+
+    /// A response left.
+    pub fn response(&self, status: u16) {
+        self.responses[usize::from(status / 100).clamp(1, CLASSES.len()) - 1].inc();
+    }
+
+    /// A message could not be parsed.
+    pub fn parse_reject(&self, status: u16) {
+        self.rejects[REJECTS.iter().position(|(known, _)| *known == status).unwrap_or(0)].inc();
+    }
+
+    /// Admission spoke.
+    pub fn verdict(&self, verdict: &Verdict) {
+        let (verdict, cause, event) = match verdict {
+            Verdict::Admit(admission) => (0, admission.cause, admission.event),
+            Verdict::Challenge { stale, cause } => (1 + usize::from(*stale), Some(*cause), None),
+            Verdict::Refuse(refusal) => (3, Some(refusal.cause), refusal.event),
+        };
+        // Causes stand in the order of their declaration; a test holds that.
+        self.verdicts[verdict][cause.map_or(Cause::ALL.len(), |cause| cause as usize)].inc();
+        if let Some(counter) = EVENTS.iter().position(|e| Some(*e) == event).and_then(|i| self.events.get(i))
+        {
+            counter.inc();
+        }
+    }
+
+    /// A request was shed.
+    pub fn shed(&self, kind: &str) {
+        if let Some(i) = SHED.iter().position(|s| *s == kind) {
+            self.shed[i].inc();
+        }
+    }
+
+    /// A connection was refused.
+    pub fn connection_refused(&self) {
+        self.connection_closed(Closed::TooMany);
+    }
+
+    /// A connection was closed by us.
+    pub fn connection_closed(&self, why: Closed) {
+        if let Some(i) = CLOSED.iter().position(|(c, _)| *c == why) {
+            self.closed[i].inc();
+        }
+    }
+
+    /// A connection is open; its handshake, if there is one, is done.
+    pub fn connection_opened(&self, transport: Transport) {
+        self.connections[place(transport)].inc();
+    }
+
+    /// A connection that was counted as open is gone.
+    pub fn connection_gone(&self, transport: Transport) {
+        self.connections[place(transport)].dec();
+    }
+
+    /// A TLS handshake ended; `result` is `ok`, `resumed` or a reason of the closed set.
+    pub fn handshake(&self, result: &str) {
+        self.handshakes[among(&HANDSHAKES, result)].inc();
+    }
+
+    /// A TLS handshake was completed in this version: `1.2` or `1.3`.
+    pub fn tls_version(&self, version: &str) {
+        self.versions[among(&VERSIONS, version)].inc();
+    }
+
+    /// Sizes of a worker's tables.
+    pub fn worker_gauges(&self, worker: u16, servers: usize, clients: usize, connections: usize) {
+        let worker = worker.to_string();
+        for (kind, n) in
+            [("server_transactions", servers), ("client_transactions", clients), ("connections", connections)]
+        {
+            let n = i64::try_from(n).unwrap_or(i64::MAX);
+            self.workers.with_label_values(&[worker.as_str(), kind]).set(n);
+        }
+    }
+}
+
+fn place(transport: Transport) -> usize {
+    match transport {
+        Transport::Udp => 0,
+        Transport::Tcp => 1,
+        Transport::Tls => 2,
+        Transport::Oauth => 3,
+    }
+}
+
+/// The place of a value in its closed set; the last one stands for all others.
+fn among<const N: usize>(set: &[&str; N], value: &str) -> usize {
+    set.iter().position(|known| *known == value).unwrap_or(N - 1)
+}

@@ -1,0 +1,109 @@
+//! Names, labels and zeros.
+
+use std::collections::BTreeMap;
+
+use keyline_domain::admit::Refusal;
+
+use super::*;
+
+/// Every series of a family with its value: labels joined by commas.
+fn series(registry: &Registry, name: &str) -> BTreeMap<String, f64> {
+    let families = registry.gather();
+    let family = families.iter().find(|f| f.name() == name).unwrap_or_else(|| panic!("no family {name}"));
+    let labels = |m: &prometheus::proto::Metric| {
+        m.get_label().iter().map(|l| l.value().to_owned()).collect::<Vec<_>>().join(",")
+    };
+    family.get_metric().iter().map(|m| (labels(m), m.get_counter().get_value())).collect()
+}
+
+#[test]
+fn every_series_exists_before_the_first_event() {
+    let registry = Registry::new();
+    EngineMetrics::new(&registry).unwrap();
+    for (name, count) in [
+        ("keyline_sip_messages_received_total", 4),
+        ("keyline_sip_requests_received_total", METHODS.len()),
+        ("keyline_sip_requests_sent_total", METHODS.len()),
+        ("keyline_sip_responses_sent_total", 6),
+        ("keyline_sip_parse_rejects_total", REJECTS.len()),
+        ("keyline_admission_verdicts_total", 4 * (Cause::ALL.len() + 1)),
+        ("keyline_admission_events_total", EVENTS.len()),
+        ("keyline_sip_shed_total", SHED.len()),
+        ("keyline_connection_closed_total", CLOSED.len()),
+        ("keyline_connection_open", 4),
+        ("keyline_tls_handshakes_total", HANDSHAKES.len()),
+        ("keyline_tls_connections_total", VERSIONS.len()),
+        ("keyline_worker_inbox_dropped_total", 1),
+        ("keyline_udp_receive_errors_total", 1),
+    ] {
+        let found = series(&registry, name);
+        assert_eq!(found.len(), count, "{name}");
+        assert!(found.values().all(|value| *value == 0.0), "{name}");
+    }
+}
+
+#[test]
+fn names_follow_one_pattern() {
+    let registry = Registry::new();
+    EngineMetrics::new(&registry).unwrap().worker_gauges(0, 1, 2, 3);
+    for family in registry.gather() {
+        let name = family.name();
+        assert!(name.starts_with("keyline_"), "{name}");
+        let counter = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
+        assert_eq!(counter, name.ends_with("_total"), "{name}");
+        assert!(!family.help().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn causes_stand_in_the_order_of_their_declaration() {
+    for (place, cause) in Cause::ALL.iter().enumerate() {
+        assert_eq!(*cause as usize, place, "{}", cause.as_str());
+    }
+}
+
+#[test]
+fn each_event_moves_its_own_series_only() {
+    let registry = Registry::new();
+    let metrics = EngineMetrics::new(&registry).unwrap();
+    metrics.message(Transport::Tls);
+    metrics.request("PUBLISH");
+    metrics.request("WHATEVER");
+    metrics.response(603);
+    metrics.response(0);
+    metrics.response(999);
+    metrics.parse_reject(505);
+    metrics.parse_reject(499);
+    metrics.handshake("certificate_expired");
+    metrics.handshake("never heard of");
+    metrics.tls_version("1.2");
+    metrics.verdict(&Verdict::Challenge { stale: false, cause: Cause::DigestAbsent });
+    metrics.verdict(&Verdict::Challenge { stale: true, cause: Cause::NonceExpired });
+    metrics.verdict(&Verdict::Refuse(Refusal {
+        status: 403,
+        reason: "Forbidden",
+        cause: Cause::NotOnItsFlow,
+        event: Some(Event::UnprovenMove),
+    }));
+    let moved = |name: &str| -> Vec<(String, f64)> {
+        series(&registry, name).into_iter().filter(|(_, value)| *value > 0.0).collect()
+    };
+    let once = |labels: &[&str]| labels.iter().map(|l| ((*l).to_owned(), 1.0)).collect::<Vec<_>>();
+    assert_eq!(moved("keyline_sip_messages_received_total"), once(&["tls"]));
+    assert_eq!(moved("keyline_sip_requests_received_total"), once(&["PUBLISH", "other"]));
+    assert_eq!(moved("keyline_sip_responses_sent_total"), [("1xx".to_owned(), 1.0), ("6xx".to_owned(), 2.0)]);
+    assert_eq!(moved("keyline_sip_parse_rejects_total"), once(&["400", "505"]));
+    assert_eq!(moved("keyline_tls_handshakes_total"), once(&["certificate_expired", "other"]));
+    assert_eq!(moved("keyline_tls_connections_total"), once(&["1.2"]));
+    // Labels come in alphabetical order of their names: cause, verdict.
+    let verdicts = once(&["digest_absent,challenge", "nonce_expired,stale", "not_on_its_flow,refuse"]);
+    assert_eq!(moved("keyline_admission_verdicts_total"), verdicts);
+    assert_eq!(moved("keyline_admission_events_total"), once(&["unproven_move"]));
+}
+
+#[test]
+fn a_registry_takes_the_engine_once() {
+    let registry = Registry::new();
+    EngineMetrics::new(&registry).unwrap();
+    assert!(EngineMetrics::new(&registry).is_err());
+}

@@ -1,0 +1,285 @@
+//! A running node: opens the store, starts the tree, binds the listeners, serves until it is told to stop.
+
+mod api;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use keyline_actors::OpenError;
+use keyline_actors::outlet::Outlet;
+use keyline_actors::system::TreeOptions;
+use keyline_domain::admit::ServedHosts;
+use prometheus::Registry;
+use socket2::Socket;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::admin::{self, AdminToken, ApiSetup, Setup, StartError, TokenError};
+use crate::admission::Admission;
+use crate::config::{Config, Listener};
+use crate::edge::bind::{BindError, Kind, bind};
+use crate::edge::stream::{Ends, accept, serve};
+use crate::edge::udp;
+use crate::flow::{ConnectionFacts, ConnectionLimits};
+use crate::metrics::EngineMetrics;
+use crate::offline::{self, OfflineError, PemInspector};
+use crate::pki::authority::{self, AuthorityError};
+use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, Worker, WorkerLimits};
+use crate::tls::acceptor::TlsContext;
+use crate::tls::policy::{self, PolicyError};
+
+/// Why a node does not run, one line.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store or its first initialisation.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
+    /// The tree.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A socket could not be handed to the runtime.
+    #[error("cannot use a bound socket: {0}")]
+    Socket(std::io::Error),
+    /// The node's own certificates.
+    #[error(transparent)]
+    Certificates(#[from] AuthorityError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] PolicyError),
+    /// The admin token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The admin servers.
+    #[error(transparent)]
+    Admin(#[from] StartError),
+    /// Metrics were registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// No randomness.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+    /// Signals cannot be taken.
+    #[error("cannot wait for signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Runs a node until SIGINT or SIGTERM.
+///
+/// # Errors
+/// [`NodeError`], when it could not start.
+pub fn run(config: &Config) -> Result<(), NodeError> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    actix::System::new().block_on(serve_node(config))
+}
+
+/// Sockets of one worker, bound on the main thread and made live on the worker's.
+struct WorkerSockets {
+    udp: Option<(SocketAddr, Socket)>,
+    tcp: Option<(SocketAddr, Socket)>,
+    tls: Option<(SocketAddr, Socket)>,
+}
+
+/// One socket a worker on a listener's address.
+fn bind_all(config: &Config, listener: Listener, kind: Kind, n: usize) -> Result<Vec<Option<(SocketAddr, Socket)>>, BindError> {
+    match config.listen.get(listener) {
+        None => Ok((0..n).map(|_| None).collect()),
+        Some(address) => {
+            let (bound, sockets) = bind(listener.key(), kind, address, n)?;
+            Ok(sockets.into_iter().map(|s| Some((bound, s))).collect())
+        }
+    }
+}
+
+async fn serve_node(config: &Config) -> Result<(), NodeError> {
+    let began = Instant::now();
+    let workers = usize::from(config.shards);
+    let store = offline::open(config)?;
+    let registry = Registry::new();
+    let metrics = EngineMetrics::new(&registry)?;
+    let loaded = store.opened.load()?;
+    let identity = authority::ensure(&loaded.keyring(), &config.node.name, &offline::hosts(config))?;
+    let certificates = authority::certificates(&loaded.keyring())?;
+
+    let udp = bind_all(config, Listener::SipUdp, Kind::Udp, workers)?;
+    let tcp = bind_all(config, Listener::SipTcp, Kind::Tcp, workers)?;
+    let tls = bind_all(config, Listener::SipTls, Kind::Tcp, workers)?;
+    let bound: Vec<(Listener, SocketAddr)> = [(Listener::SipUdp, &udp), (Listener::SipTcp, &tcp), (Listener::SipTls, &tls)]
+        .into_iter()
+        .filter_map(|(l, s)| Some((l, s.first()?.as_ref()?.0)))
+        .collect();
+
+    let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel::<ToWorker>(INBOX)).unzip();
+    let outlet = Arc::new(Inboxes::new(senders, metrics.clone()));
+    let tree = TreeOptions {
+        shards: config.shards,
+        queue: usize::try_from(config.limits.queue_per_shard).unwrap_or(usize::MAX),
+        calls_per_shard: usize::try_from(config.limits.calls_per_shard).unwrap_or(usize::MAX),
+        allow_unproven_move: config.limits.allow_unproven_move == 1,
+    };
+    let handle =
+        loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
+    let tls_context = TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
+    let shared = Arc::new(Shared::new(
+        handle.clone(),
+        outlet,
+        Admission::new(
+            handle.boards.devices.len(),
+            served_hosts(config, &bound),
+            config.limits.allow_unproven_move == 1,
+            secrets()?,
+        ),
+        metrics,
+        config.node.domain.clone(),
+    ));
+    let limits = worker_limits(config, workers);
+    let sockets = udp.into_iter().zip(tcp).zip(tls).map(|((udp, tcp), tls)| WorkerSockets { udp, tcp, tls });
+    for (i, (sockets, inbox)) in sockets.zip(inboxes).enumerate() {
+        let (shared, context) = (Arc::clone(&shared), tls_context.clone());
+        handle.arbiters()[i].spawn_fn(move || {
+            if let Err(error) = start_worker(i as u16, shared, limits, sockets, inbox, context) {
+                tracing::error!(worker = i, %error, "a worker did not start");
+            }
+        });
+    }
+
+    let node = Arc::new(api::RunningNode::new(handle.clone(), registry, certificates, config, began));
+    let setup = Setup {
+        metrics: config.listen.get(Listener::Metrics),
+        api: match config.listen.get(Listener::Admin) {
+            Some(address) => Some(ApiSetup {
+                address,
+                tls: policy::admin_server(&identity)?,
+                token: AdminToken::read(&config.node.data_dir)?,
+            }),
+            None => None,
+        },
+        control: Some(config.node.data_dir.clone()),
+    };
+    let admin = admin::start(Arc::clone(&node) as Arc<dyn admin::NodeApi>, setup)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signal)?;
+    node.set_ready(true);
+    print_ready(&bound, &admin);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    node.set_ready(false);
+    shared.draining.store(1, std::sync::atomic::Ordering::Relaxed);
+    admin.stop();
+    handle.close();
+    Ok(())
+}
+
+/// Runs on the worker's own thread.
+fn start_worker(
+    id: u16,
+    shared: Arc<Shared>,
+    limits: WorkerLimits,
+    sockets: WorkerSockets,
+    inbox: mpsc::Receiver<ToWorker>,
+    tls: Arc<TlsContext>,
+) -> std::io::Result<()> {
+    let worker = Rc::new(Worker::new(id, shared, limits));
+    if let Some((local, socket)) = sockets.udp {
+        let socket = Rc::new(UdpSocket::from_std(socket.into())?);
+        worker.add_socket(local, Rc::clone(&socket));
+        actix::spawn(udp::run(socket, local, Rc::clone(&worker)));
+    }
+    if let Some((local, socket)) = sockets.tcp {
+        let listener = Arc::new(TcpListener::from_std(socket.into())?);
+        let worker = Rc::clone(&worker);
+        actix::spawn(accept(listener, accept_error, move |(stream, remote)| {
+            let facts = Arc::new(ConnectionFacts::tcp());
+            let local = stream.local_addr().unwrap_or(local);
+            actix::spawn(serve(stream, Ends { local, remote }, facts, Rc::clone(&worker)));
+        }));
+    }
+    if let Some((local, socket)) = sockets.tls {
+        let listener = Arc::new(TcpListener::from_std(socket.into())?);
+        let worker = Rc::clone(&worker);
+        actix::spawn(accept(listener, accept_error, move |(stream, remote)| {
+            let (tls, worker) = (Arc::clone(&tls), Rc::clone(&worker));
+            let local = stream.local_addr().unwrap_or(local);
+            actix::spawn(async move {
+                match tls.handshake(stream).await {
+                    Ok((stream, facts)) => {
+                        worker.shared.metrics.handshake("ok");
+                        serve(stream, Ends { local, remote }, Arc::new(facts), worker).await;
+                    }
+                    Err(refused) => {
+                        worker.shared.metrics.handshake(refused.as_str());
+                        tracing::info!(peer = %remote, reason = refused.as_str(), "TLS handshake refused: {refused}");
+                    }
+                }
+            });
+        }));
+    }
+    actix::spawn(worker.run(inbox));
+    Ok(())
+}
+
+fn accept_error(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+}
+
+fn worker_limits(config: &Config, workers: usize) -> WorkerLimits {
+    let l = &config.limits;
+    let share = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).div_ceil(workers.max(1));
+    WorkerLimits {
+        transactions: usize::try_from(l.transactions_per_worker).unwrap_or(usize::MAX),
+        connections: ConnectionLimits {
+            connections: share(l.connections),
+            per_source: share(l.connections_per_source),
+            unauthenticated: share(l.unauthenticated_connections),
+            message_ms: l.message_s * 1000,
+            unauthenticated_idle_ms: l.unauthenticated_idle_s * 1000,
+        },
+    }
+}
+
+/// Hosts that are ours: domain, aliases, bound addresses (design §6).
+fn served_hosts(config: &Config, bound: &[(Listener, SocketAddr)]) -> ServedHosts {
+    let addresses: Vec<String> = bound.iter().map(|(_, a)| a.ip().to_string()).collect();
+    ServedHosts::new(
+        std::iter::once(config.node.domain.as_str())
+            .chain(config.node.aliases.iter().map(String::as_str))
+            .chain(addresses.iter().map(String::as_str)),
+    )
+}
+
+fn secrets() -> Result<[u64; 2], NodeError> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| NodeError::Random(e.to_string()))?;
+    let (a, b) = bytes.split_at(8);
+    let number = |b: &[u8]| b.iter().fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
+    Ok([number(a), number(b)])
+}
+
+/// The one JSON line on stdout that tells supervisors and tests that the node serves, and where.
+fn print_ready(bound: &[(Listener, SocketAddr)], admin: &admin::Running) {
+    use std::io::Write;
+    let mut listen = serde_json::Map::new();
+    for (l, a) in bound {
+        listen.insert(l.key().to_owned(), a.to_string().into());
+    }
+    if let Some(a) = admin.api {
+        listen.insert(Listener::Admin.key().to_owned(), a.to_string().into());
+    }
+    if let Some(a) = admin.metrics {
+        listen.insert(Listener::Metrics.key().to_owned(), a.to_string().into());
+    }
+    let line = serde_json::json!({ "event": "ready", "listen": listen });
+    let mut out = std::io::stdout().lock();
+    // A closed stdout is no reason to stop serving.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,153 @@
+//! A store that no node holds: first initialisation, import, export, certificates.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use keyline_actors::OpenError;
+use keyline_actors::catalog::{ImportDone as Done, ImportError, Inspect};
+use keyline_actors::system::{self, Engine, OpenOptions, Opened};
+use keyline_domain::inventory::CertificateFacts;
+
+use crate::admin::views::{ImportDone, ImportRefused, ImportWarning, RowRefusal};
+use crate::admin::{AdminToken, OfflineApi, TokenError};
+use crate::config::{self, Config, Durability};
+use crate::pki::authority::{self, AuthorityError};
+use crate::pki::inspect;
+
+/// Why a store cannot be used, one line.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The data directory cannot be made.
+    #[error("cannot create the data directory {}: {source}; correct [node] data_dir or its permissions", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The admin token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The node's own certificates.
+    #[error(transparent)]
+    Certificates(#[from] AuthorityError),
+    /// No randomness.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+}
+
+/// Reads certificates of inventory rows.
+#[derive(Debug, Clone, Copy)]
+pub struct PemInspector;
+
+impl Inspect for PemInspector {
+    fn inspect(&self, pem: &str) -> Result<CertificateFacts, String> {
+        inspect::row_facts(pem).map_err(|e| e.to_string())
+    }
+}
+
+/// An opened store.
+#[derive(Debug)]
+pub struct Offline {
+    pub(crate) opened: Opened,
+}
+
+/// Opens the store of a configuration; initialises an empty data directory: node key, admin token, own
+/// certificates.
+///
+/// # Errors
+/// [`OfflineError`], one line.
+pub fn open(config: &Config) -> Result<Offline, OfflineError> {
+    let data = &config.node.data_dir;
+    fs::create_dir_all(data).map_err(|source| OfflineError::Folder { path: data.clone(), source })?;
+    let options = OpenOptions {
+        data_dir: data.clone(),
+        key_file: config.node.key_file.clone(),
+        engine: match config.storage.engine {
+            config::Engine::Memory => Engine::Memory,
+            config::Engine::RocksDb => Engine::RocksDb,
+        },
+        power_safe: config.storage.durability == Durability::Power,
+    };
+    let opened = system::open(options, &PemInspector)?;
+    if !data.join(crate::admin::TOKEN_FILE).exists() {
+        let mut random = [0u8; 32];
+        getrandom::fill(&mut random).map_err(|e| OfflineError::Random(e.to_string()))?;
+        AdminToken::create(data, config.admin_token.as_ref().map(config::Secret::expose), random)?;
+    }
+    authority::ensure(&opened.keyring(), &config.node.name, &hosts(config))?;
+    Ok(Offline { opened })
+}
+
+/// Names and addresses that the node's certificates bear.
+pub fn hosts(config: &Config) -> Vec<String> {
+    let mut hosts = vec![config.node.domain.clone()];
+    hosts.extend(config.node.aliases.iter().cloned());
+    hosts.extend(config.listen.bound().map(|(_, a)| a.ip().to_string()));
+    let mut seen = std::collections::HashSet::new();
+    hosts.retain(|h| seen.insert(h.clone()));
+    hosts
+}
+
+impl OfflineApi for Offline {
+    fn import(&mut self, file: &Path) -> Result<ImportDone, ImportRefused> {
+        let text = fs::read(file).map_err(|e| ImportRefused::Failed {
+            code: "file_unreadable".to_owned(),
+            reason: format!("cannot read {}: {e}", file.display()),
+        })?;
+        self.opened.import(&text, &PemInspector).map(done).map_err(refused)
+    }
+
+    fn export(&self, out: &mut dyn Write) -> Result<(), String> {
+        for line in self.opened.catalog().export() {
+            writeln!(out, "{line}").map_err(|e| e.to_string())?;
+        }
+        out.flush().map_err(|e| e.to_string())
+    }
+
+    fn certificate(&self, name: &str) -> Option<String> {
+        self.opened.keyring().certificate(name).ok().flatten()
+    }
+}
+
+/// What an import did, for operators.
+pub fn done(done: Done) -> ImportDone {
+    ImportDone {
+        rows: done.rows,
+        changed: done.written,
+        warnings: done
+            .warnings
+            .into_iter()
+            .map(|(code, text, count, line)| ImportWarning {
+                code: code.to_owned(),
+                text: text.to_owned(),
+                count,
+                examples: vec![format!("line {line}")],
+            })
+            .collect(),
+    }
+}
+
+/// Why an import was refused, for operators.
+pub fn refused(error: ImportError) -> ImportRefused {
+    let failed = |code: &str, reason: String| ImportRefused::Failed { code: code.to_owned(), reason };
+    match error {
+        ImportError::Rows { faults, more } => ImportRefused::Rows {
+            errors: faults
+                .into_iter()
+                .map(|f| RowRefusal { row: f.row, reason: f.reason, code: f.code.to_owned() })
+                .collect(),
+            more,
+        },
+        ImportError::TooLarge { .. } => failed("file_too_large", error.to_string()),
+        ImportError::NotText(_) => failed("file_not_text", error.to_string()),
+        ImportError::Store(_) | ImportError::Copy { .. } | ImportError::CopyDamaged { .. } => {
+            failed("storage_failed", error.to_string())
+        }
+        ImportError::Internal(_) => failed("internal", error.to_string()),
+    }
+}

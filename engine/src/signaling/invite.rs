@@ -1,0 +1,354 @@
+//! Calls: requests and responses become inputs of the call that they belong to.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use keyline_actors::Load;
+use keyline_actors::route::{CallKey, ShardId};
+use keyline_actors::shard::{Intent, Invite};
+use keyline_domain::call::{
+    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, PeerFeatures, Response,
+    ServerTx, passes,
+};
+use keyline_domain::ids::Dn;
+use keyline_domain::media::Body;
+use keyline_domain::phone::Peer;
+use keyline_wire::sdp::bridge::Role;
+use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, quoted};
+use smallvec::SmallVec;
+
+use super::inbound::contact_device;
+use super::media;
+use super::owner::{Asked, ClientOwner, ServerRef};
+use super::path::Path;
+use super::shared::{Shared, ToWorker};
+use super::transaction::{RequestKey, ServerTxId, Verdict};
+use super::worker::State;
+use crate::admission::Speaker;
+
+impl State {
+    /// An INVITE that begins a call.
+    pub(super) fn invite(&mut self, shared: &Shared, path: Path, message: &Message<'_>, key: RequestKey) {
+        let Some(caller) = self.speak(shared, &path, message, false) else { return };
+        let called = message.uri().and_then(|u| u.aor_user().map(Cow::into_owned));
+        let Some(called) = called.and_then(|u| Dn::parse(&u).ok()) else {
+            return self.refuse_stateless(shared, &path, message, 404, "no such line");
+        };
+        let body = match read_body(message) {
+            Ok(body) => body,
+            Err(415) => {
+                return self.answer_stateless(shared, &path, message, 415, &[("Accept", media::SDP_TYPE)]);
+            }
+            Err(status) => return self.refuse_stateless(shared, &path, message, status, "unusable body"),
+        };
+        let (Some(contact), Some(tag)) = (message.contact(), message.from_tag()) else {
+            return self.refuse_stateless(shared, &path, message, 400, "INVITE without Contact or From tag");
+        };
+        let Some(device) = shared.boards.devices.device(caller.device) else { return };
+        let row = shared.boards.devices.slot(caller.device).and_then(|s| s.row());
+        let registered = row.as_ref().is_some_and(|r| r.is_registered(keyline_actors::clock::now()));
+        if !registered {
+            return self.refuse_stateless(shared, &path, message, 403, "register before calling");
+        }
+        let shard = shared.handle.shard(device.name.partition());
+        if shared.is_draining() || !shared.handle.admit(shard, Load::New) {
+            shared.metrics.shed("invite");
+            return self.overloaded(shared, &path, message);
+        }
+        let offer = body.as_ref().and_then(media::summary);
+        let Some(tx) = self.open(shared, &path, message, key, Asked::Invite, Some(caller.device), offer) else {
+            return self.credit_back(shared, shard);
+        };
+        let display = message.from().map(|f| f.display().into_owned()).unwrap_or_default();
+        let leg = CallerLeg {
+            facts: shared.boards.leg_facts(&device, row.as_deref(), path.transport(), caller.peer),
+            flow: path.flow(),
+            call_id: message.call_id().unwrap_or_default().into(),
+            remote_tag: tag.into(),
+            remote_uri: without_tag(message.from()),
+            local_uri: without_tag(message.to()),
+            cseq: message.cseq().map_or(0, |c| c.number),
+            record_route: route_values(message),
+            contact: contact.uri.raw.into(),
+            peer: features(message).unwrap_or_default(),
+        };
+        let invite = Invite {
+            tx: ServerTx(tx.to_u64()),
+            caller: caller.device,
+            caller_uri: name_addr(&display, &caller.line, &shared.domain),
+            called_uri: name_addr("", called.as_str(), &shared.domain),
+            called,
+            leg,
+            body,
+            headers: passed_headers(message),
+            seed: self.entropy.number(),
+            max_forwards: message.max_forwards().saturating_sub(1),
+        };
+        self.intend(shard, Intent::Invite(Box::new(invite)));
+    }
+
+    /// A request inside a dialog of ours: the To tag says which call.
+    pub(super) fn in_dialog(
+        &mut self,
+        shared: &Shared,
+        path: Path,
+        message: &Message<'_>,
+        method: Method<'_>,
+        key: RequestKey,
+    ) {
+        let tag = message.to_tag().unwrap_or_default();
+        let Some((call, _)) = shared.boards.keys.load().tags.parse(tag) else {
+            return self.refuse_stateless(shared, &path, message, 481, "no such dialog");
+        };
+        if self.speak(shared, &path, message, true).is_none() {
+            return;
+        }
+        let body = match read_body(message) {
+            Ok(body) => body,
+            Err(status) => return self.refuse_stateless(shared, &path, message, status, "unusable body"),
+        };
+        let shard = shared.handle.shard(call.partition);
+        shared.handle.admit(shard, Load::Dialog);
+        let offer = body.as_ref().and_then(media::summary);
+        let asked = Asked::InDialog { call, tag: tag.into() };
+        let Some(tx) = self.open(shared, &path, message, key, asked, None, offer) else {
+            return self.credit_back(shared, shard);
+        };
+        let input = Input::Request(Box::new(Incoming {
+            tx: ServerTx(tx.to_u64()),
+            dialog: dialog_id(message),
+            method: call_method(method),
+            cseq: message.cseq().map_or(0, |c| c.number),
+            contact: message.contact().map(|c| c.uri.raw.into()),
+            body,
+            peer: features(message),
+            headers: passed_headers(message),
+        }));
+        self.intend(shard, Intent::Call { call, input: Box::new(input), tx: Some(tx.to_u64()) });
+    }
+
+    /// ACK of a 2xx: never challenged, never answered.
+    pub(super) fn ack(&mut self, shared: &Shared, message: &Message<'_>, _accepted: Option<ServerTxId>) {
+        let Some((call, _)) = message.to_tag().and_then(|t| shared.boards.keys.load().tags.parse(t)) else { return };
+        let body = read_body(message).ok().flatten();
+        if let (Some(body), Some(tag)) = (&body, message.to_tag()) {
+            shared.media.receive(call, tag, Role::Answer, body);
+        }
+        let input = Input::Ack { dialog: dialog_id(message), cseq: message.cseq().map_or(0, |c| c.number), body };
+        self.to_call(shared, call, input);
+    }
+
+    /// A response to a request of ours.
+    pub(super) fn response(&mut self, shared: &Shared, path: Path, message: &Message<'_>, bytes: &[u8]) {
+        let now = self.now();
+        let verdict = self.clients.receive(now, message, &mut self.client_actions);
+        self.run_actions(shared);
+        let owner = match verdict {
+            Verdict::Provisional { owner, .. } | Verdict::Final { owner, .. } | Verdict::Accepted { owner, .. } => owner,
+            Verdict::Absorbed | Verdict::Unknown => return,
+            Verdict::Foreign(worker) => {
+                if let Path::Udp { local, remote } = path
+                    && worker != self.id
+                {
+                    shared.inboxes.send(worker, ToWorker::Datagram { local, remote, bytes: bytes.into() });
+                }
+                return;
+            }
+        };
+        match owner {
+            ClientOwner::Cancel => {}
+            ClientOwner::Relay { worker, relay } => self.relay_response(shared, worker, relay, message),
+            ClientOwner::Call { call, token, tag, invite, offered } => {
+                let status = message.status().unwrap_or(500);
+                // A body that cannot be used is none: the call treats the answer accordingly.
+                let body = read_body(message).ok().flatten();
+                if let Some(body) = body.as_ref().filter(|b| invite && b.media.is_some()) {
+                    let role = if offered { Role::Answer } else { Role::Offer };
+                    shared.media.receive(call, &tag, role, body);
+                }
+                let input = Input::Response(Box::new(Response {
+                    token,
+                    status,
+                    reason: message.reason().map(Into::into),
+                    to_tag: message.to_tag().map(Into::into),
+                    contact: message.contact().map(|c| c.uri.raw.into()),
+                    record_route: route_values(message),
+                    body,
+                    peer: features(message),
+                    headers: passed_headers(message),
+                }));
+                self.to_call(shared, call, input);
+            }
+        }
+    }
+
+    /// A request of ours got no response.
+    pub(super) fn request_failed(&mut self, shared: &Shared, owner: ClientOwner, timeout: bool) {
+        match owner {
+            ClientOwner::Cancel => {}
+            ClientOwner::Relay { worker, relay } => {
+                self.relay_failed(shared, worker, relay, if timeout { 408 } else { 480 });
+            }
+            ClientOwner::Call { call, token, .. } => {
+                let failure = if timeout { Failure::Timeout } else { Failure::Transport };
+                self.to_call(shared, call, Input::Failed { token, failure });
+            }
+        }
+    }
+
+    /// Nobody acknowledged a 2xx of ours.
+    pub(super) fn ack_missing(&mut self, shared: &Shared, tx: ServerTxId, owner: &ServerRef) {
+        let input = Input::AckTimeout { tx: ServerTx(tx.to_u64()) };
+        match &owner.asked {
+            Asked::InDialog { call, .. } => self.to_call(shared, *call, input),
+            _ => self.to_call_of(shared, tx, input),
+        }
+    }
+
+    /// Hands an input to the call that an INVITE began, wherever it lives.
+    pub(super) fn to_call_of(&mut self, shared: &Shared, invite: ServerTxId, input: Input) {
+        let Some(owner) = self.servers.owner(invite).cloned() else { return };
+        if let Asked::InDialog { call, .. } = &owner.asked {
+            return self.to_call(shared, *call, input);
+        }
+        let Some(device) = owner.device.and_then(|d| shared.boards.devices.device(d)) else { return };
+        let shard = shared.handle.shard(device.name.partition());
+        shared.handle.admit(shard, Load::Dialog);
+        self.intend(shard, Intent::CallOfInvite { invite: invite.to_u64(), input: Box::new(input) });
+    }
+
+    pub(super) fn to_call(&mut self, shared: &Shared, call: CallKey, input: Input) {
+        let shard: ShardId = shared.handle.shard(call.partition);
+        shared.handle.admit(shard, Load::Dialog);
+        self.intend(shard, Intent::Call { call, input: Box::new(input), tx: None });
+    }
+
+    /// Judges the sender of a request that is no REGISTER; answers it when it is not served.
+    pub(super) fn speak(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        in_dialog: bool,
+    ) -> Option<Voice> {
+        let line = message.from().and_then(|f| f.uri.aor_user().map(Cow::into_owned)).unwrap_or_default();
+        let device_name = contact_device(message);
+        let judged = self.judge(
+            shared,
+            path,
+            message,
+            &Speaker {
+                contact_device: device_name.as_deref(),
+                aors: &[line.as_str()],
+                in_dialog,
+                standby_keepalive: false,
+                to_server: false,
+                register: None,
+            },
+        );
+        let admitted = self.verdict(shared, path, message, &judged)?;
+        let peer = Peer { proof: admitted.proof, ..self.peer(path) };
+        match judged.device {
+            Some(device) => Some(Voice { device, line, peer }),
+            None => {
+                self.refuse_stateless(shared, path, message, 403, "no such device");
+                None
+            }
+        }
+    }
+}
+
+/// Who speaks, proven.
+pub(super) struct Voice {
+    pub(super) device: keyline_domain::ids::DeviceIndex,
+    pub(super) line: String,
+    pub(super) peer: Peer,
+}
+
+/// Body of a message; `None` without one.
+fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {
+    if message.body().is_empty() {
+        return Ok(None);
+    }
+    let content_type = message.first(HeaderName::ContentType).unwrap_or(media::SDP_TYPE);
+    let invite = message.cseq().is_some_and(|c| matches!(c.method, Method::Invite | Method::Update));
+    let body = media::body(content_type, message.body())?;
+    if invite && message.is_request() && body.media.is_none() {
+        return Err(415);
+    }
+    Ok(Some(body))
+}
+
+fn dialog_id(message: &Message<'_>) -> DialogId {
+    DialogId {
+        call_id: message.call_id().unwrap_or_default().into(),
+        local_tag: message.to_tag().unwrap_or_default().into(),
+        remote_tag: message.from_tag().unwrap_or_default().into(),
+    }
+}
+
+fn call_method(method: Method<'_>) -> CallMethod {
+    match method {
+        Method::Bye => CallMethod::Bye,
+        Method::Info => CallMethod::Info,
+        Method::Invite => CallMethod::Invite,
+        Method::Message => CallMethod::Message,
+        Method::Options => CallMethod::Options,
+        Method::Prack => CallMethod::Prack,
+        Method::Update => CallMethod::Update,
+        _ => CallMethod::Other,
+    }
+}
+
+/// What the peer can do, when the message says so at all.
+fn features(message: &Message<'_>) -> Option<PeerFeatures> {
+    let says = message.has(HeaderName::Supported) || message.has(HeaderName::Allow);
+    says.then(|| PeerFeatures {
+        callinfo: message.lists(HeaderName::Supported, "X-cisco-callinfo"),
+        update: message.lists(HeaderName::Allow, "UPDATE"),
+    })
+}
+
+/// Headers that a call may pass to the other leg.
+pub(super) fn passed_headers(message: &Message<'_>) -> Headers {
+    message
+        .headers()
+        .filter(|h| passes(h.text))
+        .take(8)
+        .map(|h| Header { name: Cow::Owned(h.text.to_owned()), value: h.value.into() })
+        .collect()
+}
+
+fn route_values(message: &Message<'_>) -> SmallVec<[Arc<str>; 1]> {
+    message.values(HeaderName::RecordRoute).take(16).map(Into::into).collect()
+}
+
+/// An address as it stands, without its tag.
+fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
+    address.map_or_else(
+        || Arc::from("<sip:anonymous@anonymous.invalid>"),
+        |a| {
+            let display = a.display();
+            if display.is_empty() {
+                format!("<{}>", a.uri.raw).into()
+            } else {
+                format!("{} <{}>", quoted(&display), a.uri.raw).into()
+            }
+        },
+    )
+}
+
+/// `"Display" <sip:user@domain>`.
+fn name_addr(display: &str, user: &str, domain: &str) -> Arc<str> {
+    let mut uri = String::with_capacity(64);
+    if !display.is_empty() {
+        uri.push_str(&quoted(display));
+        uri.push(' ');
+    }
+    uri.push_str("<sip:");
+    keyline_wire::sip::text::push_user_escaped(&mut uri, user);
+    uri.push('@');
+    uri.push_str(domain);
+    uri.push('>');
+    uri.into()
+}

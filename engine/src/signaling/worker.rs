@@ -1,0 +1,488 @@
+//! One worker: the sockets and tables of one thread, and who is called when.
+//!
+//! Everything here runs on the worker's own thread, so nothing is locked. Hot path.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyline_actors::outlet::Emission;
+use keyline_actors::route::{CallKey, ShardId};
+use keyline_actors::shard::Intent;
+use keyline_domain::call::ClientTx;
+use keyline_domain::flow::{Flow, StreamId};
+use keyline_domain::ids::DeviceIndex;
+use keyline_wire::sip::stream::Frame;
+use keyline_wire::sip::{Message, stun};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::owner::{ClientOwner, ServerRef};
+use super::path::Path;
+use super::relay::Relays;
+use super::shared::{Shared, ToWorker};
+use super::transaction::{
+    Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable, ServerTxId,
+    TableConfig, Timers,
+};
+use crate::edge::stream::{After, Ends, Out, Streams};
+use crate::edge::udp::Datagrams;
+use crate::flow::{ConnectionFacts, ConnectionLimits, Connections};
+
+/// How often timers are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A worker's share of the node's limits.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerLimits {
+    /// Transactions of each direction.
+    pub transactions: usize,
+    /// Connections.
+    pub connections: ConnectionLimits,
+}
+
+/// One worker.
+pub struct Worker {
+    /// Its number.
+    pub id: u16,
+    /// What all share.
+    pub shared: Arc<Shared>,
+    state: RefCell<State>,
+}
+
+pub(super) struct State {
+    pub(super) id: u16,
+    pub(super) servers: ServerTable<Path, ServerRef>,
+    pub(super) clients: ClientTable<Path, ClientOwner>,
+    pub(super) server_actions: Vec<ServerAction<Path, ServerRef>>,
+    pub(super) client_actions: Vec<ClientAction<Path, ClientOwner>>,
+    pub(super) connections: Connections,
+    sockets: Vec<(SocketAddr, Rc<UdpSocket>)>,
+    /// Intents collected in this turn, by shard; each holds its credit.
+    intents: Vec<Vec<Intent>>,
+    /// Client transactions of calls.
+    pub(super) tokens: HashMap<(CallKey, ClientTx), ClientTxId>,
+    pub(super) relays: Relays,
+    pub(super) entropy: Entropy,
+    began: Instant,
+}
+
+impl Worker {
+    /// A worker without listeners.
+    pub fn new(id: u16, shared: Arc<Shared>, limits: WorkerLimits) -> Self {
+        let table = TableConfig { worker: id, max_transactions: limits.transactions, timers: Timers::default() };
+        let shards = usize::from(shared.handle.table.count());
+        let state = State {
+            id,
+            servers: ServerTable::new(table),
+            clients: ClientTable::new(table),
+            server_actions: Vec::new(),
+            client_actions: Vec::new(),
+            connections: Connections::new(id, limits.connections),
+            sockets: Vec::new(),
+            intents: (0..shards).map(|_| Vec::new()).collect(),
+            tokens: HashMap::new(),
+            relays: Relays::default(),
+            entropy: Entropy::default(),
+            began: Instant::now(),
+        };
+        Self { id, shared, state: RefCell::new(state) }
+    }
+
+    /// Adds a UDP socket bound to `local`; the caller reads it.
+    pub fn add_socket(&self, local: SocketAddr, socket: Rc<UdpSocket>) {
+        self.state.borrow_mut().sockets.push((local, socket));
+    }
+
+    /// Serves inbox and timers until the inbox closes.
+    pub async fn run(self: Rc<Self>, mut inbox: mpsc::Receiver<ToWorker>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut swept = Instant::now();
+        let mut batch = Vec::with_capacity(64);
+        loop {
+            tokio::select! {
+                n = inbox.recv_many(&mut batch, 64) => {
+                    if n == 0 {
+                        return;
+                    }
+                    for message in batch.drain(..) {
+                        self.guarded(|state, shared| state.inbox(shared, message));
+                    }
+                    self.end_turn();
+                }
+                _ = tick.tick() => {
+                    self.guarded(State::tick);
+                    if swept.elapsed() >= Duration::from_secs(1) {
+                        swept = Instant::now();
+                        self.guarded(State::sweep);
+                    }
+                    self.end_turn();
+                }
+            }
+        }
+    }
+
+    /// A panic here would end a socket's task and with it the listener: it costs one message instead.
+    fn guarded<T>(&self, f: impl FnOnce(&mut State, &Shared) -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut self.state.borrow_mut(), &self.shared)));
+        match result {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.shared.metrics.worker_panics.inc();
+                tracing::error!(worker = self.id, "a message panicked the worker; the message is lost");
+                None
+            }
+        }
+    }
+
+    fn end_turn(&self) {
+        self.guarded(State::end_turn);
+    }
+}
+
+impl Datagrams for Worker {
+    fn datagram(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
+        self.guarded(|state, shared| state.datagram(shared, local, remote, bytes));
+    }
+
+    fn turn_over(&self) {
+        self.end_turn();
+    }
+
+    fn receive_error(&self, error: &std::io::Error) {
+        self.shared.metrics.udp_receive_errors.inc();
+        tracing::debug!(%error, "receive on a UDP socket failed");
+    }
+}
+
+impl Streams<Arc<ConnectionFacts>> for Worker {
+    fn opened(&self, ends: &Ends, facts: Arc<ConnectionFacts>, outbox: mpsc::Sender<Out>) -> Option<StreamId> {
+        self.guarded(|state, shared| {
+            let now = state.now();
+            match state.connections.open(now, ends.local, ends.remote, facts, outbox) {
+                Ok(id) => Some(id),
+                Err(_) => {
+                    shared.metrics.connection_refused();
+                    tracing::info!(peer = %ends.remote, "a connection was refused: the limit is reached");
+                    None
+                }
+            }
+        })?
+    }
+
+    fn bytes(&self, id: StreamId, bytes: &[u8]) -> After {
+        let after = self.guarded(|state, shared| state.stream_bytes(shared, id, bytes)).unwrap_or(After::Close);
+        self.end_turn();
+        after
+    }
+
+    fn closed(&self, id: StreamId) {
+        self.guarded(|state, shared| state.stream_closed(shared, id));
+        self.end_turn();
+    }
+}
+
+impl State {
+    /// Milliseconds of the worker's own clock, which never runs backwards.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn datagram(&mut self, shared: &Shared, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
+        let path = Path::Udp { local, remote };
+        match bytes.first() {
+            None => {}
+            Some(0 | 1) if stun::is_stun(bytes) => {
+                if let Some(answer) = stun::answer(bytes, remote) {
+                    self.transmit(shared, &path, answer.into());
+                }
+            }
+            // Keepalives of CRLF, and what cannot begin a SIP message.
+            Some(b'\r' | b'\n') if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) => {}
+            Some(0) if bytes.len() <= 4 => {}
+            Some(_) => self.message(shared, path, bytes),
+        }
+    }
+
+    fn stream_bytes(&mut self, shared: &Shared, id: StreamId, bytes: &[u8]) -> After {
+        let now = self.now();
+        let Some(connection) = self.connections.get_mut(id) else { return After::Close };
+        let path = Path::Stream {
+            id,
+            transport: connection.facts.transport,
+            local: connection.local,
+            remote: connection.remote,
+        };
+        // The framer is taken out while its frames are handled: handlers need the whole state.
+        let Some(mut framer) = connection.framer.take() else { return After::Close };
+        framer.push(bytes);
+        let mut whole = false;
+        let after = loop {
+            match framer.next() {
+                Frame::Message(frame) => {
+                    whole = true;
+                    self.message(shared, path, frame);
+                }
+                Frame::Ping => {
+                    whole = true;
+                    self.transmit(shared, &path, Arc::from(&b"\r\n"[..]));
+                }
+                Frame::Pong => {}
+                Frame::NeedMore => break After::Read,
+                Frame::Broken { error, head } => {
+                    shared.metrics.parse_reject(error.status());
+                    self.refuse_broken(shared, &path, head, error.status());
+                    break After::Close;
+                }
+            }
+        };
+        let partial = framer.is_partial();
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.framer = Some(framer);
+        }
+        self.connections.received(id, now, partial, whole);
+        after
+    }
+
+    fn stream_closed(&mut self, shared: &Shared, id: StreamId) {
+        for device in self.connections.closed(id) {
+            self.flow_lost(shared, device, id);
+        }
+        self.fail_requests_on(shared, id);
+    }
+
+    fn flow_lost(&mut self, shared: &Shared, device: DeviceIndex, stream: StreamId) {
+        if let Some(shard) = shard_of(shared, device) {
+            shared.handle.admit(shard, keyline_actors::Load::Dialog);
+            self.intend(shard, Intent::FlowLost { device, stream });
+        }
+    }
+
+    /// A whole message.
+    pub(super) fn message(&mut self, shared: &Shared, path: Path, bytes: &[u8]) {
+        shared.metrics.message(path.transport());
+        match Message::parse(bytes) {
+            Ok(message) if message.is_request() => self.request(shared, path, &message),
+            Ok(message) => self.response(shared, path, &message, bytes),
+            Err(rejected) => {
+                shared.metrics.parse_reject(rejected.status());
+                if let Some(message) = rejected.answerable() {
+                    let (status, text) = (rejected.status(), rejected.error.to_string());
+                    self.refuse_stateless(shared, &path, message, status, &text);
+                }
+            }
+        }
+    }
+
+    fn inbox(&mut self, shared: &Shared, message: ToWorker) {
+        match message {
+            ToWorker::Emissions(list) => {
+                for e in list {
+                    self.emission(shared, e);
+                }
+            }
+            ToWorker::Datagram { local, remote, bytes } => {
+                self.message(shared, Path::Udp { local, remote }, &bytes);
+            }
+            ToWorker::Relay(leg) => self.relay_send(shared, *leg),
+            ToWorker::Relayed(result) => self.relay_result(shared, *result),
+        }
+    }
+
+    fn emission(&mut self, shared: &Shared, emission: Emission) {
+        match emission {
+            Emission::Register { tx, reply } => self.register_reply(shared, ServerTxId::from_u64(tx), &reply),
+            Emission::NoCall { tx, why } => self.no_call(shared, ServerTxId::from_u64(tx), why),
+            Emission::NoSuchCall { tx } => self.final_answer(shared, ServerTxId::from_u64(tx), 481, None),
+            Emission::Failed { tx } => self.final_answer(shared, ServerTxId::from_u64(tx), 500, None),
+            Emission::Call { call, effects } => self.effects(shared, call, effects),
+        }
+    }
+
+    fn tick(&mut self, shared: &Shared) {
+        let now = self.now();
+        self.servers.on_tick(now, &mut self.server_actions);
+        self.clients.on_tick(now, &mut self.client_actions);
+        self.run_actions(shared);
+    }
+
+    fn sweep(&mut self, shared: &Shared) {
+        let now = self.now();
+        self.connections.sweep(now, |why| shared.metrics.connection_closed(why));
+        shared.metrics.worker_gauges(self.id, self.servers.len(), self.clients.len(), self.connections.len());
+    }
+
+    /// Carries out what the transaction tables ask for, until they ask for nothing more.
+    pub(super) fn run_actions(&mut self, shared: &Shared) {
+        loop {
+            let server = std::mem::take(&mut self.server_actions);
+            let client = std::mem::take(&mut self.client_actions);
+            if server.is_empty() && client.is_empty() {
+                return;
+            }
+            for action in server {
+                match action {
+                    Action::Send { tx, route, bytes } => {
+                        if !self.transmit(shared, &route, bytes) {
+                            self.servers.transport_failed(tx, &mut self.server_actions);
+                        }
+                    }
+                    Action::Event { tx, owner, event } => match event {
+                        ServerEvent::NoAck { accepted: true } => self.ack_missing(shared, tx, &owner),
+                        ServerEvent::NoAck { .. } | ServerEvent::TransportFailed | ServerEvent::Unanswered => {}
+                    },
+                    Action::Terminated { .. } => {}
+                }
+            }
+            for action in client {
+                match action {
+                    Action::Send { tx, route, bytes } => {
+                        if !self.transmit(shared, &route, bytes) {
+                            self.clients.transport_failed(tx, &mut self.client_actions);
+                        }
+                    }
+                    Action::Event { owner, event, .. } => {
+                        let timeout = event == ClientEvent::Timeout;
+                        self.request_failed(shared, owner, timeout);
+                    }
+                    Action::Terminated { owner, .. } => {
+                        if let ClientOwner::Call { call, token, .. } = owner {
+                            self.tokens.remove(&(call, token));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Requests that wait for an answer on a closed connection have failed.
+    fn fail_requests_on(&mut self, shared: &Shared, id: StreamId) {
+        let lost: Vec<ClientTxId> = self
+            .tokens
+            .values()
+            .filter(|tx| matches!(self.clients.route(**tx), Some(Path::Stream { id: own, .. }) if own == id))
+            .copied()
+            .collect();
+        for tx in lost {
+            self.clients.transport_failed(tx, &mut self.client_actions);
+        }
+        self.run_actions(shared);
+    }
+
+    /// Puts bytes on a path; `false` when it cannot take them.
+    pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: Arc<[u8]>) -> bool {
+        match path {
+            Path::Udp { local, remote } => {
+                let Some((_, socket)) = self.sockets.iter().find(|(a, _)| a == local).or(self.sockets.first())
+                else {
+                    return false;
+                };
+                match socket.try_send_to(&bytes, *remote) {
+                    Ok(_) => true,
+                    // A full socket buffer is loss, which datagrams repair by repeating.
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => true,
+                    Err(error) => {
+                        shared.metrics.udp_send_errors.inc();
+                        tracing::debug!(%error, peer = %remote, "send on a UDP socket failed");
+                        false
+                    }
+                }
+            }
+            Path::Stream { id, .. } => self.connections.send(*id, bytes),
+        }
+    }
+
+    /// The path of a flow, when this worker can use it.
+    pub(super) fn path_of(&self, flow: &Flow) -> Option<Path> {
+        match *flow {
+            Flow::Udp { local, remote } => Some(Path::Udp { local, remote }),
+            Flow::Stream { id, transport, remote } => {
+                let c = self.connections.get(id)?;
+                Some(Path::Stream { id, transport, local: c.local, remote })
+            }
+            Flow::Lost { .. } => None,
+        }
+    }
+
+    /// Collects an intent whose credit was taken.
+    pub(super) fn intend(&mut self, shard: ShardId, intent: Intent) {
+        if let Some(list) = self.intents.get_mut(usize::from(shard.0)) {
+            list.push(intent);
+        }
+    }
+
+    /// Sends what was collected in this turn.
+    fn end_turn(&mut self, shared: &Shared) {
+        for i in 0..self.intents.len() {
+            if self.intents[i].is_empty() {
+                continue;
+            }
+            let intents = std::mem::take(&mut self.intents[i]);
+            if let Err(back) = shared.handle.send(ShardId(i as u16), intents) {
+                tracing::error!(shard = i, lost = back.len(), "a shard takes no messages");
+                for intent in back {
+                    self.shard_refused(shared, intent);
+                }
+            }
+        }
+    }
+
+    fn shard_refused(&mut self, shared: &Shared, intent: Intent) {
+        let tx = match &intent {
+            Intent::Register { tx, .. } => Some(*tx),
+            Intent::Invite(i) => Some(i.tx.0),
+            Intent::Call { tx, .. } => *tx,
+            Intent::CallOfInvite { .. } | Intent::FlowLost { .. } => None,
+        };
+        if let Some(tx) = tx {
+            self.final_answer(shared, ServerTxId::from_u64(tx), 503, None);
+        }
+    }
+}
+
+/// Shard that owns a device's row.
+pub(super) fn shard_of(shared: &Shared, device: DeviceIndex) -> Option<ShardId> {
+    Some(shared.handle.shard(shared.boards.devices.device(device)?.name.partition()))
+}
+
+/// Random bytes in bulk: one system call for many challenges and branches.
+#[derive(Debug)]
+pub(super) struct Entropy {
+    pool: [u8; 1024],
+    used: usize,
+}
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self { pool: [0; 1024], used: 1024 }
+    }
+}
+
+impl Entropy {
+    /// `N` fresh random bytes.
+    ///
+    /// # Panics
+    /// When the system has no randomness: nothing that needs it may go on.
+    #[allow(clippy::expect_used, reason = "without randomness every nonce and tag would be guessable")]
+    pub(super) fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.pool.len() {
+            getrandom::fill(&mut self.pool).expect("the system gives random bytes");
+            self.used = 0;
+        }
+        let mut out = [0; N];
+        out.copy_from_slice(&self.pool[self.used..self.used + N]);
+        self.pool[self.used..self.used + N].fill(0);
+        self.used += N;
+        out
+    }
+
+    /// A random number.
+    pub(super) fn number(&mut self) -> u64 {
+        u64::from_be_bytes(self.take())
+    }
+}

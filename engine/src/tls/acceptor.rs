@@ -1,0 +1,328 @@
+//! The TLS policy in force, and the handshake of one connection.
+//!
+//! The policy follows the parameter `tls_ciphers` (R121) and the trust stores: whoever accepts a connection
+//! looks at a generation number and, if it has moved, builds the policy anew and swaps it in. Handshakes take
+//! no lock; connections that are open stay open; a handshake that was under way when the trust changed is
+//! judged by the new trust at its end.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use keyline_actors::board::Boards;
+use keyline_domain::cipher::{self, TlsCiphers};
+use keyline_domain::inventory::CertificateRow;
+use keyline_domain::mode::Transport;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::UnixTime;
+use rustls::server::{Accepted, Acceptor, ProducesTickets};
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use super::policy::{self, PolicyError};
+use super::refused::{HandshakeRefused, Refusal};
+use super::resume::BoundTicketer;
+use super::verify::{ClientTrust, DeviceVerifier};
+use crate::flow::{ConnectionFacts, PeerCertificateFacts};
+use crate::pki::authority::ServerIdentity;
+
+/// Largest ClientHello in bytes: tickets with a client's chain and post-quantum key shares fit in.
+pub const HELLO_MAX: usize = 16 << 10;
+
+/// Bytes read at once before the ClientHello is whole.
+const CHUNK: usize = 2 << 10;
+
+/// Where the policy comes from.
+pub trait PolicySource: Send + Sync {
+    /// Moves whenever the menu or the certificates change, after the change can be read.
+    fn generation(&self) -> u64;
+    /// The menu in force.
+    fn menu(&self) -> TlsCiphers;
+    /// All trusted certificates.
+    fn certificates(&self) -> Arc<Vec<CertificateRow>>;
+}
+
+impl PolicySource for Boards {
+    fn generation(&self) -> u64 {
+        self.settings.generation()
+    }
+
+    fn menu(&self) -> TlsCiphers {
+        policy::menu(self.settings.load().parameters.tls_ciphers)
+    }
+
+    fn certificates(&self) -> Arc<Vec<CertificateRow>> {
+        self.settings.certificates()
+    }
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the connection to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte to the end of the handshake.
+    pub handshake: Duration,
+}
+
+/// TLS of a node's SIP listeners, shared by its workers.
+pub struct TlsContext {
+    source: Arc<dyn PolicySource>,
+    identity: ServerIdentity,
+    deadlines: Deadlines,
+    ticketer: Arc<dyn ProducesTickets>,
+    built: ArcSwap<Built>,
+    /// Generation of the last failure that was logged, plus one.
+    reported: AtomicU64,
+}
+
+/// A policy built from one generation of its source.
+#[derive(Clone)]
+struct Built {
+    generation: u64,
+    menu: TlsCiphers,
+    certificates: Arc<Vec<CertificateRow>>,
+    config: Arc<ServerConfig>,
+    verifier: Option<Arc<DeviceVerifier>>,
+}
+
+impl fmt::Debug for TlsContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let built = self.built.load();
+        f.debug_struct("TlsContext")
+            .field("menu", &built.menu.as_str())
+            .field("generation", &built.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsContext {
+    /// Builds the first policy from the boards. `handshake_s` is the limit of that name; the first byte must
+    /// come within the same time.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when the node's own certificates or this build cannot serve TLS at all.
+    pub fn new(
+        boards: Arc<Boards>,
+        identity: ServerIdentity,
+        handshake_s: u64,
+    ) -> Result<Arc<Self>, PolicyError> {
+        let limit = Duration::from_secs(handshake_s);
+        Self::with_source(boards, identity, Deadlines { first_byte: limit, handshake: limit })
+    }
+
+    /// The same from any source of policies.
+    ///
+    /// # Errors
+    /// As [`TlsContext::new`].
+    pub fn with_source(
+        source: Arc<dyn PolicySource>,
+        identity: ServerIdentity,
+        deadlines: Deadlines,
+    ) -> Result<Arc<Self>, PolicyError> {
+        let ticketer = Ticketer::new()?;
+        let built = build(&*source, &identity, &ticketer, source.generation())?;
+        Ok(Arc::new(Self {
+            source,
+            identity,
+            deadlines,
+            ticketer,
+            built: ArcSwap::from_pointee(built),
+            reported: AtomicU64::new(0),
+        }))
+    }
+
+    /// The policy of the source's present generation.
+    fn current(&self) -> Arc<Built> {
+        let generation = self.source.generation();
+        let old = self.built.load_full();
+        if old.generation == generation { old } else { self.renew(&old, generation) }
+    }
+
+    /// Workers may do so side by side, each at most once a generation, and come to the same result: none
+    /// ever waits for another, and none goes on with a policy that it knows to be out of date.
+    fn renew(&self, old: &Arc<Built>, generation: u64) -> Arc<Built> {
+        let unchanged =
+            old.menu == self.source.menu() && Arc::ptr_eq(&old.certificates, &self.source.certificates());
+        let new = if unchanged {
+            Built { generation, ..Built::clone(old) }
+        } else {
+            match build(&*self.source, &self.identity, &self.ticketer, generation) {
+                Ok(new) => new,
+                Err(error) => {
+                    if self.reported.swap(generation.wrapping_add(1), Ordering::AcqRel)
+                        != generation.wrapping_add(1)
+                    {
+                        tracing::error!(
+                            %error,
+                            "the new TLS policy cannot be used; the former one stays in force until it is corrected"
+                        );
+                    }
+                    Built { generation, ..Built::clone(old) }
+                }
+            }
+        };
+        let new = Arc::new(new);
+        // Whoever was faster wins, unless it read an older generation.
+        let seen = self
+            .built
+            .rcu(|now| if now.generation >= generation { Arc::clone(now) } else { Arc::clone(&new) });
+        if seen.generation < generation && !unchanged {
+            tracing::info!(
+                tls_ciphers = new.menu.as_str(),
+                certificates = new.certificates.len(),
+                "TLS policy in force"
+            );
+        }
+        new
+    }
+
+    /// Makes the handshake of a connection just accepted. The connection is closed by the caller's dropping
+    /// what it keeps; on a refusal the client has got its alert.
+    ///
+    /// # Errors
+    /// [`HandshakeRefused`]; its `as_str` is the metric's label, its `Display` the line for the log.
+    pub async fn handshake<S>(&self, stream: S) -> Result<(TlsStream<S>, ConnectionFacts), HandshakeRefused>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // Boxed: a connection's task lives on for days and must not keep room for its handshake.
+        Box::pin(self.shake(stream)).await
+    }
+
+    async fn shake<S>(&self, mut stream: S) -> Result<(TlsStream<S>, ConnectionFacts), HandshakeRefused>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut chunk = vec![0; CHUNK];
+        let first = match timeout(self.deadlines.first_byte, stream.read(&mut chunk)).await {
+            Ok(Ok(0)) => return Err(HandshakeRefused::of_io(&io::ErrorKind::UnexpectedEof.into())),
+            Ok(Ok(n)) => n,
+            Ok(Err(error)) => return Err(HandshakeRefused::of_io(&error)),
+            Err(_) => return Err(HandshakeRefused::new(Refusal::Silent, "the client sent nothing")),
+        };
+        let rest = async {
+            let accepted = hello(&mut stream, &mut chunk, first).await?;
+            drop(chunk);
+            let used = self.current();
+            let offered = {
+                let hello = accepted.client_hello();
+                let served = &used.config.crypto_provider().cipher_suites;
+                served.iter().any(|s| hello.cipher_suites().contains(&s.suite()))
+            };
+            let stream = StartHandshake::from_parts(accepted, stream)
+                .into_stream(Arc::clone(&used.config))
+                .await
+                .map_err(|error| HandshakeRefused::in_handshake(&error, offered))?;
+            let facts = self.facts(stream.get_ref().1)?;
+            Ok((stream, facts))
+        };
+        match timeout_at(Instant::now() + self.deadlines.handshake, rest).await {
+            Ok(done) => done,
+            Err(_) => Err(HandshakeRefused::new(Refusal::Deadline, "the handshake was not finished in time")),
+        }
+    }
+
+    /// What a finished handshake, resumed or not, proves under the policy that is in force now.
+    fn facts(&self, connection: &ServerConnection) -> Result<ConnectionFacts, HandshakeRefused> {
+        let internal = |what| HandshakeRefused::new(Refusal::Internal, what);
+        let suite =
+            connection.negotiated_cipher_suite().ok_or_else(|| internal("no suite was negotiated"))?;
+        let suite = u16::from(suite.suite());
+        let kind = cipher::suite(suite).ok_or_else(|| internal("a suite of no menu was negotiated"))?.kind;
+        Ok(ConnectionFacts {
+            transport: Transport::Tls,
+            suite_kind: kind,
+            suite,
+            certificate: self.certificate(connection)?,
+        })
+    }
+
+    /// On resumption the certificate comes from the first handshake of the session (RFC 8446 §2.2), and
+    /// nothing has checked it since.
+    fn certificate(
+        &self,
+        connection: &ServerConnection,
+    ) -> Result<Option<Arc<PeerCertificateFacts>>, HandshakeRefused> {
+        let Some((leaf, intermediates)) = connection.peer_certificates().and_then(<[_]>::split_first) else {
+            return Ok(None);
+        };
+        match &self.current().verifier {
+            Some(verifier) => verifier
+                .judge(leaf, intermediates, UnixTime::now())
+                .map(Some)
+                .map_err(|error| HandshakeRefused::of_certificate(&error)),
+            // Nothing is trusted any more: as if it had not been asked for.
+            None => Ok(None),
+        }
+    }
+}
+
+fn build(
+    source: &dyn PolicySource,
+    identity: &ServerIdentity,
+    ticketer: &Arc<dyn ProducesTickets>,
+    generation: u64,
+) -> Result<Built, PolicyError> {
+    let (menu, certificates) = (source.menu(), source.certificates());
+    let (trust, left_out) = ClientTrust::read(&certificates);
+    for fault in left_out {
+        tracing::error!("{fault}");
+    }
+    let provider = policy::provider(menu)?;
+    let verifier = DeviceVerifier::build(&trust, &provider)?;
+    let ticketer = Arc::new(BoundTicketer::new(Arc::clone(ticketer), trust.digest()));
+    let config = policy::sip_server(menu, provider, identity, verifier.clone(), ticketer)?;
+    Ok(Built { generation, menu, certificates, config, verifier })
+}
+
+/// Reads until the ClientHello is whole; `chunk` holds the first `have` bytes.
+async fn hello<S>(stream: &mut S, chunk: &mut [u8], mut have: usize) -> Result<Accepted, HandshakeRefused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut acceptor = Acceptor::default();
+    let mut total = 0;
+    loop {
+        total += have;
+        let mut rest = &chunk[..have];
+        while !rest.is_empty() {
+            acceptor
+                .read_tls(&mut rest)
+                .map_err(|e| HandshakeRefused::new(Refusal::BadHello, e.to_string()))?;
+            match acceptor.accept() {
+                // Bytes of the same read that the acceptor has not taken would be lost.
+                Ok(Some(_)) if !rest.is_empty() => {
+                    return Err(HandshakeRefused::new(Refusal::BadHello, "too much behind the ClientHello"));
+                }
+                Ok(Some(accepted)) => return Ok(accepted),
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let mut bytes = Vec::new();
+                    // Best effort: the peer may not even speak TLS.
+                    if alert.write_all(&mut bytes).is_ok() {
+                        let _ = stream.write_all(&bytes).await;
+                        let _ = stream.flush().await;
+                    }
+                    return Err(HandshakeRefused::in_hello(&error));
+                }
+            }
+        }
+        if total > HELLO_MAX {
+            return Err(HandshakeRefused::new(
+                Refusal::BadHello,
+                format!("the ClientHello has more than {HELLO_MAX} bytes"),
+            ));
+        }
+        have = stream.read(chunk).await.map_err(|e| HandshakeRefused::of_io(&e))?;
+        if have == 0 {
+            return Err(HandshakeRefused::of_io(&io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Why a handshake came to nothing: a closed set for metrics, and one line for the operator.
+
+use std::fmt;
+use std::io;
+
+use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+/// Why a handshake was refused or broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Connected and sent nothing.
+    Silent,
+    /// Took too long from its first byte.
+    Deadline,
+    /// The first bytes are no ClientHello.
+    BadHello,
+    /// TLS 1.1 or older.
+    NoCommonVersion,
+    /// No suite of the menu in force (R130).
+    NoCommonSuite,
+    /// No key exchange group or signature algorithm in common.
+    NoCommonParameters,
+    /// The client's certificate chains to nothing that is trusted.
+    ClientCertificateUntrusted,
+    /// The client's certificate is not valid now.
+    ClientCertificateExpired,
+    /// The client's certificate cannot be used, or it has not its key.
+    ClientCertificateBad,
+    /// The client refused us by an alert.
+    PeerRefused,
+    /// The client closed the connection.
+    PeerClosed,
+    /// The client broke the protocol after its ClientHello.
+    Protocol,
+    /// A failure of our own.
+    Internal,
+}
+
+impl Refusal {
+    /// All, for metrics that start at zero.
+    pub const ALL: [Self; 13] = [
+        Self::Silent,
+        Self::Deadline,
+        Self::BadHello,
+        Self::NoCommonVersion,
+        Self::NoCommonSuite,
+        Self::NoCommonParameters,
+        Self::ClientCertificateUntrusted,
+        Self::ClientCertificateExpired,
+        Self::ClientCertificateBad,
+        Self::PeerRefused,
+        Self::PeerClosed,
+        Self::Protocol,
+        Self::Internal,
+    ];
+
+    /// Name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Deadline => "deadline",
+            Self::BadHello => "bad_hello",
+            Self::NoCommonVersion => "no_common_version",
+            Self::NoCommonSuite => "no_common_suite",
+            Self::NoCommonParameters => "no_common_parameters",
+            Self::ClientCertificateUntrusted => "client_certificate_untrusted",
+            Self::ClientCertificateExpired => "client_certificate_expired",
+            Self::ClientCertificateBad => "client_certificate_bad",
+            Self::PeerRefused => "peer_refused",
+            Self::PeerClosed => "peer_closed",
+            Self::Protocol => "protocol",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Silent => "nothing to do: a port scan, a health check or a cut line",
+            Self::Deadline => {
+                "the client or the line is too slow, or this node is overloaded: see limits.handshake_s"
+            }
+            Self::BadHello => {
+                "the client does not speak TLS on this port: check transport and port of the phone"
+            }
+            Self::NoCommonVersion => "TLS 1.2 and 1.3 are served: update the client or its TLS settings",
+            Self::NoCommonSuite => {
+                "cipher policy: widen the parameter tls_ciphers, or change the phone's device security mode or software"
+            }
+            Self::NoCommonParameters => "update the client: it offers only outdated curves or signatures",
+            Self::ClientCertificateUntrusted => {
+                "upload the issuer as CallManager-trust or CAPF-trust, or the certificate itself as vendor-trust"
+            }
+            Self::ClientCertificateExpired => "renew the client's certificate, or set its clock and ours",
+            Self::ClientCertificateBad => "replace the client's certificate",
+            Self::PeerRefused => {
+                "the client does not accept our certificate or settings: renew its trust list"
+            }
+            Self::PeerClosed => "nothing to do unless it happens often: see the client's own log",
+            Self::Protocol => "update the client, or look for a device on the line that changes its packets",
+            Self::Internal => "see the log of this node and report it",
+        }
+    }
+}
+
+/// A handshake that came to nothing: `Display` is one line with the cause and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeRefused {
+    /// Why.
+    pub why: Refusal,
+    /// What was found, in words.
+    pub detail: String,
+}
+
+impl fmt::Display for HandshakeRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.detail, self.why.advice())
+    }
+}
+
+impl std::error::Error for HandshakeRefused {}
+
+impl HandshakeRefused {
+    /// A refusal with its finding.
+    pub fn new(why: Refusal, detail: impl Into<String>) -> Self {
+        Self { why, detail: detail.into() }
+    }
+
+    /// Name in metrics and logs.
+    pub fn as_str(&self) -> &'static str {
+        self.why.as_str()
+    }
+
+    /// What ended the reading of a ClientHello.
+    pub(super) fn in_hello(error: &Error) -> Self {
+        let why = match of_tls(error) {
+            Refusal::Protocol | Refusal::ClientCertificateBad => Refusal::BadHello,
+            other => other,
+        };
+        Self::new(why, error.to_string())
+    }
+
+    /// What ended the handshake after the ClientHello, which offered a suite of the menu or did not.
+    pub(super) fn in_handshake(error: &io::Error, suite_offered: bool) -> Self {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            return Self::of_io(error);
+        };
+        let why = match of_tls(tls) {
+            // Named by rustls after what it misses first, for instance a group for a suite that it lacks.
+            Refusal::NoCommonParameters if !suite_offered => Refusal::NoCommonSuite,
+            other => other,
+        };
+        Self::new(why, tls.to_string())
+    }
+
+    /// The certificate of a client is not, or no longer, believed.
+    pub(super) fn of_certificate(error: &Error) -> Self {
+        Self::new(of_tls(error), error.to_string())
+    }
+
+    /// The connection failed below TLS.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof, WriteZero,
+        };
+        match error.kind() {
+            UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected | WriteZero
+            | TimedOut => {
+                Self::new(Refusal::PeerClosed, "the client closed the connection during the handshake")
+            }
+            _ => Self::new(Refusal::Internal, error.to_string()),
+        }
+    }
+}
+
+fn of_tls(error: &Error) -> Refusal {
+    match error {
+        Error::InvalidCertificate(fault) => of_client_certificate(fault),
+        Error::PeerIncompatible(fault) => match fault {
+            PeerIncompatible::NoCipherSuitesInCommon => Refusal::NoCommonSuite,
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled => Refusal::NoCommonVersion,
+            _ => Refusal::NoCommonParameters,
+        },
+        Error::AlertReceived(_) => Refusal::PeerRefused,
+        Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => Refusal::NoCommonVersion,
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_)
+        | Error::DecryptError
+        | Error::PeerSentOversizedRecord => Refusal::Protocol,
+        Error::NoCertificatesPresented => Refusal::ClientCertificateBad,
+        Error::General(text) if text == NO_CERTIFICATE => Refusal::NoCommonParameters,
+        _ => Refusal::Internal,
+    }
+}
+
+/// What rustls says when the resolver found no certificate whose signature the client can verify.
+const NO_CERTIFICATE: &str = "no server certificate chain resolved";
+
+fn of_client_certificate(fault: &CertificateError) -> Refusal {
+    match fault {
+        CertificateError::UnknownIssuer => Refusal::ClientCertificateUntrusted,
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => Refusal::ClientCertificateExpired,
+        _ => Refusal::ClientCertificateBad,
+    }
+}

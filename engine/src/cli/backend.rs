@@ -18,7 +18,7 @@ pub struct Real;
 
 impl Backend for Real {
     fn serve(&self, config: Config) -> Result<(), Failure> {
-        log::start("info");
+        log::start("info,actix_server=warn");
         crate::node::run(&config).map_err(|e| Failure::Refused(e.to_string()))
     }
 

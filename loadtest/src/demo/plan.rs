@@ -230,7 +230,12 @@ pub(super) fn rows(authority: &Authority, members: &[Member]) -> Vec<Value> {
         json!({"kind": "certificate", "purpose": "CallManager-trust", "pem": authority.pem}),
     ];
     for kind in [&DESK_DIGEST, &VIDEO, &VIDEO_DIGEST, &VENDOR, &SOFT] {
-        let transport = if kind.mode == "encrypted" { "tls" } else { "tcp_udp" };
+        // A model without a device security mode registers over UDP (R161).
+        let transport = match (kind.mode, kind.cisco) {
+            ("encrypted", _) => "tls",
+            (_, true) => "tcp_udp",
+            (_, false) => "udp",
+        };
         rows.push(json!({"kind": "security_profile", "name": kind.profile, "model": kind.model,
             "protocol": "sip", "device_security_mode": kind.mode, "transport": transport,
             "digest_authentication": kind.digest}));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Addr, ArbiterHandle};
 use keyline_domain::ids::Partition;
+use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
 
 use crate::board::Boards;
@@ -34,6 +35,29 @@ impl Load {
             Self::Dialog => usize::MAX,
         }
     }
+}
+
+/// The storage writer's counters at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StorageCounters {
+    /// Rows committed.
+    pub rows: u64,
+    /// Commits committed.
+    pub commits: u64,
+    /// Commits refused by a guard.
+    pub conflicts: u64,
+    /// Commits of unknown outcome.
+    pub failures: u64,
+    /// Commits not taken because the queue was full.
+    pub queue_full: u64,
+    /// Commits that wait now.
+    pub queued: u64,
+    /// Trips to the disk.
+    pub batches: u64,
+    /// Seconds spent in all trips.
+    pub write_seconds: f64,
+    /// Upper bound in seconds and trips that took at most so long, cumulative.
+    pub buckets: Vec<(f64, u64)>,
 }
 
 /// Handle on the tree; clones share it.
@@ -121,9 +145,20 @@ impl Handle {
         }
     }
 
-    /// The writer, for its counters.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
+    /// The writer's counters.
+    pub fn storage_counters(&self) -> StorageCounters {
+        let s = self.writer.stats().snapshot();
+        StorageCounters {
+            rows: s.rows,
+            commits: s.committed,
+            conflicts: s.conflicts,
+            failures: s.unknown,
+            queue_full: s.refused,
+            queued: u64::try_from(self.writer.queue_depth()).unwrap_or(u64::MAX),
+            batches: s.batches,
+            write_seconds: s.write_seconds,
+            buckets: SECONDS_BUCKETS.into_iter().zip(s.buckets).collect(),
+        }
     }
 
     /// Imports a file into the running node.

@@ -62,7 +62,7 @@ pub struct Metrics {
     restarts: [IntCounter; ACTOR_KINDS.len()],
     /// Devices with at least one live binding.
     pub registered_devices: IntGauge,
-    /// Phones whose applied profile differs from the assigned one.
+    /// Calls that were admitted.
     pub calls_started: IntCounter,
     /// Calls that ended, however.
     pub calls_finished: IntCounter,
@@ -171,7 +171,8 @@ mod tests {
         let families = registry.gather();
         let registers = families.iter().find(|f| f.name() == "keyline_phone_registers_total").unwrap();
         assert_eq!(registers.get_metric().len(), RegisterOutcome::ALL.len());
-        let hit: Vec<_> = registers.get_metric().iter().filter(|m| m.get_counter().value() > 0.0).collect();
+        let hit: Vec<_> =
+            registers.get_metric().iter().filter(|m| m.get_counter().get_value() > 0.0).collect();
         assert_eq!(hit.len(), 1);
         assert_eq!(hit[0].get_label()[0].value(), "storage_failed");
     }

@@ -62,6 +62,7 @@ pub enum NoTarget {
 
 /// What a worker is asked to do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "moved once into a batch; a box would cost an allocation each")]
 pub enum Emission {
     /// Answer a REGISTER.
     Register {

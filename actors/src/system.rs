@@ -15,8 +15,8 @@ use keyline_storage::{
 use prometheus::Registry;
 
 use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard};
-use crate::clock::now;
 use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
+use crate::clock::now;
 use crate::error::OpenError;
 use crate::handle::Handle;
 use crate::keyring::Keyring;

@@ -1,11 +1,11 @@
 //! A store that no node holds: first initialisation, import, export, certificates.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use keyline_actors::OpenError;
-use keyline_actors::catalog::{ImportDone as Done, ImportError, Inspect};
+use keyline_actors::catalog::{FILE_MAX, ImportDone as Done, ImportError, Inspect};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::inventory::CertificateFacts;
 
@@ -63,7 +63,13 @@ pub struct Offline {
 /// [`OfflineError`], one line.
 pub fn open(config: &Config) -> Result<Offline, OfflineError> {
     let data = &config.node.data_dir;
-    fs::create_dir_all(data).map_err(|source| OfflineError::Folder { path: data.clone(), source })?;
+    let mut folder = fs::DirBuilder::new();
+    // Keys, tokens and sealed copies live here: nobody else need look.
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder
+        .recursive(true)
+        .create(data)
+        .map_err(|source| OfflineError::Folder { path: data.clone(), source })?;
     let options = OpenOptions {
         data_dir: data.clone(),
         key_file: config.node.key_file.clone(),
@@ -95,10 +101,13 @@ pub fn hosts(config: &Config) -> Vec<String> {
 
 impl OfflineApi for Offline {
     fn import(&mut self, file: &Path) -> Result<ImportDone, ImportRefused> {
-        let text = fs::read(file).map_err(|e| ImportRefused::Failed {
+        let unreadable = |e: std::io::Error| ImportRefused::Failed {
             code: "file_unreadable".to_owned(),
             reason: format!("cannot read {}: {e}", file.display()),
-        })?;
+        };
+        let mut text = Vec::new();
+        let source = fs::File::open(file).map_err(unreadable)?;
+        source.take(FILE_MAX as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
         self.opened.import(&text, &PemInspector).map(done).map_err(refused)
     }
 

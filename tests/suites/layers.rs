@@ -52,7 +52,8 @@ const IMPURE: &[&str] = &[
 const UNSAFE_ALLOWED: &[(&str, &str)] = &[];
 
 /// Folders where packets pass: no `Mutex`, no `RwLock`.
-const LOCK_FREE: &[&str] = &["engine/src/admission", "engine/src/tls/verify", "actors/src/board", "actors/domain/src/nonce"];
+const LOCK_FREE: &[&str] =
+    &["engine/src/admission", "engine/src/tls/verify", "actors/src/board", "actors/domain/src/nonce"];
 /// File → why it may hold a lock all the same.
 const LOCKS_ALLOWED: &[(&str, &str)] = &[];
 
@@ -107,8 +108,10 @@ fn dependencies(manifest: &toml::Table) -> Vec<String> {
 
 #[test]
 fn crates_depend_only_along_the_arrows() {
-    let workspace: toml::Table =
-        std::fs::read_to_string(root().join("Cargo.toml")).expect("workspace manifest").parse().expect("toml");
+    let workspace: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))
+        .expect("workspace manifest")
+        .parse()
+        .expect("toml");
     let members: BTreeSet<_> = workspace["workspace"]["members"]
         .as_array()
         .expect("members")
@@ -177,9 +180,17 @@ fn top_level_modules_form_no_circle() {
                 for (at, _) in line.match_indices("crate::") {
                     let rest = &line[at + 7..];
                     let names: Vec<String> = if let Some(group) = rest.strip_prefix('{') {
-                        group.split([',', '}']).map(|s| s.trim().split("::").next().unwrap_or_default().to_owned()).collect()
+                        group
+                            .split([',', '}'])
+                            .map(|s| s.trim().split("::").next().unwrap_or_default().to_owned())
+                            .collect()
                     } else {
-                        vec![rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()]
+                        vec![
+                            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                                .next()
+                                .unwrap_or_default()
+                                .to_owned(),
+                        ]
                     };
                     for n in names {
                         let exists = src.join(format!("{n}.rs")).exists() || src.join(&n).is_dir();

@@ -1,3 +1,30 @@
 //! One binary for all suites: each test owns its folder and its ports.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and may print what it measured"
+)]
 
+#[macro_use]
+mod common;
+
+mod baresip;
+mod calls;
+mod calls_dialog;
+mod calls_fork;
+mod calls_media;
+mod import;
 mod layers;
+mod linphone;
+mod registrar;
+mod registrar_bindings;
+mod registrar_digest;
+mod security;
+mod security_refusals;
+mod sipp;
+mod sipsak;
+mod startup;
+mod strangers;
+mod survival;

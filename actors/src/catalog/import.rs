@@ -370,7 +370,8 @@ impl<'a> Batches<'a> {
         schema: u8,
         value: Vec<u8>,
     ) -> Result<(), ImportError> {
-        self.open = std::mem::replace(&mut self.open, Commit::build()).put(table, key.into_bytes(), schema, value);
+        self.open =
+            std::mem::replace(&mut self.open, Commit::build()).put(table, key.into_bytes(), schema, value);
         self.step()
     }
 

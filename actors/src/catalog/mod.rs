@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::error::OpenError;
 
 pub(crate) use actor::{CatalogActor, Export, Import};
-pub use import::{Committer, ImportDone, ImportError, Inspect, RowFault};
+pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
 
 /// Schema of [`Table::Config`] rows: JSON.
 const SCHEMA: u8 = 1;

@@ -45,7 +45,12 @@ impl Shard {
             slot: self.next_slot,
             generation: self.start & GENERATION_MASK,
         };
-        let entry = CallEntry { started: at, called: invite.called.as_str().into(), security: None, max_forwards: invite.max_forwards };
+        let entry = CallEntry {
+            started: at,
+            called: invite.called.as_str().into(),
+            security: None,
+            max_forwards: invite.max_forwards,
+        };
         let args = StartArgs {
             invite: invite.tx,
             caller: invite.leg,

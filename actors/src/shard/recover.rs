@@ -26,7 +26,8 @@ impl Shard {
                 .iter()
                 .filter_map(|leg| self.boards.devices.by_name(leg.facts.device.as_str()))
                 .collect();
-            let entry = CallEntry { started: row.answered_at, called: "".into(), security: None, max_forwards: 70 };
+            let entry =
+                CallEntry { started: row.answered_at, called: "".into(), security: None, max_forwards: 70 };
             self.metrics.calls_started.inc();
             self.begin(key, entry, devices, ToCall::Resume(row), None, ctx);
         }

@@ -151,9 +151,9 @@ pub fn judge(
     let device = facts.as_ref().and(device);
     let proof = due(&request, facts.as_ref(), &policy);
     let proof_due = matches!(proof, Due::Digest { .. })
-        || applied.as_ref().is_some_and(|s| {
-            s.device_security_mode != keyline_domain::mode::DeviceSecurityMode::NonSecure
-        });
+        || applied
+            .as_ref()
+            .is_some_and(|s| s.device_security_mode != keyline_domain::mode::DeviceSecurityMode::NonSecure);
     let outcome = match proof {
         Due::Digest { nonce_validity_s } => {
             let keys = boards.keys.load();
@@ -173,7 +173,8 @@ pub fn judge(
         }
         Due::Nothing | Due::Refused(_) => DigestOutcome::Absent,
     };
-    let too_often = outcome != DigestOutcome::Absent && admission.throttle.is_over(arrival.source.ip(), arrival.now);
+    let too_often =
+        outcome != DigestOutcome::Absent && admission.throttle.is_over(arrival.source.ip(), arrival.now);
     let verdict = decide(&request, facts.as_ref(), &policy, outcome, too_often);
     if verdict.is_wrong_answer() {
         admission.wrong_answer(arrival.source.ip(), arrival.now);
@@ -189,7 +190,11 @@ fn digest_for_realm<'m>(message: &'m Message<'_>, realm: &str) -> Option<DigestC
     })
 }
 
-fn answer<'a>(c: &'a DigestCredentials<'_>, message: &Message<'_>, admission: &Admission) -> DigestAnswer<'a> {
+fn answer<'a>(
+    c: &'a DigestCredentials<'_>,
+    message: &Message<'_>,
+    admission: &Admission,
+) -> DigestAnswer<'a> {
     let uri = c.uri.as_deref().unwrap_or_default();
     DigestAnswer {
         username: c.username.as_deref().unwrap_or_default(),
@@ -210,7 +215,8 @@ fn names_us(directive: &str, message: &Message<'_>, admission: &Admission) -> bo
         // Most clients: nothing to take apart but the host.
         return host_user(request).is_some_and(|(host, _)| admission.is_ours(&host));
     }
-    let (Some((host, user)), Some((request_host, request_user))) = (host_user(directive), host_user(request)) else {
+    let (Some((host, user)), Some((request_host, request_user))) = (host_user(directive), host_user(request))
+    else {
         return false;
     };
     uri_names_us(

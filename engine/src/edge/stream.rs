@@ -139,8 +139,11 @@ pub type Accepted = (tokio::net::TcpStream, SocketAddr);
 
 /// Accepts until the task is dropped. When the process runs out of descriptors the loop rests instead of
 /// spinning: the pending connection stays in the backlog.
-pub async fn accept<A>(listener: Arc<tokio::net::TcpListener>, mut on_error: impl FnMut(&std::io::Error), take: A)
-where
+pub async fn accept<A>(
+    listener: Arc<tokio::net::TcpListener>,
+    mut on_error: impl FnMut(&std::io::Error),
+    take: A,
+) where
     A: Fn(Accepted),
 {
     const REST: Duration = Duration::from_millis(200);

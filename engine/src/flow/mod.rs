@@ -177,13 +177,19 @@ impl Connections {
     /// A live connection.
     pub fn get(&self, id: StreamId) -> Option<&Connection> {
         let slot = self.slots.get(id.index as usize)?;
-        (id.worker == self.worker && slot.generation == id.generation).then_some(slot.connection.as_ref()).flatten()
+        (id.worker == self.worker && slot.generation == id.generation)
+            .then_some(slot.connection.as_ref())
+            .flatten()
     }
 
     /// A live connection, to be changed.
     pub fn get_mut(&mut self, id: StreamId) -> Option<&mut Connection> {
         let slot = self.slots.get_mut(id.index as usize)?;
-        if id.worker == self.worker && slot.generation == id.generation { slot.connection.as_mut() } else { None }
+        if id.worker == self.worker && slot.generation == id.generation {
+            slot.connection.as_mut()
+        } else {
+            None
+        }
     }
 
     /// Notes that a device registered on a connection.
@@ -260,7 +266,8 @@ impl Connections {
         for slot in &mut self.slots {
             let Some(c) = &mut slot.connection else { continue };
             let slow = c.partial_since.is_some_and(|t| now.saturating_sub(t) > self.limits.message_ms);
-            let idle = c.devices.is_empty() && now.saturating_sub(c.last) > self.limits.unauthenticated_idle_ms;
+            let idle =
+                c.devices.is_empty() && now.saturating_sub(c.last) > self.limits.unauthenticated_idle_ms;
             let why = match (slow, idle, c.closing) {
                 (true, ..) => Closed::SlowMessage,
                 (_, true, _) => Closed::Idle,

@@ -59,17 +59,21 @@ const CLOSED: [(Closed, &str); 4] = [
     (Closed::Stuck, "stuck"),
 ];
 /// Any other result is counted as the last.
-const HANDSHAKES: [&str; 11] = [
+const HANDSHAKES: [&str; 15] = [
     "ok",
-    "resumed",
-    "timeout",
-    "not_tls",
+    "silent",
+    "deadline",
+    "bad_hello",
     "no_common_version",
     "no_common_suite",
-    "certificate_untrusted",
-    "certificate_expired",
-    "certificate_invalid",
-    "closed_by_peer",
+    "no_common_parameters",
+    "client_certificate_untrusted",
+    "client_certificate_expired",
+    "client_certificate_bad",
+    "peer_refused",
+    "peer_closed",
+    "protocol",
+    "internal",
     "other",
 ];
 /// Any other version is counted as the last.

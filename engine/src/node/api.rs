@@ -11,12 +11,29 @@ use keyline_domain::ids::DeviceIndex;
 use prometheus::{Registry, TextEncoder};
 
 use crate::admin::views::{
-    CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage, RegistrationView,
-    Timestamp, flow_text,
+    CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
+    RegistrationView, Timestamp, flow_text,
 };
 use crate::admin::{BoxFuture, NodeApi};
 use crate::config::Config;
+use crate::metrics::storage::StorageReading;
 use crate::offline;
+
+/// The storage writer's counters as metrics.
+pub(super) fn storage_reading(handle: &Handle) -> StorageReading {
+    let c = handle.storage_counters();
+    StorageReading {
+        rows: c.rows,
+        commits: c.commits,
+        conflicts: c.conflicts,
+        failures: c.failures,
+        queue_full: c.queue_full,
+        queued: c.queued,
+        batches: c.batches,
+        write_seconds: c.write_seconds,
+        buckets: c.buckets,
+    }
+}
 
 /// The node as the admin servers see it.
 pub(super) struct RunningNode {

@@ -24,7 +24,7 @@ use crate::edge::bind::{BindError, Kind, bind};
 use crate::edge::stream::{Ends, accept, serve};
 use crate::edge::udp;
 use crate::flow::{ConnectionFacts, ConnectionLimits};
-use crate::metrics::EngineMetrics;
+use crate::metrics::{EngineMetrics, storage};
 use crate::offline::{self, OfflineError, PemInspector};
 use crate::pki::authority::{self, AuthorityError};
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, Worker, WorkerLimits};
@@ -88,7 +88,12 @@ struct WorkerSockets {
 }
 
 /// One socket a worker on a listener's address.
-fn bind_all(config: &Config, listener: Listener, kind: Kind, n: usize) -> Result<Vec<Option<(SocketAddr, Socket)>>, BindError> {
+fn bind_all(
+    config: &Config,
+    listener: Listener,
+    kind: Kind,
+    n: usize,
+) -> Result<Vec<Option<(SocketAddr, Socket)>>, BindError> {
     match config.listen.get(listener) {
         None => Ok((0..n).map(|_| None).collect()),
         Some(address) => {
@@ -111,10 +116,11 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let udp = bind_all(config, Listener::SipUdp, Kind::Udp, workers)?;
     let tcp = bind_all(config, Listener::SipTcp, Kind::Tcp, workers)?;
     let tls = bind_all(config, Listener::SipTls, Kind::Tcp, workers)?;
-    let bound: Vec<(Listener, SocketAddr)> = [(Listener::SipUdp, &udp), (Listener::SipTcp, &tcp), (Listener::SipTls, &tls)]
-        .into_iter()
-        .filter_map(|(l, s)| Some((l, s.first()?.as_ref()?.0)))
-        .collect();
+    let bound: Vec<(Listener, SocketAddr)> =
+        [(Listener::SipUdp, &udp), (Listener::SipTcp, &tcp), (Listener::SipTls, &tls)]
+            .into_iter()
+            .filter_map(|(l, s)| Some((l, s.first()?.as_ref()?.0)))
+            .collect();
 
     let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel::<ToWorker>(INBOX)).unzip();
     let outlet = Arc::new(Inboxes::new(senders, metrics.clone()));
@@ -126,7 +132,10 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     };
     let handle =
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
-    let tls_context = TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
+    let counters = handle.clone();
+    storage::register(&registry, move || api::storage_reading(&counters))?;
+    let tls_context =
+        TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
     let shared = Arc::new(Shared::new(
         handle.clone(),
         outlet,

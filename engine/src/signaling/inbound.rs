@@ -39,7 +39,14 @@ impl State {
         }
     }
 
-    fn new_request(&mut self, shared: &Shared, path: Path, message: &Message<'_>, method: Method<'_>, key: RequestKey) {
+    fn new_request(
+        &mut self,
+        shared: &Shared,
+        path: Path,
+        message: &Message<'_>,
+        method: Method<'_>,
+        key: RequestKey,
+    ) {
         let ours = |uri: &Uri<'_>| {
             uri.host.is_some_and(|h| {
                 let mut host = String::new();
@@ -51,13 +58,22 @@ impl State {
         let to_us = uri.as_ref().is_some_and(|u| u.is_sip() && ours(u));
         if !to_us {
             // Another domain is not served here, and nothing is relayed for strangers (RFC 3261 §16.3).
-            return self.refuse_stateless(shared, &path, message, 404, "this host does not serve that domain");
+            return self.refuse_stateless(
+                shared,
+                &path,
+                message,
+                404,
+                "this host does not serve that domain",
+            );
         }
         if let Some(unsupported) = unsupported(message, method) {
             return self.answer_stateless(shared, &path, message, 420, &[("Unsupported", &unsupported)]);
         }
         let to_server = uri.as_ref().is_some_and(|u| u.user.is_none());
-        if message.max_forwards() == 0 && method != Method::Register && !(method == Method::Options && to_server) {
+        if message.max_forwards() == 0
+            && method != Method::Register
+            && !(method == Method::Options && to_server)
+        {
             return self.refuse_stateless(shared, &path, message, 483, "Max-Forwards is 0");
         }
         match method {
@@ -134,8 +150,7 @@ impl State {
         let peer = Peer { proof: admitted.proof, ..peer };
         let mut facts = read.facts(message, &path, peer, &config.lines, phone_port);
         facts.nonce = admitted.nonce.map(|(id, nc)| NonceUse { id, nc });
-        let asked =
-            Asked::Register { cisco: read.cisco, options_indication: read.options_indication };
+        let asked = Asked::Register { cisco: read.cisco, options_indication: read.options_indication };
         let Some(tx) = self.open(shared, &path, message, key, asked, Some(device), None) else {
             return self.credit_back(shared, shard);
         };
@@ -175,7 +190,13 @@ impl State {
         }
     }
 
-    pub(super) fn judge(&self, shared: &Shared, path: &Path, message: &Message<'_>, speaker: &Speaker<'_>) -> Judged {
+    pub(super) fn judge(
+        &self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        speaker: &Speaker<'_>,
+    ) -> Judged {
         let stream = match path {
             Path::Stream { id, .. } => Some(*id),
             Path::Udp { .. } => None,
@@ -298,7 +319,14 @@ impl State {
         self.send_stateless(shared, path, &head, status, bytes);
     }
 
-    fn send_stateless(&mut self, shared: &Shared, path: &Path, head: &ReplyHead, status: u16, bytes: Vec<u8>) {
+    fn send_stateless(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        head: &ReplyHead,
+        status: u16,
+        bytes: Vec<u8>,
+    ) {
         shared.metrics.response(status);
         let route = reply_path(path, head);
         self.transmit(shared, &route, bytes.into());
@@ -372,7 +400,13 @@ impl State {
     }
 
     /// A final answer without more.
-    pub(super) fn final_answer(&mut self, shared: &Shared, tx: ServerTxId, status: u16, header: Option<(&str, &str)>) {
+    pub(super) fn final_answer(
+        &mut self,
+        shared: &Shared,
+        tx: ServerTxId,
+        status: u16,
+        header: Option<(&str, &str)>,
+    ) {
         let Some(owner) = self.servers.owner(tx).cloned() else { return };
         let headers: &[(&str, &str)] = match &header {
             Some(h) => std::slice::from_ref(h),
@@ -383,7 +417,14 @@ impl State {
     }
 
     /// CANCEL: its own transaction, answered at once; never challenged. Only the INVITE's own source may.
-    fn cancel(&mut self, shared: &Shared, path: Path, message: &Message<'_>, key: RequestKey, target: CancelTarget) {
+    fn cancel(
+        &mut self,
+        shared: &Shared,
+        path: Path,
+        message: &Message<'_>,
+        key: RequestKey,
+        target: CancelTarget,
+    ) {
         let found = match target {
             CancelTarget::Pending(tx) => Some((tx, true)),
             CancelTarget::Answered(tx) => Some((tx, false)),
@@ -406,7 +447,7 @@ impl State {
                 tx: keyline_domain::call::ServerTx(invite.to_u64()),
                 headers: super::invite::passed_headers(message),
             };
-            self.to_call_of(shared, invite, input);
+            self.tell_call_of(shared, invite, input);
         }
     }
 }
@@ -429,9 +470,8 @@ fn unsupported(message: &Message<'_>, method: Method<'_>) -> Option<String> {
     if matches!(method, Method::Ack | Method::Cancel) {
         return None;
     }
-    let known = |t: &str| {
-        method == Method::Register && REGISTER_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(t))
-    };
+    let known =
+        |t: &str| method == Method::Register && REGISTER_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(t));
     let unknown: Vec<&str> = message.tokens(HeaderName::Require).filter(|t| !known(t)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))
 }

@@ -7,8 +7,8 @@ use keyline_actors::Load;
 use keyline_actors::route::{CallKey, ShardId};
 use keyline_actors::shard::{Intent, Invite};
 use keyline_domain::call::{
-    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, PeerFeatures, Response,
-    ServerTx, passes,
+    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, PeerFeatures,
+    Response, ServerTx, passes,
 };
 use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
@@ -56,7 +56,8 @@ impl State {
             return self.overloaded(shared, &path, message);
         }
         let offer = body.as_ref().and_then(media::summary);
-        let Some(tx) = self.open(shared, &path, message, key, Asked::Invite, Some(caller.device), offer) else {
+        let Some(tx) = self.open(shared, &path, message, key, Asked::Invite, Some(caller.device), offer)
+        else {
             return self.credit_back(shared, shard);
         };
         let display = message.from().map(|f| f.display().into_owned()).unwrap_or_default();
@@ -129,13 +130,16 @@ impl State {
 
     /// ACK of a 2xx: never challenged, never answered.
     pub(super) fn ack(&mut self, shared: &Shared, message: &Message<'_>, _accepted: Option<ServerTxId>) {
-        let Some((call, _)) = message.to_tag().and_then(|t| shared.boards.keys.load().tags.parse(t)) else { return };
+        let Some((call, _)) = message.to_tag().and_then(|t| shared.boards.keys.load().tags.parse(t)) else {
+            return;
+        };
         let body = read_body(message).ok().flatten();
         if let (Some(body), Some(tag)) = (&body, message.to_tag()) {
             shared.media.receive(call, tag, Role::Answer, body);
         }
-        let input = Input::Ack { dialog: dialog_id(message), cseq: message.cseq().map_or(0, |c| c.number), body };
-        self.to_call(shared, call, input);
+        let input =
+            Input::Ack { dialog: dialog_id(message), cseq: message.cseq().map_or(0, |c| c.number), body };
+        self.tell_call(shared, call, input);
     }
 
     /// A response to a request of ours.
@@ -144,7 +148,9 @@ impl State {
         let verdict = self.clients.receive(now, message, &mut self.client_actions);
         self.run_actions(shared);
         let owner = match verdict {
-            Verdict::Provisional { owner, .. } | Verdict::Final { owner, .. } | Verdict::Accepted { owner, .. } => owner,
+            Verdict::Provisional { owner, .. }
+            | Verdict::Final { owner, .. }
+            | Verdict::Accepted { owner, .. } => owner,
             Verdict::Absorbed | Verdict::Unknown => return,
             Verdict::Foreign(worker) => {
                 if let Path::Udp { local, remote } = path
@@ -177,7 +183,7 @@ impl State {
                     peer: features(message),
                     headers: passed_headers(message),
                 }));
-                self.to_call(shared, call, input);
+                self.tell_call(shared, call, input);
             }
         }
     }
@@ -191,7 +197,7 @@ impl State {
             }
             ClientOwner::Call { call, token, .. } => {
                 let failure = if timeout { Failure::Timeout } else { Failure::Transport };
-                self.to_call(shared, call, Input::Failed { token, failure });
+                self.tell_call(shared, call, Input::Failed { token, failure });
             }
         }
     }
@@ -200,16 +206,16 @@ impl State {
     pub(super) fn ack_missing(&mut self, shared: &Shared, tx: ServerTxId, owner: &ServerRef) {
         let input = Input::AckTimeout { tx: ServerTx(tx.to_u64()) };
         match &owner.asked {
-            Asked::InDialog { call, .. } => self.to_call(shared, *call, input),
-            _ => self.to_call_of(shared, tx, input),
+            Asked::InDialog { call, .. } => self.tell_call(shared, *call, input),
+            _ => self.tell_call_of(shared, tx, input),
         }
     }
 
     /// Hands an input to the call that an INVITE began, wherever it lives.
-    pub(super) fn to_call_of(&mut self, shared: &Shared, invite: ServerTxId, input: Input) {
+    pub(super) fn tell_call_of(&mut self, shared: &Shared, invite: ServerTxId, input: Input) {
         let Some(owner) = self.servers.owner(invite).cloned() else { return };
         if let Asked::InDialog { call, .. } = &owner.asked {
-            return self.to_call(shared, *call, input);
+            return self.tell_call(shared, *call, input);
         }
         let Some(device) = owner.device.and_then(|d| shared.boards.devices.device(d)) else { return };
         let shard = shared.handle.shard(device.name.partition());
@@ -217,7 +223,7 @@ impl State {
         self.intend(shard, Intent::CallOfInvite { invite: invite.to_u64(), input: Box::new(input) });
     }
 
-    pub(super) fn to_call(&mut self, shared: &Shared, call: CallKey, input: Input) {
+    pub(super) fn tell_call(&mut self, shared: &Shared, call: CallKey, input: Input) {
         let shard: ShardId = shared.handle.shard(call.partition);
         shared.handle.admit(shard, Load::Dialog);
         self.intend(shard, Intent::Call { call, input: Box::new(input), tx: None });

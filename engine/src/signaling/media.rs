@@ -21,10 +21,13 @@ pub const SDP_TYPE: &str = "application/sdp";
 /// Sessions of one call; more than a fork can have are not kept.
 const SESSIONS_MAX: usize = 130;
 
+/// Sessions of one call by our tag on the leg.
+type Sessions = SmallVec<[(Arc<str>, LegSession); 2]>;
+
 /// SDP sessions of all calls.
 #[derive(Default)]
 pub struct MediaSessions {
-    calls: DashMap<CallKey, SmallVec<[(Arc<str>, LegSession); 2]>>,
+    calls: DashMap<CallKey, Sessions>,
 }
 
 impl MediaSessions {
@@ -123,7 +126,8 @@ pub fn suites(menu: SrtpMenu) -> SuiteSet {
 /// The status of the fault: 400, 413 or 488.
 pub fn body(content_type: &str, bytes: &[u8]) -> Result<Body, u16> {
     let is_sdp = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(SDP_TYPE));
-    let media = if is_sdp { Some(Arc::new(facts(&sdp::parse(bytes).map_err(|e| e.status())?))) } else { None };
+    let media =
+        if is_sdp { Some(Arc::new(facts(&sdp::parse(bytes).map_err(|e| e.status())?))) } else { None };
     Ok(Body { content_type: content_type.into(), bytes: bytes.into(), media })
 }
 

@@ -118,13 +118,13 @@ impl State {
         }
         let bytes = owner.head.respond(status, reason_phrase(status), Some(&owner.tag), &[], None);
         self.respond(shared, tx, status, bytes);
-        self.to_call(shared, call, Input::AckTimeout { tx: keyline_domain::call::ServerTx(tx.to_u64()) });
+        self.tell_call(shared, call, Input::AckTimeout { tx: keyline_domain::call::ServerTx(tx.to_u64()) });
     }
 
     fn send(&mut self, shared: &Shared, call: CallKey, out: &Outgoing) {
         let failed = |failure| Input::Failed { token: out.token, failure };
         let Some(path) = self.path_of(&out.flow) else {
-            return self.to_call(shared, call, failed(Failure::Transport));
+            return self.tell_call(shared, call, failed(Failure::Transport));
         };
         let dialog = &out.dialog;
         let invite = out.method == CallMethod::Invite;
@@ -134,7 +134,7 @@ impl State {
                 let policy = policy(shared, out.carry_crypto);
                 match shared.media.rewrite(call, &dialog.local_tag, Role::Offer, body, None, &policy) {
                     Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
-                    Err(status) => return self.to_call(shared, call, failed(Failure::Unwritable(status))),
+                    Err(status) => return self.tell_call(shared, call, failed(Failure::Unwritable(status))),
                 }
             }
             Some(body) => Some((body.content_type.to_string(), body.bytes.to_vec())),
@@ -180,7 +180,7 @@ impl State {
             }
             Err(error) => {
                 tracing::warn!(%error, %call, "a request was not sent");
-                self.to_call(shared, call, failed(Failure::Transport));
+                self.tell_call(shared, call, failed(Failure::Transport));
             }
         }
         self.run_actions(shared);
@@ -241,10 +241,7 @@ impl State {
 pub(super) fn begin(path: &Path, method: &str, dialog: &Dialog, branch: &str, hops: u64) -> Printer {
     let mut p = Printer::request(method, &dialog.remote_target);
     let local = path.local().to_string();
-    p.header_parts(
-        "Via",
-        &["SIP/2.0/", path.transport().via_token(), " ", &local, ";rport;branch=", branch],
-    );
+    p.header_parts("Via", &["SIP/2.0/", path.transport().via_token(), " ", &local, ";rport;branch=", branch]);
     p.header_number("Max-Forwards", hops);
     for route in &dialog.route_set {
         p.header("Route", route);
@@ -265,7 +262,10 @@ fn headers(p: &mut Printer, list: &[Header]) {
 }
 
 fn policy(shared: &Shared, carry_crypto: bool) -> BridgePolicy {
-    BridgePolicy { carry_crypto, suites: media::suites(shared.boards.settings.load().parameters.srtp_ciphers) }
+    BridgePolicy {
+        carry_crypto,
+        suites: media::suites(shared.boards.settings.load().parameters.srtp_ciphers),
+    }
 }
 
 fn wire_method(method: CallMethod) -> Method<'static> {

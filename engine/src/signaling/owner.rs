@@ -32,10 +32,7 @@ pub enum Asked {
         tag: Arc<str>,
     },
     /// MESSAGE or OPTIONS to a phone, outside a call.
-    Relay {
-        /// Number of the relay in this worker.
-        relay: u64,
-    },
+    Relay,
 }
 
 /// Owner of a server transaction.

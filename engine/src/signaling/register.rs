@@ -6,7 +6,9 @@ use keyline_actors::outlet::{ListedContact, RegisterReply};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
 use keyline_domain::phone::{Accepted, ContactFact, Kind, Peer, Register, udp_target};
-use keyline_wire::sip::{Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase};
+use keyline_wire::sip::{
+    Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase,
+};
 use smallvec::SmallVec;
 
 use super::owner::{Asked, ServerOwner};
@@ -71,7 +73,9 @@ pub fn read<'m>(message: &'m Message<'_>) -> Result<Read<'m>, Unusable> {
     let keepalive = list.iter().any(NameAddr::cisco_keep_alive)
         && list.iter().all(|c| c.expires().map_or(header_zero, |e| e.seconds == 0));
     let cisco = device_name.is_some()
-        || message.tokens(HeaderName::Supported).any(|t| t.len() > 8 && t[..8].eq_ignore_ascii_case("X-cisco-"));
+        || message
+            .tokens(HeaderName::Supported)
+            .any(|t| t.len() > 8 && t[..8].eq_ignore_ascii_case("X-cisco-"));
     let (mut bulk, mut options_indication) = (false, false);
     if cisco && !message.body().is_empty() {
         (bulk, options_indication) = remotecc(message);
@@ -101,7 +105,14 @@ fn remotecc(message: &Message<'_>) -> (bool, bool) {
 impl Read<'_> {
     /// The facts for the phone's row, once the device is known. `all_lines` are the device's, for a bulk
     /// registration; `phone_port` is the applied profile's.
-    pub fn facts(&self, message: &Message<'_>, path: &Path, peer: Peer, all_lines: &[Dn], phone_port: u16) -> Register {
+    pub fn facts(
+        &self,
+        message: &Message<'_>,
+        path: &Path,
+        peer: Peer,
+        all_lines: &[Dn],
+        phone_port: u16,
+    ) -> Register {
         let mut lines = SmallVec::from_iter([self.line.clone()]);
         if self.bulk {
             lines.extend(all_lines.iter().filter(|l| **l != self.line).cloned());
@@ -162,7 +173,9 @@ fn canonical(uri: &Uri<'_>) -> String {
     }
     let mut always: Vec<String> = uri
         .params()
-        .filter(|p| ["transport", "user", "ttl", "method", "maddr"].iter().any(|n| p.name.eq_ignore_ascii_case(n)))
+        .filter(|p| {
+            ["transport", "user", "ttl", "method", "maddr"].iter().any(|n| p.name.eq_ignore_ascii_case(n))
+        })
         .map(|p| format!("{}={}", p.name.to_ascii_lowercase(), p.text().to_ascii_lowercase()))
         .collect();
     always.extend(
@@ -179,7 +192,9 @@ fn canonical(uri: &Uri<'_>) -> String {
 /// Prints the answer to a REGISTER.
 pub fn answer(owner: &ServerOwner, reply: &RegisterReply, now_s: u64, spread: u64) -> (u16, Vec<u8>) {
     match reply {
-        RegisterReply::Accepted { accepted, contacts, .. } => (200, accepted_200(owner, accepted, contacts, now_s)),
+        RegisterReply::Accepted { accepted, contacts, .. } => {
+            (200, accepted_200(owner, accepted, contacts, now_s))
+        }
         RegisterReply::Refused(cause) => {
             let status = cause.status();
             let warning = format!("399 keyline {}", quoted(&cause.to_string()));
@@ -258,9 +273,6 @@ mod tests {
         assert_ne!(key("sip:a@h;transport=tcp"), key("sip:a@h"));
         assert_ne!(key("sip:a@h:5060"), key("sip:a@h"));
         assert_ne!(key("sip:Alice@h"), key("sip:alice@h"));
-        assert_eq!(
-            key("sip:a@h?subject=x&priority=urgent"),
-            key("sip:a@h?Priority=urgent&subject=x")
-        );
+        assert_eq!(key("sip:a@h?subject=x&priority=urgent"), key("sip:a@h?Priority=urgent&subject=x"));
     }
 }

@@ -10,12 +10,12 @@ use keyline_domain::ids::Dn;
 use keyline_wire::sip::{HeaderName, Message, Method, reason_phrase};
 use smallvec::SmallVec;
 
+use super::outbound;
 use super::owner::{Asked, ClientOwner};
 use super::path::Path;
 use super::shared::{Shared, ToWorker};
 use super::transaction::{RequestKey, ServerTxId, branch};
 use super::worker::State;
-use super::outbound;
 
 /// Bindings that one request is forked to at most.
 const LEGS_MAX: usize = 16;
@@ -106,8 +106,7 @@ impl State {
         }
         self.relays.next += 1;
         let relay = self.relays.next;
-        let Some(tx) = self.open(shared, &path, message, key, Asked::Relay { relay }, Some(sender.device), None)
-        else {
+        let Some(tx) = self.open(shared, &path, message, key, Asked::Relay, Some(sender.device), None) else {
             return;
         };
         self.relays.open.insert(relay, Relay { tx, open: targets.len(), best: None });
@@ -152,7 +151,8 @@ impl State {
         let Some(path) = self.path_of(&leg.flow) else {
             return self.relay_failed(shared, leg.from, leg.relay, 480);
         };
-        let (method, name) = if leg.message { (Method::Message, "MESSAGE") } else { (Method::Options, "OPTIONS") };
+        let (method, name) =
+            if leg.message { (Method::Message, "MESSAGE") } else { (Method::Options, "OPTIONS") };
         let id = branch::make(self.id, self.entropy.take());
         let mut p = outbound::begin(&path, name, &leg.dialog, id.as_str(), leg.hops);
         p.cseq(leg.dialog.local_cseq, name);

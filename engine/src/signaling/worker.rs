@@ -26,8 +26,8 @@ use super::path::Path;
 use super::relay::Relays;
 use super::shared::{Shared, ToWorker};
 use super::transaction::{
-    Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable, ServerTxId,
-    TableConfig, Timers,
+    Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable,
+    ServerTxId, TableConfig, Timers,
 };
 use crate::edge::stream::{After, Ends, Out, Streams};
 use crate::edge::udp::Datagrams;
@@ -74,7 +74,8 @@ pub(super) struct State {
 impl Worker {
     /// A worker without listeners.
     pub fn new(id: u16, shared: Arc<Shared>, limits: WorkerLimits) -> Self {
-        let table = TableConfig { worker: id, max_transactions: limits.transactions, timers: Timers::default() };
+        let table =
+            TableConfig { worker: id, max_transactions: limits.transactions, timers: Timers::default() };
         let shards = usize::from(shared.handle.table.count());
         let state = State {
             id,
@@ -161,11 +162,20 @@ impl Datagrams for Worker {
 }
 
 impl Streams<Arc<ConnectionFacts>> for Worker {
-    fn opened(&self, ends: &Ends, facts: Arc<ConnectionFacts>, outbox: mpsc::Sender<Out>) -> Option<StreamId> {
+    fn opened(
+        &self,
+        ends: &Ends,
+        facts: Arc<ConnectionFacts>,
+        outbox: mpsc::Sender<Out>,
+    ) -> Option<StreamId> {
         self.guarded(|state, shared| {
             let now = state.now();
+            let transport = facts.transport;
             match state.connections.open(now, ends.local, ends.remote, facts, outbox) {
-                Ok(id) => Some(id),
+                Ok(id) => {
+                    shared.metrics.connection_opened(transport);
+                    Some(id)
+                }
                 Err(_) => {
                     shared.metrics.connection_refused();
                     tracing::info!(peer = %ends.remote, "a connection was refused: the limit is reached");
@@ -176,7 +186,8 @@ impl Streams<Arc<ConnectionFacts>> for Worker {
     }
 
     fn bytes(&self, id: StreamId, bytes: &[u8]) -> After {
-        let after = self.guarded(|state, shared| state.stream_bytes(shared, id, bytes)).unwrap_or(After::Close);
+        let after =
+            self.guarded(|state, shared| state.stream_bytes(shared, id, bytes)).unwrap_or(After::Close);
         self.end_turn();
         after
     }
@@ -250,6 +261,9 @@ impl State {
     }
 
     fn stream_closed(&mut self, shared: &Shared, id: StreamId) {
+        if let Some(c) = self.connections.get(id) {
+            shared.metrics.connection_gone(c.facts.transport);
+        }
         for device in self.connections.closed(id) {
             self.flow_lost(shared, device, id);
         }
@@ -334,7 +348,9 @@ impl State {
                     }
                     Action::Event { tx, owner, event } => match event {
                         ServerEvent::NoAck { accepted: true } => self.ack_missing(shared, tx, &owner),
-                        ServerEvent::NoAck { .. } | ServerEvent::TransportFailed | ServerEvent::Unanswered => {}
+                        ServerEvent::NoAck { .. }
+                        | ServerEvent::TransportFailed
+                        | ServerEvent::Unanswered => {}
                     },
                     Action::Terminated { .. } => {}
                 }
@@ -378,7 +394,8 @@ impl State {
     pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: Arc<[u8]>) -> bool {
         match path {
             Path::Udp { local, remote } => {
-                let Some((_, socket)) = self.sockets.iter().find(|(a, _)| a == local).or(self.sockets.first())
+                let Some((_, socket)) =
+                    self.sockets.iter().find(|(a, _)| a == local).or(self.sockets.first())
                 else {
                     return false;
                 };

@@ -84,11 +84,11 @@ pub struct TlsContext {
 
 /// A policy built from one generation of its source.
 #[derive(Clone)]
-struct Built {
+pub(super) struct Built {
     generation: u64,
     menu: TlsCiphers,
     certificates: Arc<Vec<CertificateRow>>,
-    config: Arc<ServerConfig>,
+    pub(super) config: Arc<ServerConfig>,
     verifier: Option<Arc<DeviceVerifier>>,
 }
 
@@ -139,7 +139,7 @@ impl TlsContext {
     }
 
     /// The policy of the source's present generation.
-    fn current(&self) -> Arc<Built> {
+    pub(super) fn current(&self) -> Arc<Built> {
         let generation = self.source.generation();
         let old = self.built.load_full();
         if old.generation == generation { old } else { self.renew(&old, generation) }
@@ -230,7 +230,7 @@ impl TlsContext {
     }
 
     /// What a finished handshake, resumed or not, proves under the policy that is in force now.
-    fn facts(&self, connection: &ServerConnection) -> Result<ConnectionFacts, HandshakeRefused> {
+    pub(super) fn facts(&self, connection: &ServerConnection) -> Result<ConnectionFacts, HandshakeRefused> {
         let internal = |what| HandshakeRefused::new(Refusal::Internal, what);
         let suite =
             connection.negotiated_cipher_suite().ok_or_else(|| internal("no suite was negotiated"))?;

@@ -180,6 +180,8 @@ fn of_tls(error: &Error) -> Refusal {
             PeerIncompatible::NoCipherSuitesInCommon => Refusal::NoCommonSuite,
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            // Came with TLS 1.2 (RFC 5246 §7.4.1.4.1): rustls misses it before it looks at the version.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled => Refusal::NoCommonVersion,
@@ -194,13 +196,9 @@ fn of_tls(error: &Error) -> Refusal {
         | Error::DecryptError
         | Error::PeerSentOversizedRecord => Refusal::Protocol,
         Error::NoCertificatesPresented => Refusal::ClientCertificateBad,
-        Error::General(text) if text == NO_CERTIFICATE => Refusal::NoCommonParameters,
         _ => Refusal::Internal,
     }
 }
-
-/// What rustls says when the resolver found no certificate whose signature the client can verify.
-const NO_CERTIFICATE: &str = "no server certificate chain resolved";
 
 fn of_client_certificate(fault: &CertificateError) -> Refusal {
     match fault {

@@ -219,7 +219,10 @@ pub fn self_signed(
 }
 
 /// Reads a chain with its key and checks that they belong together.
-fn certified(name: &'static str, material: &Material) -> Result<Arc<CertifiedKey>, AuthorityError> {
+pub(crate) fn certified(
+    name: &'static str,
+    material: &Material,
+) -> Result<Arc<CertifiedKey>, AuthorityError> {
     let damaged = |reason: String| AuthorityError::Damaged { name, reason };
     let chain = CertificateDer::pem_slice_iter(material.certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()

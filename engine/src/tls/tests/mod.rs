@@ -1,1 +1,9 @@
+//! Handshakes in memory with rustls as the phone, and on a loopback address with OpenSSL.
 
+mod clients;
+mod cost;
+mod deadlines;
+mod menus;
+mod openssl;
+mod support;
+mod swap;

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use self::known::Known;
 pub use self::trust::{ClientTrust, LeftOut};
 use crate::flow::PeerCertificateFacts;
-use crate::pki::inspect;
+use crate::pki::inspect::{self, InspectError};
 
 /// SHA-256 of a certificate's DER form.
 pub type Fingerprint = [u8; 32];
@@ -129,14 +129,19 @@ impl DeviceVerifier {
         if let Some(facts) = self.known.get(&print, millis) {
             return Ok(facts);
         }
-        let (chain, mut until) = match self.exact.get(&print) {
+        let facts = inspect::facts(leaf).map_err(unreadable)?;
+        let (chain, until) = match self.exact.get(&print) {
             Some(chain) => (*chain, UnixMillis(u64::MAX)),
-            None => (self.chain(leaf, intermediates, now)?, last_moment(intermediates)),
+            // Many phones' own certificates say that they are an authority. Such a one is believed as it is
+            // or not at all; webpki would call it misused.
+            None if facts.is_ca => return Err(CertificateError::UnknownIssuer.into()),
+            None => {
+                let chain = self.chain(leaf, intermediates, now).inspect_err(|error| {
+                    tracing::debug!(subject = ?facts.subject, issuer = ?facts.issuer, %error, "client certificate refused");
+                })?;
+                (chain, last_moment(intermediates))
+            }
         };
-        let facts = inspect::facts(leaf).map_err(|error| {
-            tracing::debug!(%error, "a client certificate cannot be read");
-            Error::from(CertificateError::BadEncoding)
-        })?;
         // webpki has checked it for a chain; a certificate that is believed as it is has its dates too.
         if millis < facts.not_before {
             return Err(CertificateError::NotValidYet.into());
@@ -144,7 +149,7 @@ impl DeviceVerifier {
         if millis > facts.not_after {
             return Err(CertificateError::Expired.into());
         }
-        until = until.min(facts.not_after);
+        let until = until.min(facts.not_after);
         let facts = Arc::new(PeerCertificateFacts { facts, chain });
         self.known.put(print, until, Arc::clone(&facts));
         Ok(facts)
@@ -157,8 +162,7 @@ impl DeviceVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ChainedTo, Error> {
-        let unknown = || Error::from(CertificateError::UnknownIssuer);
-        let mut worst = unknown();
+        let mut worst = Error::from(CertificateError::UnknownIssuer);
         for (to, verifier) in &self.chains {
             match verifier.verify_client_cert(leaf, intermediates, now) {
                 Ok(_) => return Ok(*to),
@@ -167,11 +171,13 @@ impl DeviceVerifier {
                 Err(error) => worst = error,
             }
         }
-        if let Ok(facts) = inspect::facts(leaf) {
-            tracing::debug!(subject = ?facts.subject, issuer = ?facts.issuer, error = %worst, "client certificate refused");
-        }
         Err(worst)
     }
+}
+
+fn unreadable(error: InspectError) -> Error {
+    tracing::debug!(%error, "a client certificate cannot be read");
+    CertificateError::BadEncoding.into()
 }
 
 /// The earliest end of the certificates that a chain may have been built from; one that cannot be read ends

@@ -94,7 +94,8 @@ impl Server {
 
     fn receive(&mut self, at: u64, method: &str, branch: &str) -> Received {
         let mut actions = Vec::new();
-        let received = self.table.receive(START + at, &parsed(&incoming(method, branch)), SOURCE, &mut actions);
+        let received =
+            self.table.receive(START + at, &parsed(&incoming(method, branch)), SOURCE, &mut actions);
         self.note(at, actions);
         received
     }

@@ -118,7 +118,7 @@ fn the_key_is_branch_sent_by_and_method() {
     server.open(0, "REGISTER", UDP, None);
     let mut ask = |from: &str, to: &str| {
         let text = incoming("REGISTER", "z9hG4bK1").replace(from, to);
-        let received = server.table.receive(START + 1, &parsed(&text), &mut Vec::new());
+        let received = server.table.receive(START + 1, &parsed(&text), SOURCE, &mut Vec::new());
         received == Received::Absorbed
     };
     assert!(ask("CSeq: 1", "CSeq: 9"), "only the three count");
@@ -136,9 +136,11 @@ fn hosts_in_sent_by_compare_without_case() {
     let named = |host: &str| incoming("REGISTER", "z9hG4bK1").replace("10.0.0.5:5060", host);
     let (mixed, lower) = (named("Phone.Example:5060"), named("phone.example:5060"));
     let mut actions = Vec::new();
-    let Received::New(key) = server.table.receive(START, &parsed(&mixed), &mut actions) else { panic!() };
+    let Received::New(key) = server.table.receive(START, &parsed(&mixed), SOURCE, &mut actions) else {
+        panic!()
+    };
     server.table.open(START, key, UDP, None, 1, &mut actions).unwrap();
-    assert_eq!(server.table.receive(START, &parsed(&lower), &mut actions), Received::Absorbed);
+    assert_eq!(server.table.receive(START, &parsed(&lower), SOURCE, &mut actions), Received::Absorbed);
     assert_eq!(
         server.table.open(START, key, UDP, None, 1, &mut actions),
         Err(Refused::Duplicate),
@@ -152,9 +154,11 @@ fn without_the_cookie_the_whole_tuple_counts() {
         let text = incoming("REGISTER", branch);
         let mut server = Server::new();
         let mut actions = Vec::new();
-        let Received::New(key) = server.table.receive(START, &parsed(&text), &mut actions) else { panic!() };
+        let Received::New(key) = server.table.receive(START, &parsed(&text), SOURCE, &mut actions) else {
+            panic!()
+        };
         server.table.open(START, key, UDP, None, 1, &mut actions).unwrap();
-        assert_eq!(server.table.receive(START, &parsed(&text), &mut actions), Received::Absorbed);
+        assert_eq!(server.table.receive(START, &parsed(&text), SOURCE, &mut actions), Received::Absorbed);
         for (from, to) in [
             ("CSeq: 1", "CSeq: 2"),
             ("Call-ID: c", "Call-ID: d"),
@@ -164,7 +168,7 @@ fn without_the_cookie_the_whole_tuple_counts() {
             ("REGISTER", "OPTIONS"),
         ] {
             let other = text.replace(from, to);
-            let received = server.table.receive(START, &parsed(&other), &mut actions);
+            let received = server.table.receive(START, &parsed(&other), SOURCE, &mut actions);
             assert!(matches!(received, Received::New(_)), "{other}");
         }
     }
@@ -174,6 +178,6 @@ fn without_the_cookie_the_whole_tuple_counts() {
 fn a_response_is_no_request() {
     let mut server = Server::new();
     let text = outcome("REGISTER", "z9hG4bK1", 200);
-    let received = server.table.receive(START, &parsed(&text), &mut Vec::new());
+    let received = server.table.receive(START, &parsed(&text), SOURCE, &mut Vec::new());
     assert_eq!(received, Received::Unmatchable);
 }

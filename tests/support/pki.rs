@@ -1,0 +1,60 @@
+//! A test's certificate authority and the certificates of its phones.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+
+/// A certificate with its chain and key, PEM.
+#[derive(Clone)]
+pub struct Issued {
+    /// Leaf.
+    pub certificate_pem: String,
+    /// PKCS#8.
+    pub key_pem: String,
+}
+
+/// A root that signs device certificates.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Makes one; it lives as long as the test.
+    pub fn new(common_name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key pair");
+        Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("a self-signed root") }
+    }
+
+    /// Its certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Signs a client certificate for that common name: `SEP<MAC>` for an LSC,
+    /// `CP-<model>-SEP<MAC>` for a manufacturer's one.
+    pub fn issue(&self, common_name: &str) -> Issued {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
+        Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+}
+
+impl Issued {
+    /// Writes certificate and key into one file, as baresip wants them.
+    pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("{}{}", self.certificate_pem, self.key_pem)).expect("a PEM file");
+        path
+    }
+}

@@ -288,6 +288,13 @@ impl Handler<ToCall> for CallActor {
 
     fn handle(&mut self, message: ToCall, ctx: &mut Self::Context) {
         if self.finished {
+            // The call ended while this waited in the mailbox: its sender is told so.
+            if let ToCall::Input(input) = message
+                && let Input::Request(request) = *input
+            {
+                let tx = request.tx.0;
+                self.tools.outlet.emit(worker_of(tx), vec![Emission::NoSuchCall { tx }]);
+            }
             return;
         }
         match catch_unwind(AssertUnwindSafe(|| self.step(message))) {

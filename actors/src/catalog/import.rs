@@ -3,17 +3,14 @@
 //! Check the whole file; commit an intent row with its hash beside a synced, sealed copy under DATA/import;
 //! apply in batches; take the intent away. A start that finds an intent rolls it forward before `ready`.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use keyline_domain::inventory::{Apply, Change, Event, Report, Row, WarningCode, in_order, parse_row};
 use keyline_domain::phone::{self, Row as PhoneRow};
-use keyline_storage::seal::Sealed;
 use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table};
 use sha2::{Digest, Sha256};
 
-use super::{Catalog, SCHEMA, VERSION_PREFIX};
+use super::{Catalog, SCHEMA, VERSION_PREFIX, copy};
 use crate::journal::PHONE_SCHEMA;
 
 /// Largest file, in bytes: about five million rows.
@@ -191,22 +188,17 @@ impl Catalog {
     ) -> Result<bool, ImportError> {
         let Some(intent) = store.get(Table::Intents, INTENT, Consistency::Linearizable)? else {
             // Copies without an intent were never announced.
-            remove_copies(data);
+            copy::remove_all(data);
             return Ok(false);
         };
-        let path = copy_path(data, &String::from_utf8_lossy(intent.payload.get(1..).unwrap_or_default()));
-        let damaged =
-            |reason: &str| ImportError::CopyDamaged { path: path.clone(), reason: reason.to_owned() };
+        let announced = String::from_utf8_lossy(intent.payload.get(1..).unwrap_or_default()).into_owned();
         let offline = intent.payload.first() == Some(&1);
-        let sealed = fs::read(&path).map_err(|source| ImportError::Copy { path: path.clone(), source })?;
-        let text = self
-            .sealer
-            .0
-            .open(Table::Intents, INTENT, &Sealed::from_bytes(sealed))
-            .map_err(|e| damaged(&e.to_string()))?;
+        let text = copy::read(data, &announced, &self.sealer.0)?;
         let hash = hex(&Sha256::digest(&text));
-        if hash.as_bytes() != &intent.payload[1..] {
-            return Err(damaged("its content is not what was announced"));
+        if hash != announced {
+            return Err(ImportError::Internal(
+                "the copy of an import is not the one that was announced".to_owned(),
+            ));
         }
         let Parsed { rows, .. } = parse(&text, inspect)?;
         tracing::warn!(rows = rows.len(), "an import was cut off; finishing it");
@@ -225,18 +217,7 @@ impl Catalog {
         committer: &dyn Committer,
     ) -> Result<String, ImportError> {
         let hash = hex(&Sha256::digest(text));
-        let path = copy_path(data, &hash);
-        let copy = |source| ImportError::Copy { path: path.clone(), source };
-        let sealed = self
-            .sealer
-            .0
-            .seal(Table::Intents, INTENT, text)
-            .map_err(|e| ImportError::Internal(e.to_string()))?;
-        let folder = data.join("import");
-        fs::create_dir_all(&folder).map_err(copy)?;
-        let mut file = File::create(&path).map_err(copy)?;
-        file.write_all(sealed.as_bytes()).and_then(|()| file.sync_all()).map_err(copy)?;
-        File::open(&folder).and_then(|d| d.sync_all()).map_err(copy)?;
+        copy::write(data, &hash, &self.sealer.0, text)?;
         let mut payload = vec![u8::from(offline)];
         payload.extend_from_slice(hash.as_bytes());
         commit(committer, Commit::build().put(Table::Intents, INTENT.to_vec(), SCHEMA, payload))?;
@@ -245,8 +226,7 @@ impl Catalog {
 
     fn conclude(&self, hash: &str, data: &Path, committer: &dyn Committer) -> Result<(), ImportError> {
         commit(committer, Commit::build().delete(Table::Intents, INTENT.to_vec()))?;
-        // Left behind it is removed at the next start.
-        let _ = fs::remove_file(copy_path(data, hash));
+        copy::remove(data, hash);
         Ok(())
     }
 
@@ -424,20 +404,6 @@ fn settle(outcome: Outcome) -> Result<(), ImportError> {
         Outcome::Committed(_) => Ok(()),
         Outcome::Unknown(e) => Err(e.into()),
         Outcome::Conflict(_) => Err(ImportError::Internal("a row was changed by another writer".to_owned())),
-    }
-}
-
-fn copy_path(data: &Path, hash: &str) -> PathBuf {
-    // The hash comes back from storage: nothing but hexadecimal digits may become a file name.
-    let name: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
-    data.join("import").join(format!("{name}.sealed"))
-}
-
-fn remove_copies(data: &Path) {
-    if let Ok(entries) = fs::read_dir(data.join("import")) {
-        for e in entries.flatten() {
-            let _ = fs::remove_file(e.path());
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! then tells the shards. The same code serves an import into a closed store and one into a running node.
 
 mod actor;
+mod copy;
 mod import;
 mod publish;
 

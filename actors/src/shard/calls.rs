@@ -7,6 +7,7 @@ use keyline_domain::call::{Input, LEGS_MAX, StartArgs, Target, TimerKind};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::media::LegMedia;
+use keyline_domain::phone::Binding;
 use smallvec::SmallVec;
 
 use super::{CallHandle, Invite, Nudge, Shard};
@@ -103,7 +104,8 @@ impl Shard {
             }
             let Some(slot) = self.boards.devices.slot(index) else { continue };
             let (Some(device), Some(row)) = (slot.device(), slot.row()) else { continue };
-            for binding in row.line(&invite.called, at) {
+            let reachable = |b: &&Binding| !invite.sips || b.origin.flow.transport().is_tls();
+            for binding in row.line(&invite.called, at).filter(reachable) {
                 if targets.len() >= LEGS_MAX - 1 {
                     break;
                 }

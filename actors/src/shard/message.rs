@@ -35,6 +35,8 @@ pub struct Invite {
     pub seed: u64,
     /// Hops left for the INVITEs that go out.
     pub max_forwards: u8,
+    /// A sips URI was dialled: only phones on TLS are rung (RFC 5630 §3.1).
+    pub sips: bool,
 }
 
 /// One thing for a shard to do.

@@ -216,12 +216,27 @@ fn start_worker(
     if let Some((local, socket)) = sockets.tls {
         let listener = Arc::new(TcpListener::from_std(socket.into())?);
         let worker = Rc::clone(&worker);
+        // Handshakes under way are no connections yet, so they have a bound of their own.
+        let under_way = Rc::new(());
         actix::spawn(accept(listener, accept_error, move |(stream, remote)| {
-            let (tls, worker) = (Arc::clone(&tls), Rc::clone(&worker));
+            if Rc::strong_count(&under_way) > limits.connections.unauthenticated {
+                worker.shared.metrics.connection_refused();
+                return;
+            }
+            let (tls, worker, ticket) = (Arc::clone(&tls), Rc::clone(&worker), Rc::clone(&under_way));
             let local = stream.local_addr().unwrap_or(local);
             actix::spawn(async move {
-                match tls.handshake(stream).await {
+                let result = tls.handshake(stream).await;
+                drop(ticket);
+                match result {
                     Ok((stream, facts)) => {
+                        if let Some(version) = stream.get_ref().1.protocol_version() {
+                            worker.shared.metrics.tls_version(match version {
+                                rustls::ProtocolVersion::TLSv1_3 => "1.3",
+                                rustls::ProtocolVersion::TLSv1_2 => "1.2",
+                                _ => "other",
+                            });
+                        }
                         worker.shared.metrics.handshake("ok");
                         serve(stream, Ends { local, remote }, Arc::new(facts), worker).await;
                     }

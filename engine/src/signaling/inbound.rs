@@ -9,10 +9,10 @@ use keyline_actors::shard::Intent;
 use keyline_domain::admit::{Admission as Admitted, Refusal, Verdict};
 use keyline_domain::call::Input;
 use keyline_domain::ids::DeviceIndex;
-use keyline_domain::nonce::mint;
 use keyline_domain::phone::{NonceUse, Peer};
-use keyline_wire::sip::{Contacts, HeaderName, Message, Method, ReplyHead, Uri, quoted, reason_phrase};
+use keyline_wire::sip::{Contacts, HeaderName, Message, Method, ReplyHead, Scheme, Uri};
 
+use super::answer::{reply_path, top_via};
 use super::owner::{Asked, ServerOwner};
 use super::path::Path;
 use super::shared::Shared;
@@ -20,9 +20,6 @@ use super::transaction::{CancelTarget, Received, RequestKey, ServerTxId};
 use super::worker::{State, shard_of};
 use super::{ALLOW, REGISTER_EXTENSIONS, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
-
-/// Realm and nonce of a challenge are made per request; `stale` tells the phone to try the same password.
-const QOP: &str = "auth";
 
 impl State {
     pub(super) fn request(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
@@ -47,15 +44,15 @@ impl State {
         method: Method<'_>,
         key: RequestKey,
     ) {
-        let ours = |uri: &Uri<'_>| {
-            uri.host.is_some_and(|h| {
-                let mut host = String::new();
-                h.push_canonical(&mut host);
-                shared.admission.is_ours(&host)
-            })
-        };
         let uri = message.uri();
-        let to_us = uri.as_ref().is_some_and(|u| u.is_sip() && ours(u));
+        if uri.as_ref().is_some_and(|u| !u.is_sip()) {
+            return self.answer_stateless(shared, &path, message, 416, &[]);
+        }
+        // RFC 5630 §3.1: sips is TLS on every hop, the first one included.
+        if uri.as_ref().is_some_and(|u| u.scheme == Scheme::Sips) && !path.transport().is_tls() {
+            return self.refuse_stateless(shared, &path, message, 403, "sips needs TLS on every hop");
+        }
+        let to_us = uri.as_ref().is_some_and(|u| serves(shared, u));
         if !to_us {
             // Another domain is not served here, and nothing is relayed for strangers (RFC 3261 §16.3).
             return self.refuse_stateless(
@@ -112,6 +109,16 @@ impl State {
             Ok(read) => read,
             Err(fault) => return self.refuse_stateless(shared, &path, message, fault.status, fault.text),
         };
+        // RFC 3261 §10.3 step 5: the address of record is one of a domain that we serve.
+        if !message.to().is_some_and(|to| serves(shared, &to.uri)) {
+            return self.refuse_stateless(
+                shared,
+                &path,
+                message,
+                404,
+                "this host does not serve that domain",
+            );
+        }
         let peer = self.peer(&path);
         let facts = read.facts(message, &path, peer, &[], keyline_domain::phone::SIP_PORT);
         let judged = self.judge(
@@ -129,8 +136,12 @@ impl State {
         );
         let Some(admitted) = self.verdict(shared, &path, message, &judged) else { return };
         let Some(device) = judged.device else {
-            // A standby keepalive of a phone that nobody knows: no binding, so nothing to change.
-            return self.answer_stateless(shared, &path, message, 200, &[]);
+            // A standby keepalive of a phone that nobody knows: no binding, so nothing to change. The answer
+            // is that to a known phone, so that it tells nobody which phones there are.
+            let date = keyline_wire::sip::http_date(keyline_actors::clock::now().0 / 1000);
+            let headers = [("Date", date.as_str()), ("Supported", register::CISCO_SUPPORTED)];
+            let headers = if read.cisco { &headers[..] } else { &headers[..1] };
+            return self.answer_stateless(shared, &path, message, 200, headers);
         };
         let Some(shard) = shard_of(shared, device) else {
             return self.refuse_stateless(shared, &path, message, 404, "no such device");
@@ -150,7 +161,12 @@ impl State {
         let peer = Peer { proof: admitted.proof, ..peer };
         let mut facts = read.facts(message, &path, peer, &config.lines, phone_port);
         facts.nonce = admitted.nonce.map(|(id, nc)| NonceUse { id, nc });
-        let asked = Asked::Register { cisco: read.cisco, options_indication: read.options_indication };
+        let asked = Asked::Register {
+            cisco: read.cisco,
+            options_indication: read.options_indication,
+            outbound: message.lists(HeaderName::Supported, "outbound")
+                && facts.contacts.iter().any(|c| c.reg_id.is_some() && c.instance.is_some()),
+        };
         let Some(tx) = self.open(shared, &path, message, key, asked, Some(device), None) else {
             return self.credit_back(shared, shard);
         };
@@ -248,103 +264,6 @@ impl State {
         );
     }
 
-    /// 401 with one challenge for each algorithm, strongest first, all with one nonce. Keeps no state.
-    fn challenge(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, stale: bool) {
-        let settings = shared.boards.settings.load();
-        let keys = shared.boards.keys.load();
-        let id = self.entropy.number();
-        let nonce = mint(id, keys.start, settings.algorithms, keyline_actors::clock::now(), &keys.nonce);
-        let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
-        let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
-        let mut p = head.response(401, reason_phrase(401), Some(&tag));
-        let realm = quoted(&settings.parameters.sip_realm_station);
-        for algorithm in settings.algorithms.iter() {
-            p.header_parts(
-                "WWW-Authenticate",
-                &[
-                    "Digest realm=",
-                    &realm,
-                    ", nonce=\"",
-                    nonce.as_str(),
-                    "\", algorithm=",
-                    algorithm.token(),
-                    ", qop=\"",
-                    QOP,
-                    "\"",
-                    if stale { ", stale=true" } else { "" },
-                ],
-            );
-        }
-        self.send_stateless(shared, path, &head, 401, p.finish());
-    }
-
-    /// 503 with Retry-After, spread so that the phones do not come back together.
-    pub(super) fn overloaded(&mut self, shared: &Shared, path: &Path, message: &Message<'_>) {
-        let after = self.retry_after().to_string();
-        self.answer_stateless(shared, path, message, 503, &[("Retry-After", &after)]);
-    }
-
-    pub(super) fn retry_after(&mut self) -> u64 {
-        let (low, high) = (*register::RETRY_AFTER_S.start(), *register::RETRY_AFTER_S.end());
-        low + self.entropy.number() % (high - low + 1)
-    }
-
-    /// A refusal that keeps no state; `text` goes into a Warning.
-    pub(super) fn refuse_stateless(
-        &mut self,
-        shared: &Shared,
-        path: &Path,
-        message: &Message<'_>,
-        status: u16,
-        text: &str,
-    ) {
-        let warning = format!("399 keyline {}", quoted(text));
-        self.answer_stateless(shared, path, message, status, &[("Warning", &warning)]);
-    }
-
-    pub(super) fn answer_stateless(
-        &mut self,
-        shared: &Shared,
-        path: &Path,
-        message: &Message<'_>,
-        status: u16,
-        headers: &[(&str, &str)],
-    ) {
-        if message.method() == Some(Method::Ack) {
-            return;
-        }
-        let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
-        let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
-        let bytes = head.respond(status, reason_phrase(status), Some(&tag), headers, None);
-        self.send_stateless(shared, path, &head, status, bytes);
-    }
-
-    fn send_stateless(
-        &mut self,
-        shared: &Shared,
-        path: &Path,
-        head: &ReplyHead,
-        status: u16,
-        bytes: Vec<u8>,
-    ) {
-        shared.metrics.response(status);
-        let route = reply_path(path, head);
-        self.transmit(shared, &route, bytes.into());
-    }
-
-    /// What can still be said before a connection whose framing is lost is closed.
-    pub(super) fn refuse_broken(&mut self, shared: &Shared, path: &Path, head: &[u8], status: u16) {
-        let parsed = Message::parse(head);
-        let message = match &parsed {
-            Ok(m) if m.is_request() => Some(m),
-            Ok(_) => None,
-            Err(rejected) => rejected.answerable(),
-        };
-        if let Some(message) = message {
-            self.refuse_stateless(shared, path, message, status, "framing is lost; the connection closes");
-        }
-    }
-
     /// Opens the server transaction of a request that was admitted. Answers 503 itself when there is no room.
     #[allow(clippy::too_many_arguments, reason = "the parts of one transaction")]
     pub(super) fn open(
@@ -389,33 +308,6 @@ impl State {
         }
     }
 
-    /// Sends a response in its transaction.
-    pub(super) fn respond(&mut self, shared: &Shared, tx: ServerTxId, status: u16, bytes: Vec<u8>) {
-        shared.metrics.response(status);
-        let now = self.now();
-        if let Err(error) = self.servers.respond(now, tx, status, bytes.into(), &mut self.server_actions) {
-            tracing::debug!(%error, status, "a response was not sent");
-        }
-        self.run_actions(shared);
-    }
-
-    /// A final answer without more.
-    pub(super) fn final_answer(
-        &mut self,
-        shared: &Shared,
-        tx: ServerTxId,
-        status: u16,
-        header: Option<(&str, &str)>,
-    ) {
-        let Some(owner) = self.servers.owner(tx).cloned() else { return };
-        let headers: &[(&str, &str)] = match &header {
-            Some(h) => std::slice::from_ref(h),
-            None => &[],
-        };
-        let bytes = owner.head.respond(status, reason_phrase(status), Some(&owner.tag), headers, None);
-        self.respond(shared, tx, status, bytes);
-    }
-
     /// CANCEL: its own transaction, answered at once; never challenged. Only the INVITE's own source may.
     fn cancel(
         &mut self,
@@ -452,17 +344,14 @@ impl State {
     }
 }
 
-/// Responses go back the way that the request came; over UDP to rport or the Via's port (RFC 3581).
-fn reply_path(path: &Path, head: &ReplyHead) -> Path {
-    match *path {
-        Path::Udp { local, .. } => Path::Udp { local, remote: head.reply_to().udp },
-        stream => stream,
-    }
-}
-
-/// Top Via as text.
-fn top_via<'m>(message: &'m Message<'_>) -> &'m str {
-    message.values(HeaderName::Via).next().unwrap_or_default()
+/// The URI is of a domain or address that we serve.
+fn serves(shared: &Shared, uri: &Uri<'_>) -> bool {
+    uri.is_sip()
+        && uri.host.is_some_and(|h| {
+            let mut host = String::new();
+            h.push_canonical(&mut host);
+            shared.admission.is_ours(&host)
+        })
 }
 
 /// Option tags of Require that we do not understand.

@@ -14,7 +14,7 @@ use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
 use keyline_domain::phone::Peer;
 use keyline_wire::sdp::bridge::Role;
-use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, quoted};
+use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
 use smallvec::SmallVec;
 
 use super::inbound::contact_device;
@@ -37,7 +37,7 @@ impl State {
         let body = match read_body(message) {
             Ok(body) => body,
             Err(415) => {
-                return self.answer_stateless(shared, &path, message, 415, &[("Accept", media::SDP_TYPE)]);
+                return self.answer_stateless(shared, &path, message, 415, &UNSUPPORTED_MEDIA);
             }
             Err(status) => return self.refuse_stateless(shared, &path, message, status, "unusable body"),
         };
@@ -84,6 +84,7 @@ impl State {
             headers: passed_headers(message),
             seed: self.entropy.number(),
             max_forwards: message.max_forwards().saturating_sub(1),
+            sips: message.uri().is_some_and(|u| u.scheme == Scheme::Sips),
         };
         self.intend(shard, Intent::Invite(Box::new(invite)));
     }
@@ -101,11 +102,13 @@ impl State {
         let Some((call, _)) = shared.boards.keys.load().tags.parse(tag) else {
             return self.refuse_stateless(shared, &path, message, 481, "no such dialog");
         };
-        if self.speak(shared, &path, message, true).is_none() {
-            return;
-        }
+        let Some(voice) = self.speak(shared, &path, message, true) else { return };
+        let Some(sender) = shared.boards.devices.device(voice.device).map(|d| d.name.clone()) else { return };
         let body = match read_body(message) {
             Ok(body) => body,
+            Err(415) => {
+                return self.answer_stateless(shared, &path, message, 415, &UNSUPPORTED_MEDIA);
+            }
             Err(status) => return self.refuse_stateless(shared, &path, message, status, "unusable body"),
         };
         let shard = shared.handle.shard(call.partition);
@@ -117,6 +120,7 @@ impl State {
         };
         let input = Input::Request(Box::new(Incoming {
             tx: ServerTx(tx.to_u64()),
+            sender,
             dialog: dialog_id(message),
             method: call_method(method),
             cseq: message.cseq().map_or(0, |c| c.number),
@@ -271,13 +275,27 @@ pub(super) struct Voice {
     pub(super) peer: Peer,
 }
 
+/// What a 415 says is taken.
+const UNSUPPORTED_MEDIA: [(&str, &str); 2] = [("Accept", media::SDP_TYPE), ("Accept-Encoding", "identity")];
+
 /// Body of a message; `None` without one.
 fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {
     if message.body().is_empty() {
         return Ok(None);
     }
+    // RFC 3261 §8.2.3: an encoding that we do not know hides what the body says.
+    if message.other("Content-Encoding").is_some_and(|e| !e.trim().eq_ignore_ascii_case("identity")) {
+        return Err(415);
+    }
     let content_type = message.first(HeaderName::ContentType).unwrap_or(media::SDP_TYPE);
     let invite = message.cseq().is_some_and(|c| matches!(c.method, Method::Invite | Method::Update));
+    // RFC 5621 §3.1: of a multipart body the session description counts; the other parts are the sender's
+    // server's business.
+    if invite && content_type.trim_start().get(..10).is_some_and(|t| t.eq_ignore_ascii_case("multipart/")) {
+        let parts = multipart::parts(content_type, message.body()).map_err(|_| 400u16)?;
+        let part = parts.iter().find(|p| p.is(media::SDP_TYPE)).ok_or(415u16)?;
+        return media::body(media::SDP_TYPE, part.body).map(Some);
+    }
     let body = media::body(content_type, message.body())?;
     if invite && message.is_request() && body.media.is_none() {
         return Err(415);

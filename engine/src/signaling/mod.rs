@@ -11,6 +11,8 @@
 //! | `relay` | MESSAGE and OPTIONS between phones outside a call |
 //! | `media` | SDP between legs |
 
+mod answer;
+mod entropy;
 mod inbound;
 mod invite;
 pub mod media;

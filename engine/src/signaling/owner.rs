@@ -21,6 +21,8 @@ pub enum Asked {
         cisco: bool,
         /// The body held `optionsind`.
         options_indication: bool,
+        /// Registered by flow (RFC 5626), and the phone asked whether we can.
+        outbound: bool,
     },
     /// INVITE that begins a call; which one is known when the call answers.
     Invite,

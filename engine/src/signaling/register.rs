@@ -18,7 +18,7 @@ use super::path::Path;
 pub const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
 
 /// What a Cisco phone reads from our 200 before it offers SRTP with fallback (provisioning.md §7.2).
-const CISCO_SUPPORTED: &str = "X-cisco-srtp-fallback,X-cisco-sis-9.1.0";
+pub const CISCO_SUPPORTED: &str = "X-cisco-srtp-fallback,X-cisco-sis-9.1.0";
 
 /// Media type of the bodies that Cisco phones add.
 const REMOTECC_REQUEST: &str = "application/x-cisco-remotecc-request+xml";
@@ -227,7 +227,11 @@ fn accepted_200(owner: &ServerOwner, accepted: &Accepted, contacts: &[ListedCont
     {
         p.header_number("Expires", u64::from(expires));
     }
-    if let Asked::Register { cisco: true, options_indication } = owner.asked {
+    if let Asked::Register { outbound: true, .. } = owner.asked {
+        // RFC 5626 §6: tells the phone that its flows are kept apart.
+        p.header("Require", "outbound");
+    }
+    if let Asked::Register { cisco: true, options_indication, .. } = owner.asked {
         p.header("Supported", CISCO_SUPPORTED);
         if options_indication {
             let body = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<x-cisco-remotecc-response><response>\

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use keyline_domain::call::Dialog;
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
-use keyline_wire::sip::{HeaderName, Message, Method, reason_phrase};
+use keyline_domain::phone::Binding;
+use keyline_wire::sip::{HeaderName, Message, Method, Scheme, reason_phrase};
 use smallvec::SmallVec;
 
 use super::outbound;
@@ -94,7 +95,10 @@ impl State {
         let mut targets: SmallVec<[(Flow, Arc<str>); 2]> = SmallVec::new();
         for device in shared.boards.devices.by_line(dn.as_str()) {
             if let Some(row) = shared.boards.devices.slot(device).and_then(|s| s.row()) {
-                for b in row.line(&dn, now).filter(|b| b.origin.flow.is_live()) {
+                let sips = message.uri().is_some_and(|u| u.scheme == Scheme::Sips);
+                let reachable =
+                    |b: &&Binding| b.origin.flow.is_live() && (!sips || b.origin.flow.transport().is_tls());
+                for b in row.line(&dn, now).filter(reachable) {
                     if targets.len() < LEGS_MAX {
                         targets.push((b.origin.flow, Arc::clone(&b.contact)));
                     }

@@ -17,6 +17,8 @@ use crate::media::Body;
 pub struct Incoming {
     /// To be answered exactly once.
     pub tx: ServerTx,
+    /// The device that admission found it to come from; only the leg's own is listened to.
+    pub sender: DeviceName,
     /// Call-ID and tags of the request.
     pub dialog: DialogId,
     /// Its method.

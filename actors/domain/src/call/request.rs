@@ -22,6 +22,11 @@ impl Call {
         let tx = incoming.tx;
         let Some(place) = self.place(&incoming.dialog) else { return self.reply(tx, 481) };
         let Some(leg) = self.leg_mut(place.leg) else { return self.reply(tx, 481) };
+        // Knowing a dialog's identifiers makes nobody a party of it: another phone that was proven as itself
+        // is refused and changes nothing.
+        if leg.facts.device != incoming.sender {
+            return self.reply(tx, 403);
+        }
         // Lower is out of order (RFC 3261 §12.2.2); equal would be a second request of one number.
         if leg.dialog.remote_cseq.is_some_and(|last| incoming.cseq <= last) {
             return self.reply(tx, 500);
@@ -47,6 +52,12 @@ impl Call {
             (Method::Info | Method::Message, None) => self.relay(place.leg, incoming),
             (Method::Invite | Method::Update, None) => self.negotiate(place.leg, incoming),
         }
+    }
+
+    /// The device whose leg this dialog is.
+    #[cfg(test)]
+    pub(super) fn device_in(&self, id: &DialogId) -> Option<crate::ids::DeviceName> {
+        Some(self.leg(self.place(id)?.leg)?.facts.device.clone())
     }
 
     fn place(&self, id: &DialogId) -> Option<Place> {

@@ -24,6 +24,19 @@ fn either_side_hangs_up() {
 }
 
 #[test]
+fn a_third_phone_that_knows_the_dialog_ends_nothing() {
+    let mut w = World::connected();
+    for from in [A, B] {
+        let dialog = w.dialog(from);
+        let bye = w.request_from(secure(9).device, dialog, Method::Bye, 500, None);
+        assert_eq!(w.reply_to(bye).status, 403);
+        assert_eq!(w.finished, None);
+    }
+    let own = w.request(A, Method::Bye, None);
+    assert_eq!(w.reply_to(own).status, 200, "the forged CSeq number counted for nothing");
+}
+
+#[test]
 fn byes_that_cross_are_both_answered() {
     let mut w = World::connected();
     w.request(A, Method::Bye, None);

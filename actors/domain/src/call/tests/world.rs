@@ -346,11 +346,24 @@ impl World {
         cseq: u32,
         body: Option<Body>,
     ) -> ServerTx {
+        let sender = self.call.device_in(&dialog).unwrap_or_else(|| secure(0).device);
+        self.request_from(sender, dialog, method, cseq, body)
+    }
+
+    pub(super) fn request_from(
+        &mut self,
+        sender: DeviceName,
+        dialog: DialogId,
+        method: Method,
+        cseq: u32,
+        body: Option<Body>,
+    ) -> ServerTx {
         self.next_tx += 1;
         let tx = ServerTx(self.next_tx);
         let (contact, peer, headers) = (None, None, Headers::new());
         self.on(Input::Request(Box::new(Incoming {
             tx,
+            sender,
             dialog,
             method,
             cseq,

@@ -1,0 +1,152 @@
+//! Answers: stateless refusals and challenges, and responses in their transactions.
+
+use keyline_domain::nonce::mint;
+use keyline_wire::sip::{HeaderName, Message, Method, ReplyHead, quoted, reason_phrase};
+
+use super::path::Path;
+use super::register;
+use super::shared::Shared;
+use super::transaction::ServerTxId;
+use super::worker::State;
+
+/// The one quality of protection that is offered and checked (RFC 7616 §3.3).
+const QOP: &str = "auth";
+
+impl State {
+    /// 401 with one challenge for each algorithm, strongest first, all with one nonce. Keeps no state.
+    pub(super) fn challenge(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, stale: bool) {
+        let settings = shared.boards.settings.load();
+        let keys = shared.boards.keys.load();
+        let id = self.entropy.number();
+        let nonce = mint(id, keys.start, settings.algorithms, keyline_actors::clock::now(), &keys.nonce);
+        let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
+        let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
+        let mut p = head.response(401, reason_phrase(401), Some(&tag));
+        let realm = quoted(&settings.parameters.sip_realm_station);
+        for algorithm in settings.algorithms.iter() {
+            p.header_parts(
+                "WWW-Authenticate",
+                &[
+                    "Digest realm=",
+                    &realm,
+                    ", nonce=\"",
+                    nonce.as_str(),
+                    "\", algorithm=",
+                    algorithm.token(),
+                    ", qop=\"",
+                    QOP,
+                    "\"",
+                    if stale { ", stale=true" } else { "" },
+                ],
+            );
+        }
+        self.send_stateless(shared, path, &head, 401, p.finish());
+    }
+
+    /// 503 with Retry-After, spread so that the phones do not come back together.
+    pub(super) fn overloaded(&mut self, shared: &Shared, path: &Path, message: &Message<'_>) {
+        let after = self.retry_after().to_string();
+        self.answer_stateless(shared, path, message, 503, &[("Retry-After", &after)]);
+    }
+
+    pub(super) fn retry_after(&mut self) -> u64 {
+        let (low, high) = (*register::RETRY_AFTER_S.start(), *register::RETRY_AFTER_S.end());
+        low + self.entropy.number() % (high - low + 1)
+    }
+
+    /// A refusal that keeps no state; `text` goes into a Warning.
+    pub(super) fn refuse_stateless(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        status: u16,
+        text: &str,
+    ) {
+        let warning = format!("399 keyline {}", quoted(text));
+        self.answer_stateless(shared, path, message, status, &[("Warning", &warning)]);
+    }
+
+    pub(super) fn answer_stateless(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        status: u16,
+        headers: &[(&str, &str)],
+    ) {
+        if message.method() == Some(Method::Ack) {
+            return;
+        }
+        let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
+        let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
+        let bytes = head.respond(status, reason_phrase(status), Some(&tag), headers, None);
+        self.send_stateless(shared, path, &head, status, bytes);
+    }
+
+    fn send_stateless(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        head: &ReplyHead,
+        status: u16,
+        bytes: Vec<u8>,
+    ) {
+        shared.metrics.response(status);
+        let route = reply_path(path, head);
+        self.transmit(shared, &route, bytes.into());
+    }
+
+    /// What can still be said before a connection whose framing is lost is closed.
+    pub(super) fn refuse_broken(&mut self, shared: &Shared, path: &Path, head: &[u8], status: u16) {
+        let parsed = Message::parse(head);
+        let message = match &parsed {
+            Ok(m) if m.is_request() => Some(m),
+            Ok(_) => None,
+            Err(rejected) => rejected.answerable(),
+        };
+        if let Some(message) = message {
+            self.refuse_stateless(shared, path, message, status, "framing is lost; the connection closes");
+        }
+    }
+
+    /// Sends a response in its transaction.
+    pub(super) fn respond(&mut self, shared: &Shared, tx: ServerTxId, status: u16, bytes: Vec<u8>) {
+        shared.metrics.response(status);
+        let now = self.now();
+        if let Err(error) = self.servers.respond(now, tx, status, bytes.into(), &mut self.server_actions) {
+            tracing::debug!(%error, status, "a response was not sent");
+        }
+        self.run_actions(shared);
+    }
+
+    /// A final answer without more.
+    pub(super) fn final_answer(
+        &mut self,
+        shared: &Shared,
+        tx: ServerTxId,
+        status: u16,
+        header: Option<(&str, &str)>,
+    ) {
+        let Some(owner) = self.servers.owner(tx).cloned() else { return };
+        let headers: &[(&str, &str)] = match &header {
+            Some(h) => std::slice::from_ref(h),
+            None => &[],
+        };
+        let bytes = owner.head.respond(status, reason_phrase(status), Some(&owner.tag), headers, None);
+        self.respond(shared, tx, status, bytes);
+    }
+}
+
+/// Responses go back the way that the request came; over UDP to rport or the Via's port (RFC 3581).
+pub(super) fn reply_path(path: &Path, head: &ReplyHead) -> Path {
+    match *path {
+        Path::Udp { local, .. } => Path::Udp { local, remote: head.reply_to().udp },
+        stream => stream,
+    }
+}
+
+/// Top Via as text.
+pub(super) fn top_via<'m>(message: &'m Message<'_>) -> &'m str {
+    message.values(HeaderName::Via).next().unwrap_or_default()
+}

@@ -14,12 +14,12 @@ DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
 BUILD_PACKAGES := build-essential pkg-config python3
-JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak tshark openssl curl prometheus
+JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prometheus
 
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
-.PHONY: help packages judges deps build run test test-fast bench load fuzz lint deny clean
+.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,16 +46,24 @@ test-fast: ## the pure crates: seconds, no RocksDB, no actix
 test: judges build test-fast ## everything: pure crates, whole node over sockets, outside clients
 	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest -p keyline-tests
 
-bench: deps ## criterion benches
-	@$(ROCKSDB) cargo bench --locked -p keyline-benches
+bench: deps ## criterion benches, about four minutes; ONLY=digest for one subject
+	@$(ROCKSDB) cargo bench --locked -p keyline-benches $(if $(ONLY),--bench $(ONLY)) -- --warm-up-time 1 --measurement-time 3
 
-load: build ## the README's figures: CPU per registration, bytes per registered phone
-	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline
+bench-smoke: deps ## every bench once, so that none rots
+	@$(ROCKSDB) cargo test --release --locked -q -p keyline-benches --benches
 
-fuzz: ## mutated messages against the parsers, longer than in `make test`
-	@PROPTEST_CASES=$${CASES:-200000} cargo test --release --locked -p keyline-wire -p keyline-domain -- never_panic
+load: build ## the README's figures; PHONES=100000
+	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
 
-lint: deps ## format, clippy, dependency rules, layers
+fuzz: ## mutated input against the parsers, a new seed each round, for FUZZ_S [60] seconds
+	@cargo test --release --locked -q --no-run -p keyline-wire -p keyline-domain
+	@end=$$(( $$(date +%s) + $(or $(FUZZ_S),60) )); rounds=0; \
+	while [ "$$(date +%s)" -lt "$$end" ]; do \
+	  out=$$(cargo test --release --locked -q -p keyline-wire -p keyline-domain --lib -- panic 2>&1) || { echo "$$out"; exit 1; }; \
+	  rounds=$$((rounds + 1)); \
+	done; echo "$$out" | grep 'test result'; echo "$$rounds rounds, each with seeds of its own"
+
+lint: deps ## format and clippy; the layers are tests
 	@cargo fmt --all --check
 	@$(ROCKSDB) cargo clippy --release --locked --workspace --all-targets -- -D warnings
 

@@ -72,6 +72,8 @@ limits! {
     transactions_per_worker = 65_536 in 1_000 ..= 16_777_216;
     /// Messages that wait for one shard. Ingress sheds from half of it on.
     queue_per_shard = 8_192 in 64 ..= 1_048_576;
+    /// OPTIONS to the server itself that one source address may send in a second; more get no answer.
+    options_per_source = 200 in 1 ..= 1_000_000;
     /// Calls at a time in one shard. A call costs about 4 KB.
     calls_per_shard = 50_000 in 1 ..= 10_000_000;
     /// 1: a second source may take over the binding of a phone that nothing proves. 0: it may not.

@@ -2,6 +2,7 @@
 //! no actor round trip. Hot path.
 
 mod judge;
+mod rate;
 
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
 
 pub use judge::{Arrival, Judged, Speaker, judge};
+pub use rate::SourceRate;
 
 /// Sources whose wrong passwords are counted: 8 bytes each.
 const THROTTLED_SOURCES: usize = 65_536;
@@ -25,7 +27,7 @@ pub struct Admission {
     /// Wrong passwords by source.
     pub throttle: Throttle,
     /// OPTIONS to the server by source.
-    pub options: Throttle,
+    pub options: SourceRate,
     /// Hosts that we are.
     pub hosts: ServedHosts,
     /// `[limits] allow_unproven_move`.
@@ -33,12 +35,18 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Tables for this many phones. `secrets` are random.
-    pub fn new(phones: usize, hosts: ServedHosts, allow_unproven_move: bool, secrets: [u64; 2]) -> Self {
+    /// Tables for this many phones. `secret` is random.
+    pub fn new(
+        phones: usize,
+        hosts: ServedHosts,
+        allow_unproven_move: bool,
+        options_per_second: u64,
+        secret: u64,
+    ) -> Self {
         Self {
             windows: Windows::for_phones(phones),
-            throttle: Throttle::with_sources(THROTTLED_SOURCES, secrets[0]),
-            options: Throttle::with_sources(OPTIONS_SOURCES, secrets[1]),
+            throttle: Throttle::with_sources(THROTTLED_SOURCES, secret),
+            options: SourceRate::new(OPTIONS_SOURCES, options_per_second),
             hosts,
             allow_unproven_move,
         }

@@ -143,7 +143,8 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
             handle.boards.devices.len(),
             served_hosts(config, &bound),
             config.limits.allow_unproven_move == 1,
-            secrets()?,
+            config.limits.options_per_source,
+            secret()?,
         ),
         metrics,
         config.node.domain.clone(),
@@ -281,12 +282,10 @@ fn served_hosts(config: &Config, bound: &[(Listener, SocketAddr)]) -> ServedHost
     )
 }
 
-fn secrets() -> Result<[u64; 2], NodeError> {
-    let mut bytes = [0u8; 16];
+fn secret() -> Result<u64, NodeError> {
+    let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(|e| NodeError::Random(e.to_string()))?;
-    let (a, b) = bytes.split_at(8);
-    let number = |b: &[u8]| b.iter().fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
-    Ok([number(a), number(b)])
+    Ok(u64::from_be_bytes(bytes))
 }
 
 /// The one JSON line on stdout that tells supervisors and tests that the node serves, and where.

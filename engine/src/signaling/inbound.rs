@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyline_actors::Load;
 use keyline_actors::shard::Intent;
-use keyline_domain::admit::{Admission as Admitted, Refusal, Verdict};
+use keyline_domain::admit::{Admission as Admitted, Refusal, Under, Verdict};
 use keyline_domain::call::Input;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::phone::{NonceUse, Peer};
@@ -88,12 +88,9 @@ impl State {
 
     /// OPTIONS to the server itself: 200 with Allow only, unchallenged, limited per source (R193).
     fn options(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
-        let (source, now) = (path.remote().ip(), keyline_actors::clock::now());
-        if shared.admission.options.is_over(source, now) && !self.registered_here(&path) {
-            shared.metrics.shed("options");
-            return;
+        if !shared.admission.options.take(path.remote().ip(), self.now_us()) && !self.registered_here(&path) {
+            return shared.metrics.shed("options");
         }
-        shared.admission.options.wrong(source, now);
         self.answer_stateless(shared, &path, message, 200, &[("Allow", ALLOW)]);
     }
 
@@ -135,14 +132,10 @@ impl State {
             },
         );
         let Some(admitted) = self.verdict(shared, &path, message, &judged) else { return };
-        let Some(device) = judged.device else {
-            // A standby keepalive of a phone that nobody knows: no binding, so nothing to change. The answer
-            // is that to a known phone, so that it tells nobody which phones there are.
-            let date = keyline_wire::sip::http_date(keyline_actors::clock::now().0 / 1000);
-            let headers = [("Date", date.as_str()), ("Supported", register::CISCO_SUPPORTED)];
-            let headers = if read.cisco { &headers[..] } else { &headers[..1] };
-            return self.answer_stateless(shared, &path, message, 200, headers);
-        };
+        if admitted.under == Under::Exempt {
+            return self.standby_keepalive(shared, &path, message, read.cisco);
+        }
+        let Some(device) = judged.device else { return };
         let Some(shard) = shard_of(shared, device) else {
             return self.refuse_stateless(shared, &path, message, 404, "no such device");
         };
@@ -178,6 +171,15 @@ impl State {
         }
         let proof_due = judged.proof_due;
         self.intend(shard, Intent::Register { device, tx: tx.to_u64(), request: Box::new(facts), proof_due });
+    }
+
+    /// A standby keepalive changes nothing, so it is answered without state, and alike whether the phone is
+    /// known or not: it tells nobody which phones there are.
+    fn standby_keepalive(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, cisco: bool) {
+        let date = keyline_wire::sip::http_date(keyline_actors::clock::now().0 / 1000);
+        let headers = [("Date", date.as_str()), ("Supported", register::CISCO_SUPPORTED)];
+        let headers = if cisco { &headers[..] } else { &headers[..1] };
+        self.answer_stateless(shared, path, message, 200, headers);
     }
 
     /// The credit of an intent that will not be sent: an empty batch gives nothing back, so it is done here.

@@ -205,6 +205,11 @@ impl State {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The same clock in microseconds.
+    pub(super) fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     fn datagram(&mut self, shared: &Shared, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
         let path = Path::Udp { local, remote };
         match bytes.first() {

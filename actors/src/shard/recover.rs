@@ -26,10 +26,20 @@ impl Shard {
                 .iter()
                 .filter_map(|leg| self.boards.devices.by_name(leg.facts.device.as_str()))
                 .collect();
-            let entry =
-                CallEntry { started: row.answered_at, called: "".into(), security: None, max_forwards: 70 };
+            let entry = CallEntry {
+                started: row.answered_at,
+                called: user(&row.callee.dialog.remote_uri).into(),
+                security: None,
+                max_forwards: 70,
+            };
             self.metrics.calls_started.inc();
             self.begin(key, entry, devices, ToCall::Resume(row), None, ctx);
         }
     }
+}
+
+/// User part of a name-addr of ours.
+fn user(address: &str) -> &str {
+    let uri = address.split("sip:").nth(1).unwrap_or_default();
+    uri.split(['@', '>', ';']).next().unwrap_or_default()
 }

@@ -165,6 +165,10 @@ pub fn judge(
                 now: arrival.now,
                 start: keys.start,
                 nonce_validity_s,
+                from_bound_source: facts
+                    .as_ref()
+                    .and_then(|f| f.binding)
+                    .is_some_and(|b| b.source.ip() == arrival.source.ip()),
                 allow_without_qop: parameters.allow_digest_without_qop,
                 expected_user: facts.as_ref().and_then(DeviceFacts::expected_user),
             };

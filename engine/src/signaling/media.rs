@@ -24,13 +24,22 @@ const SESSIONS_MAX: usize = 130;
 /// Sessions of one call by our tag on the leg.
 type Sessions = SmallVec<[(Arc<str>, LegSession); 2]>;
 
+/// Changes of one leg's SDP that one second of one start may see before versions could repeat.
+const VERSIONS_PER_START: u64 = 1000;
+
 /// SDP sessions of all calls.
-#[derive(Default)]
 pub struct MediaSessions {
     calls: DashMap<CallKey, Sessions>,
+    /// First version of a session that is made now, less the clock: grows with every start.
+    base: u64,
 }
 
 impl MediaSessions {
+    /// For the start of this number.
+    pub fn new(start: u32) -> Self {
+        Self { calls: DashMap::new(), base: u64::from(start) * VERSIONS_PER_START }
+    }
+
     /// Forgets an ended call.
     pub fn forget(&self, call: CallKey) {
         self.calls.remove(&call);
@@ -89,10 +98,10 @@ impl MediaSessions {
                 if sessions.len() >= SESSIONS_MAX {
                     sessions.remove(0);
                 }
-                // The id is derived, so that after a restart the leg keeps its session id; the version then
-                // goes on from the clock, which is ahead of any count.
+                // The id is derived, so that after a restart the leg keeps its session id; the version goes on
+                // from the clock and the start's number, ahead of any count before (RFC 3264 §8).
                 let mut leg = LegSession::new(session_id(call, tag));
-                leg.version = keyline_actors::clock::now().0 / 1000;
+                leg.version = keyline_actors::clock::now().0 / 1000 + self.base;
                 sessions.push((tag.into(), leg));
                 sessions.len() - 1
             }

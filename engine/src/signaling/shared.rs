@@ -100,14 +100,14 @@ impl Shared {
     ) -> Self {
         Self {
             boards: Arc::clone(&handle.boards),
-            handle,
             inboxes,
             admission,
-            media: MediaSessions::default(),
+            media: MediaSessions::new(handle.boards.keys.load().start),
             metrics,
             domain,
             draining: AtomicUsize::new(0),
             tags: RandomState::new(),
+            handle,
         }
     }
 

@@ -44,6 +44,9 @@ pub struct DigestContext<'a> {
     pub start: u32,
     /// From [`super::Due::Digest`], seconds.
     pub nonce_validity_s: u32,
+    /// The request comes from the source of the claimed device's binding: only then can a nonce of an
+    /// earlier start be of use (design §5 Repeats), and only then is its count looked at.
+    pub from_bound_source: bool,
     /// `allow_digest_without_qop`.
     pub allow_without_qop: bool,
     /// The claimed device's user ([`super::DeviceFacts::expected_user`]); `None` for an unknown device.
@@ -126,6 +129,10 @@ pub fn check_digest(
     }
     if nonce.expired(context.now, context.nonce_validity_s) {
         return DigestOutcome::Stale(Cause::NonceExpired);
+    }
+    // A stranger with a copy of an old request must not use up the count that the phone's own needs.
+    if nonce.start != context.start && !context.from_bound_source {
+        return DigestOutcome::Stale(Cause::NonceOfEarlierStart);
     }
     let now_s = context.now.0 / 1000;
     let replayed = match context.windows.use_nc(&nonce, nc, now_s, context.nonce_validity_s) {

@@ -33,6 +33,7 @@ impl Node {
             now: NOW,
             start: 5,
             nonce_validity_s: 600,
+            from_bound_source: true,
             allow_without_qop: true,
             expected_user: Some(&self.user),
         }

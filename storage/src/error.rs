@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::record::Revision;
+use crate::revision::Revision;
 use crate::table::Table;
 
 /// Why the store refused or failed. Cheap to copy, so that one failed write can be told to

@@ -26,6 +26,7 @@ pub mod batch;
 pub mod conformance;
 pub mod error;
 pub mod record;
+pub mod revision;
 pub mod seal;
 pub mod snapshot;
 pub mod store;

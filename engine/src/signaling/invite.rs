@@ -149,7 +149,7 @@ impl State {
     /// A response to a request of ours.
     pub(super) fn response(&mut self, shared: &Shared, path: Path, message: &Message<'_>, bytes: &[u8]) {
         let now = self.now();
-        let verdict = self.clients.receive(now, message, &mut self.client_actions);
+        let verdict = self.clients.receive_from(now, &path, message, &mut self.client_actions);
         self.run_actions(shared);
         let owner = match verdict {
             Verdict::Provisional { owner, .. }

@@ -34,6 +34,18 @@ impl Route for Path {
     fn is_reliable(&self) -> bool {
         matches!(self, Self::Stream { .. })
     }
+
+    /// Over UDP from the same address, though perhaps another port (RFC 3581 is not everybody's); over a
+    /// stream on the same connection.
+    fn admits(&self, from: &Self) -> bool {
+        match (self, from) {
+            (Self::Udp { remote, .. }, Self::Udp { remote: source, .. }) => {
+                remote.ip().to_canonical() == source.ip().to_canonical()
+            }
+            (Self::Stream { id, .. }, Self::Stream { id: other, .. }) => id == other,
+            _ => false,
+        }
+    }
 }
 
 impl Path {

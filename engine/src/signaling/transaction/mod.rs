@@ -47,6 +47,13 @@ const NEVER: u64 = u64::MAX;
 pub trait Route: Copy + Debug {
     /// A stream (TCP, TLS): the transport repeats lost segments, so the transaction does not.
     fn is_reliable(&self) -> bool;
+
+    /// Whether a response that came by `from` may answer a request that was sent by this route: a
+    /// stranger who saw a branch must not speak for the peer.
+    fn admits(&self, from: &Self) -> bool {
+        let _ = from;
+        true
+    }
 }
 
 /// Timer values in milliseconds (RFC 3261 table 4).

@@ -170,6 +170,24 @@ impl<R: Route, T: Clone> ClientTable<R, T> {
         self.insert(now, print, method == Method::Invite, bytes, route, owner, actions)
     }
 
+    /// Matches a response that arrived by `from` (§17.1.3); one that came another way than its request
+    /// could go is nobody's.
+    pub fn receive_from(
+        &mut self,
+        now: u64,
+        from: &R,
+        response: &Message<'_>,
+        actions: &mut Vec<ClientAction<R, T>>,
+    ) -> Verdict<T> {
+        let slot = TransactionKey::from_response(response)
+            .and_then(|k| self.index.get(&self.prints.of(&k)).copied());
+        let strange = |transaction: &Transaction<R, T>| !transaction.route.admits(from);
+        if slot.and_then(|slot| self.slots.at(slot)).is_some_and(strange) {
+            return Verdict::Unknown;
+        }
+        self.receive(now, response, actions)
+    }
+
     /// Matches a response that arrived (§17.1.3).
     pub fn receive(
         &mut self,

@@ -1,0 +1,72 @@
+//! Reading a REGISTER as phones send it, and writing the 200 to it.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run must say so")]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use keyline_wire::sip::stream::{Framer, Side};
+use keyline_wire::sip::{Message, ReplyHead};
+
+/// 11 headers, with an answer to a challenge, as a desk phone sends it.
+const REGISTER: &str = "REGISTER sip:10.20.30.40 SIP/2.0\r\n\
+    Via: SIP/2.0/TCP 10.1.2.3:52310;branch=z9hG4bK4f7a1c22;rport\r\n\
+    From: <sip:1001@10.20.30.40>;tag=001122334455000a5c2b3d4e-6f7a8b9c\r\n\
+    To: <sip:1001@10.20.30.40>\r\n\
+    Call-ID: 00112233-44550002-5a6b7c8d-9eafb0c1@10.1.2.3\r\n\
+    Max-Forwards: 70\r\n\
+    CSeq: 102 REGISTER\r\n\
+    Contact: <sip:1001@10.1.2.3:52310;transport=tcp>;+sip.instance=\"<urn:uuid:00000000-0000-0000-0000-001122334455>\";+u.sip!model.ccm.cisco.com=\"622\"\r\n\
+    Authorization: Digest username=\"anna\",realm=\"ccmsipline\",uri=\"sip:10.20.30.40\",response=\"6629fae49393a05397450978507c4ef1\",nonce=\"IAAAAAFnQ0hAT3bqYlZ0n1H2aXn0b3V4mP8r2Q1x\",qop=auth,cnonce=\"0a4f113b\",nc=00000001,algorithm=MD5\r\n\
+    Expires: 3600\r\n\
+    Content-Length: 0\r\n\r\n";
+
+fn benches(c: &mut Criterion) {
+    let bytes = REGISTER.as_bytes();
+    let mut group = c.benchmark_group("sip_parse");
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("index_and_check", |b| {
+        b.iter(|| black_box(Message::parse(black_box(bytes)).unwrap().is_request()));
+    });
+    group.bench_function("with_typed_views", |b| {
+        b.iter(|| {
+            let m = Message::parse(black_box(bytes)).unwrap();
+            let via = m.top_via().is_some();
+            let from = m.from_tag().map(str::len);
+            let to = m.to().is_some();
+            let uri = m.uri().is_some();
+            let cseq = m.cseq().map(|c| c.number);
+            let contact = m.contact().is_some();
+            let auth = m.authorizations().filter_map(Result::ok).count();
+            black_box((via, from, to, uri, cseq, contact, auth, m.expires().is_some(), m.call_id().is_some()))
+        });
+    });
+    group.bench_function("from_a_stream", |b| {
+        let mut framer = Framer::new(Side::Acceptor);
+        b.iter(|| {
+            framer.push(black_box(bytes));
+            let _ = black_box(framer.next());
+        });
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("sip_print");
+    let message = Message::parse(bytes).unwrap();
+    let source: SocketAddr = "10.1.2.3:52310".parse().unwrap();
+    group.bench_function("200_to_register", |b| {
+        b.iter(|| {
+            let head = ReplyHead::capture(black_box(&message), source, true).unwrap();
+            let headers = [
+                ("Contact", "<sip:1001@10.1.2.3:52310;transport=tcp>;expires=3600"),
+                ("Expires", "3600"),
+                ("Date", "Mon, 23 Nov 2026 08:00:00 GMT"),
+            ];
+            black_box(head.respond(200, "OK", Some("03.00001a2b.0001.c5d6e7f8"), &headers, None))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(sip_parse, benches);
+criterion_main!(sip_parse);

@@ -181,8 +181,7 @@ impl<R: Route, T: Clone> ClientTable<R, T> {
     ) -> Verdict<T> {
         let slot = TransactionKey::from_response(response)
             .and_then(|k| self.index.get(&self.prints.of(&k)).copied());
-        let strange = |transaction: &Transaction<R, T>| !transaction.route.admits(from);
-        if slot.and_then(|slot| self.slots.at(slot)).is_some_and(strange) {
+        if slot.and_then(|slot| self.slots.at(slot)).is_some_and(|found| !found.route.admits(from)) {
             return Verdict::Unknown;
         }
         self.receive(now, response, actions)

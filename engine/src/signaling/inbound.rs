@@ -341,7 +341,9 @@ impl State {
                 tx: keyline_domain::call::ServerTx(invite.to_u64()),
                 headers: super::invite::passed_headers(message),
             };
-            self.tell_call_of(shared, invite, input);
+            if let Some(owner) = self.servers.owner(invite).cloned() {
+                self.tell_call_of(shared, invite, &owner, input);
+            }
         }
     }
 }

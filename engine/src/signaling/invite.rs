@@ -206,18 +206,19 @@ impl State {
         }
     }
 
-    /// Nobody acknowledged a 2xx of ours.
+    /// Nobody acknowledged a 2xx of ours. The transaction is gone by now; its owner is what is left of it.
     pub(super) fn ack_missing(&mut self, shared: &Shared, tx: ServerTxId, owner: &ServerRef) {
-        let input = Input::AckTimeout { tx: ServerTx(tx.to_u64()) };
-        match &owner.asked {
-            Asked::InDialog { call, .. } => self.tell_call(shared, *call, input),
-            _ => self.tell_call_of(shared, tx, input),
-        }
+        self.tell_call_of(shared, tx, owner, Input::AckTimeout { tx: ServerTx(tx.to_u64()) });
     }
 
-    /// Hands an input to the call that an INVITE began, wherever it lives.
-    pub(super) fn tell_call_of(&mut self, shared: &Shared, invite: ServerTxId, input: Input) {
-        let Some(owner) = self.servers.owner(invite).cloned() else { return };
+    /// Hands an input to the call that an INVITE began or belongs to, wherever it lives.
+    pub(super) fn tell_call_of(
+        &mut self,
+        shared: &Shared,
+        invite: ServerTxId,
+        owner: &ServerRef,
+        input: Input,
+    ) {
         if let Asked::InDialog { call, .. } = &owner.asked {
             return self.tell_call(shared, *call, input);
         }

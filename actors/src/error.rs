@@ -6,7 +6,7 @@ use keyline_storage::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The store cannot be opened or read.
-    #[error("{0}")]
+    #[error("{}", .0.chain())]
     Store(#[from] StoreError),
     /// A row was written by something newer or is damaged.
     #[error("{table} row {key}: {reason}; restore a backup or use the version that wrote it")]

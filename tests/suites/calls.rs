@@ -101,7 +101,7 @@ fn an_early_session_reaches_the_caller(shards: u16) {
 
 fn a_late_offer_is_answered_in_the_ack(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(shards).await;
+        let Pair { node: _node, caller, callee } = pair(shards).await;
         let late = Invite { offer: OfferChoice::Late, ..Invite::default() };
         let out = caller.invite_with(CALLEE, late).unwrap();
         let inn = callee.incoming().await.unwrap();
@@ -124,7 +124,7 @@ fn a_call_that_nobody_answers_ends_in_time(shards: u16) {
             inventory
         };
         let ring = Answer::Ring;
-        let Pair { caller, callee, .. } =
+        let Pair { node: _node, caller, callee } =
             pair_with(shards, Transport::Udp, Transport::Tcp, brief, |a| a, |b| b.answering(ring)).await;
         let call = caller.invite(CALLEE).unwrap();
         call.ringing().await.unwrap();
@@ -136,7 +136,7 @@ fn a_call_that_nobody_answers_ends_in_time(shards: u16) {
 
 fn messages_pass_between_phones(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(shards).await;
+        let Pair { node: _node, caller, callee } = pair(shards).await;
         assert_eq!(caller.message(CALLEE, "Grüße").await.unwrap().status(), Some(200));
         let got = callee.record().request(0, "MESSAGE").await.unwrap();
         assert_eq!(got.message.as_ref().unwrap().body(), "Grüße".as_bytes());

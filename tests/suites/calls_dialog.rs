@@ -16,7 +16,7 @@ on_shards!(
 
 fn hold_and_resume_from_both_sides(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(shards).await;
+        let Pair { node: _node, caller, callee } = pair(shards).await;
         let (out, inn) = connect(&caller, &callee).await;
         for (one, other) in [(&out, &inn), (&inn, &out)] {
             let held = one.hold(Direction::SendOnly).await.unwrap().unwrap();
@@ -39,7 +39,7 @@ fn hold_and_resume_from_both_sides(shards: u16) {
 
 fn requests_pass_through_the_call(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } =
+        let Pair { node: _node, caller, callee } =
             pair_with(shards, Transport::Tcp, Transport::Udp, |i| i, |a| a, |b| b).await;
         let (out, inn) = connect(&caller, &callee).await;
         assert_eq!(out.info('5').await.unwrap().status(), Some(200));
@@ -62,7 +62,7 @@ fn requests_pass_through_the_call(shards: u16) {
 
 fn a_refused_reinvite_leaves_the_call(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(shards).await;
+        let Pair { node: _node, caller, callee } = pair(shards).await;
         let (out, inn) = connect(&caller, &callee).await;
         callee.react("INVITE", Reaction::Status(488));
         let refused = out.reinvite(OfferChoice::Own).await;
@@ -90,7 +90,7 @@ fn a_dialog_that_the_phone_forgot_ends_the_call(shards: u16) {
 #[test]
 fn glare_is_answered_by_491() {
     wait::run(async {
-        let Pair { caller, callee, .. } =
+        let Pair { node: _node, caller, callee } =
             pair_with(2, Transport::Tcp, Transport::Tcp, |i| i, |a| a, |b| b).await;
         let (out, inn) = connect(&caller, &callee).await;
         // The callee leaves the first re-INVITE open and sends one of its own.
@@ -108,7 +108,7 @@ fn glare_is_answered_by_491() {
 #[test]
 fn media_may_move_and_the_version_of_the_session_follows() {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(2).await;
+        let Pair { node: _node, caller, callee } = pair(2).await;
         let (out, inn) = connect(&caller, &callee).await;
         let before = inn.remote_sdp().unwrap();
         out.move_media().await.unwrap();
@@ -122,7 +122,7 @@ fn media_may_move_and_the_version_of_the_session_follows() {
 #[test]
 fn update_without_sdp_and_its_answers() {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(2).await;
+        let Pair { node: _node, caller, callee } = pair(2).await;
         let (out, _inn) = connect(&caller, &callee).await;
         assert_eq!(out.request("UPDATE", &[], None).await.unwrap().status(), Some(200));
         // What nobody knows is told with what is known.

@@ -56,7 +56,7 @@ fn the_first_answer_wins_and_the_others_are_told_so(shards: u16) {
 
 fn the_best_refusal_is_passed_on(shards: u16) {
     wait::run(async {
-        let Fork { caller, one, two, .. } = fork(shards).await;
+        let Fork { node: _node, caller, one, two } = fork(shards).await;
         let reject = |status| Answer::Reject(status, Duration::ZERO);
         one.set_answer(reject(486));
         two.set_answer(reject(480));
@@ -72,7 +72,7 @@ fn the_best_refusal_is_passed_on(shards: u16) {
 
 fn a_cancelled_fork_stops_ringing_everywhere(shards: u16) {
     wait::run(async {
-        let Fork { caller, one, two, .. } = fork(shards).await;
+        let Fork { node: _node, caller, one, two } = fork(shards).await;
         let out = caller.invite("2000").unwrap();
         let (first, second) = (one.incoming().await.unwrap(), two.incoming().await.unwrap());
         out.ringing().await.unwrap();

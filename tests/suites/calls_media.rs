@@ -11,7 +11,7 @@ on_shards!(the_session_is_the_engines_own_and_the_media_the_phones, keys_never_p
 
 fn the_session_is_the_engines_own_and_the_media_the_phones(shards: u16) {
     wait::run(async {
-        let Pair { caller, callee, .. } = pair(shards).await;
+        let Pair { node: _node, caller, callee } = pair(shards).await;
         let (out, inn) = connect(&caller, &callee).await;
         for (sender, receiver) in [(&out, &inn), (&inn, &out)] {
             let (sent, got) = (sender.local_sdp().unwrap(), receiver.remote_sdp().unwrap());
@@ -40,7 +40,7 @@ fn the_session_is_the_engines_own_and_the_media_the_phones(shards: u16) {
 fn keys_never_pass_over_udp(shards: u16) {
     wait::run(async {
         let fallback = Srtp::fallback();
-        let Pair { caller, callee, .. } = pair_with(
+        let Pair { node: _node, caller, callee } = pair_with(
             shards,
             Transport::Udp,
             Transport::Tcp,
@@ -68,7 +68,7 @@ fn no_keys(phone: &Phone) -> bool {
 #[test]
 fn a_session_that_demands_srtp_is_refused_where_it_cannot_be_had() {
     wait::run(async {
-        let Pair { caller, .. } =
+        let Pair { node: _node, caller } =
             pair_with(2, Transport::Udp, Transport::Udp, |i| i, |a| a.srtp(Srtp::savp()), |b| b).await;
         let call = caller.invite("1002").unwrap();
         assert_eq!(crate::common::refused_with(&call).await, 488);

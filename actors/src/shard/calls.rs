@@ -176,6 +176,10 @@ impl Shard {
             handle.addr.do_send(ToCall::Input(Box::new(Input::FlowLost { flow })));
             return;
         }
+        if nudge.expired {
+            // Nothing else bounds the call of a phone over UDP that vanished.
+            return handle.addr.do_send(ToCall::Input(Box::new(Input::Release)));
+        }
         let at = crate::clock::now();
         let mut any = false;
         if let Some(row) = &row {

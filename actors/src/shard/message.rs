@@ -105,4 +105,6 @@ pub(crate) struct Nudge {
     pub device: DeviceIndex,
     /// A flow of it that was lost just now.
     pub lost: Option<StreamId>,
+    /// Its time ran out: the phone is gone, and with it its part in any call.
+    pub expired: bool,
 }

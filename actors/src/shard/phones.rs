@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
-use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
+use keyline_domain::phone::{self, Event, Gone, Kind, Outcome as Answer, Register, Row, Step, Write};
 use keyline_storage::{CommitSink, Consistency, Outcome, Table};
 
 use super::{Due, Nudge, Shard, Written};
@@ -231,14 +231,15 @@ impl Shard {
         self.arm_expiry(device, &row);
         let matters = events.iter().any(|e| !matches!(e, Event::Refreshed(_)));
         if matters && slot.is_watched() {
-            self.nudge_watchers(device, None);
+            let expired = events.iter().any(|e| matches!(e, Event::Unregistered(_, Gone::Expired)));
+            self.nudge_watchers(device, None, expired && !after);
         }
     }
 
     /// Tells the calls that watch a device, wherever they live.
-    pub(super) fn nudge_watchers(&self, device: DeviceIndex, lost: Option<StreamId>) {
+    pub(super) fn nudge_watchers(&self, device: DeviceIndex, lost: Option<StreamId>, expired: bool) {
         for call in self.boards.calls.watchers(device) {
-            self.tell(self.table.shard(call.partition), Nudge { call, device, lost });
+            self.tell(self.table.shard(call.partition), Nudge { call, device, lost, expired });
         }
     }
 
@@ -257,7 +258,7 @@ impl Shard {
             self.publish(device, slot, marked, &[]);
         }
         if slot.is_watched() {
-            self.nudge_watchers(device, Some(stream));
+            self.nudge_watchers(device, Some(stream), false);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Answers: stateless refusals and challenges, and responses in their transactions.
 
+use keyline_domain::digest::{Algorithm, AlgorithmSet};
 use keyline_domain::nonce::mint;
 use keyline_wire::sip::{HeaderName, Message, Method, ReplyHead, quoted, reason_phrase};
 
@@ -18,12 +19,13 @@ impl State {
         let settings = shared.boards.settings.load();
         let keys = shared.boards.keys.load();
         let id = self.entropy.number();
-        let nonce = mint(id, keys.start, settings.algorithms, keyline_actors::clock::now(), &keys.nonce);
+        let algorithms = fitting(settings.algorithms, message.first(HeaderName::UserAgent));
+        let nonce = mint(id, keys.start, algorithms, keyline_actors::clock::now(), &keys.nonce);
         let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
         let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
         let mut p = head.response(401, reason_phrase(401), Some(&tag));
         let realm = quoted(&settings.parameters.sip_realm_station);
-        for algorithm in settings.algorithms.iter() {
+        for algorithm in algorithms.iter() {
             p.header_parts(
                 "WWW-Authenticate",
                 &[
@@ -138,6 +140,20 @@ impl State {
     }
 }
 
+/// Clients that give up on a challenge which names any algorithm but MD5, instead of passing it over as
+/// RFC 8760 §2.4 asks: seen of baresip 1.0, SIPp 3.6 and sipsak 0.9. By the beginning of User-Agent.
+const MD5_ONLY: [&str; 4] = ["baresip v0.", "baresip v1.", "sipp", "sipsak"];
+
+/// The algorithms to challenge this client with: MD5 alone for those that would give up, where the
+/// parameter has it. Whoever can change a User-Agent on the way could as well take a challenge out of the
+/// answer, so this opens nothing.
+fn fitting(all: AlgorithmSet, user_agent: Option<&str>) -> AlgorithmSet {
+    let limited = user_agent.is_some_and(|ua| {
+        MD5_ONLY.iter().any(|known| ua.get(..known.len()).is_some_and(|own| own.eq_ignore_ascii_case(known)))
+    });
+    if limited && all.contains(Algorithm::Md5) { AlgorithmSet::EMPTY.with(Algorithm::Md5) } else { all }
+}
+
 /// Responses go back the way that the request came; over UDP to rport or the Via's port (RFC 3581).
 pub(super) fn reply_path(path: &Path, head: &ReplyHead) -> Path {
     match *path {
@@ -149,4 +165,22 @@ pub(super) fn reply_path(path: &Path, head: &ReplyHead) -> Path {
 /// Top Via as text.
 pub(super) fn top_via<'m>(message: &'m Message<'_>) -> &'m str {
     message.values(HeaderName::Via).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_know_md5_only_are_asked_for_md5_only() {
+        let all = AlgorithmSet::all();
+        let md5 = AlgorithmSet::EMPTY.with(Algorithm::Md5);
+        assert_eq!(fitting(all, Some("baresip v1.0.0 (x86_64/linux)")), md5);
+        assert_eq!(fitting(all, Some("SIPp client mode")), md5);
+        assert_eq!(fitting(all, Some("Cisco-CP8845/12.8.1")), all);
+        assert_eq!(fitting(all, Some("baresip v3.5.0")), all);
+        assert_eq!(fitting(all, None), all);
+        let strict = AlgorithmSet::EMPTY.with(Algorithm::Sha256);
+        assert_eq!(fitting(strict, Some("sipsak 0.9.8")), strict, "what the parameter leaves out stays out");
+    }
 }

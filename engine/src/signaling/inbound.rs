@@ -82,7 +82,12 @@ impl State {
             Method::Bye | Method::Info | Method::Update => {
                 self.refuse_stateless(shared, &path, message, 481, "no such dialog");
             }
-            _ => self.answer_stateless(shared, &path, message, 405, &[("Allow", ALLOW)]),
+            // Whoever sends it is asked who it is first (R162, RFC 3261 §8.2).
+            _ => {
+                if self.speak(shared, &path, message, false).is_some() {
+                    self.answer_stateless(shared, &path, message, 405, &[("Allow", ALLOW)]);
+                }
+            }
         }
     }
 
@@ -115,6 +120,13 @@ impl State {
                 404,
                 "this host does not serve that domain",
             );
+        }
+        // RFC 5626 §6: flows can be kept apart only when nothing stands between the phone and us.
+        if message.lists(HeaderName::Require, "outbound")
+            && read.has_flow()
+            && message.vias().nth(1).is_some()
+        {
+            return self.answer_stateless(shared, &path, message, 439, &[]);
         }
         let peer = self.peer(&path);
         let facts = read.facts(message, &path, peer, &[], keyline_domain::phone::SIP_PORT);
@@ -157,7 +169,8 @@ impl State {
         let asked = Asked::Register {
             cisco: read.cisco,
             options_indication: read.options_indication,
-            outbound: message.lists(HeaderName::Supported, "outbound")
+            outbound: (message.lists(HeaderName::Supported, "outbound")
+                || message.lists(HeaderName::Require, "outbound"))
                 && facts.contacts.iter().any(|c| c.reg_id.is_some() && c.instance.is_some()),
         };
         let Some(tx) = self.open(shared, &path, message, key, asked, Some(device), None) else {

@@ -103,6 +103,14 @@ fn remotecc(message: &Message<'_>) -> (bool, bool) {
 }
 
 impl Read<'_> {
+    /// A contact asks to be kept by flow (RFC 5626 §4.2).
+    pub fn has_flow(&self) -> bool {
+        match &self.contacts {
+            Contacts::List(l) => l.iter().any(|c| c.reg_id().is_some() && c.instance().is_some()),
+            Contacts::None | Contacts::Star => false,
+        }
+    }
+
     /// The facts for the phone's row, once the device is known. `all_lines` are the device's, for a bulk
     /// registration; `phone_port` is the applied profile's.
     pub fn facts(

@@ -33,8 +33,7 @@ fn call(node: &Node, caller: &Account, callee: &Account) {
 
 fn digest_call(shards: u16, transport: &'static str) {
     let mut inventory = Inventory::new();
-    // baresip 1.0 knows MD5 only, and gives up where a stronger algorithm is offered beside it.
-    inventory.parameter("digest_algorithms", json!(["MD5"]));
+    inventory.md5_only();
     inventory.digest_phone(&caller_device(shards), CALLER).digest_phone(&callee_device(shards), CALLEE);
     let node = Builder::new().shards(shards).inventory(&inventory).start();
     let server = if transport == "udp" { node.udp() } else { node.tcp() };
@@ -61,7 +60,7 @@ fn secure(shards: u16, digest: bool) -> Secure {
     let authority = Authority::new("Test CAPF");
     let mut inventory = Inventory::new();
     inventory.mixed().trust("CAPF-trust", &authority.pem());
-    inventory.parameter("digest_algorithms", json!(["MD5"]));
+    inventory.md5_only();
     let fields =
         json!({"device_security_mode": "encrypted", "transport": "tls", "digest_authentication": digest});
     inventory.profile(ENCRYPTED_PROFILE, CISCO, fields);

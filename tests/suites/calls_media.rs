@@ -68,7 +68,7 @@ fn no_keys(phone: &Phone) -> bool {
 #[test]
 fn a_session_that_demands_srtp_is_refused_where_it_cannot_be_had() {
     wait::run(async {
-        let Pair { node: _node, caller } =
+        let Pair { node: _node, caller, callee: _callee } =
             pair_with(2, Transport::Udp, Transport::Udp, |i| i, |a| a.srtp(Srtp::savp()), |b| b).await;
         let call = caller.invite("1002").unwrap();
         assert_eq!(crate::common::refused_with(&call).await, 488);

@@ -49,6 +49,12 @@ impl Inventory {
         self.parameter("cluster_security_mode", "mixed")
     }
 
+    /// Offers MD5 alone: SIPp, baresip and sipsak know nothing else, and give up where a stronger
+    /// algorithm stands beside it.
+    pub fn md5_only(&mut self) -> &mut Self {
+        self.parameter("digest_algorithms", json!(["MD5"]))
+    }
+
     /// An end user with digest credentials.
     pub fn end_user(&mut self, id: &str, password: &str) -> &mut Self {
         self.row(json!({"kind": "end_user", "id": id, "digest_credentials": password}))

@@ -3,7 +3,7 @@
 //! Deadlines (unfinished message, idle stranger) are swept by the worker once a second over its table of
 //! connections, so an idle connection costs its task and its socket only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,8 +16,8 @@ use keyline_domain::flow::StreamId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
-/// Messages that may wait for one peer to read; a peer that stops reading is disconnected.
-pub const OUTBOX: usize = 64;
+/// Messages that may wait for one peer to read. What really bounds them is `[limits] write_queue_bytes`.
+const OUTBOX: usize = 4096;
 
 /// A write that makes no progress for so long ends the connection.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
@@ -35,6 +35,30 @@ pub enum Out {
     Bytes(Arc<[u8]>),
     /// Write what was queued before, then close.
     Close,
+}
+
+/// Where bytes for one connection wait; a peer that stops reading is disconnected.
+#[derive(Debug)]
+pub struct Outbox {
+    sender: mpsc::Sender<Out>,
+    queued: Rc<Cell<usize>>,
+}
+
+impl Outbox {
+    /// Queues bytes; `false` when more than `limit` bytes would wait, or the task is gone.
+    pub fn send(&self, bytes: Arc<[u8]>, limit: usize) -> bool {
+        let queued = self.queued.get() + bytes.len();
+        if queued > limit || self.sender.try_send(Out::Bytes(bytes)).is_err() {
+            return false;
+        }
+        self.queued.set(queued);
+        true
+    }
+
+    /// Asks the task to write what is queued and close. A full queue is asked again by the next sweep.
+    pub fn close(&self) {
+        let _ = self.sender.try_send(Out::Close);
+    }
 }
 
 /// What the sink wants after it saw bytes.
@@ -58,7 +82,7 @@ pub struct Ends {
 /// Who takes stream bytes. Called on the worker's own thread only.
 pub trait Streams<F> {
     /// A connection is ready; `None` refuses it (limit reached).
-    fn opened(&self, ends: &Ends, facts: F, outbox: mpsc::Sender<Out>) -> Option<StreamId>;
+    fn opened(&self, ends: &Ends, facts: F, outbox: Outbox) -> Option<StreamId>;
     /// Bytes arrived.
     fn bytes(&self, id: StreamId, bytes: &[u8]) -> After;
     /// The connection is gone.
@@ -71,7 +95,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     K: Streams<F>,
 {
-    let (outbox, mut inbox) = mpsc::channel(OUTBOX);
+    let (sender, mut inbox) = mpsc::channel(OUTBOX);
+    let queued = Rc::new(Cell::new(0));
+    let outbox = Outbox { sender, queued: Rc::clone(&queued) };
     let Some(id) = sink.opened(&ends, facts, outbox) else {
         let _ = stream.shutdown().await;
         return;
@@ -97,6 +123,7 @@ where
                 if !write(&mut stream, &b).await {
                     break;
                 }
+                queued.set(queued.get().saturating_sub(b.len()));
             }
             Some(Out::Close) | None => break,
         }

@@ -11,9 +11,8 @@ use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_domain::phone::Peer;
 use keyline_wire::sip::stream::{Framer, Side};
 use smallvec::SmallVec;
-use tokio::sync::mpsc;
 
-use crate::edge::stream::Out;
+use crate::edge::stream::Outbox;
 
 /// What a connection is and proved, from its accept and its handshake.
 #[derive(Debug, Clone)]
@@ -63,12 +62,14 @@ pub struct Connection {
     pub framer: Option<Framer>,
     /// Devices that registered on it.
     pub devices: SmallVec<[DeviceIndex; 1]>,
-    outbox: mpsc::Sender<Out>,
+    outbox: Outbox,
     /// When the first byte of an unfinished message came (worker milliseconds).
     partial_since: Option<u64>,
     /// When the last message came.
     last: u64,
     closing: bool,
+    /// The peer does not read.
+    stuck: bool,
 }
 
 struct Slot {
@@ -85,6 +86,8 @@ pub struct ConnectionLimits {
     pub per_source: usize,
     /// On which nobody has registered.
     pub unauthenticated: usize,
+    /// Bytes that may wait to be written to one connection.
+    pub write_queue_bytes: usize,
     /// Milliseconds for one message from its first byte.
     pub message_ms: u64,
     /// Milliseconds of silence of a connection on which nobody has registered.
@@ -139,7 +142,7 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
         facts: Arc<ConnectionFacts>,
-        outbox: mpsc::Sender<Out>,
+        outbox: Outbox,
     ) -> Result<StreamId, Closed> {
         let same = self.sources.get(&remote.ip()).copied().unwrap_or(0);
         if self.open >= self.limits.connections
@@ -167,6 +170,7 @@ impl Connections {
             partial_since: None,
             last: now,
             closing: false,
+            stuck: false,
         });
         *self.sources.entry(remote.ip()).or_default() += 1;
         self.open += 1;
@@ -218,25 +222,21 @@ impl Connections {
 
     /// Queues bytes; `false` when the connection is gone or stuck (it is closed then).
     pub fn send(&mut self, id: StreamId, bytes: Arc<[u8]>) -> bool {
+        let limit = self.limits.write_queue_bytes;
         let Some(c) = self.get_mut(id) else { return false };
-        if c.closing {
+        if c.closing || c.stuck {
             return false;
         }
-        match c.outbox.try_send(Out::Bytes(bytes)) {
-            Ok(()) => true,
-            Err(_) => {
-                c.closing = true;
-                false
-            }
-        }
+        // The next sweep closes and counts a connection that is stuck.
+        c.stuck |= !c.outbox.send(bytes, limit);
+        !c.stuck
     }
 
     /// Asks a connection's task to write what is queued and close.
     pub fn close(&mut self, id: StreamId) {
         if let Some(c) = self.get_mut(id) {
             c.closing = true;
-            // Full: the task finds the closed flag at its next turn through the sweep.
-            let _ = c.outbox.try_send(Out::Close);
+            c.outbox.close();
         }
     }
 
@@ -268,7 +268,7 @@ impl Connections {
             let slow = c.partial_since.is_some_and(|t| now.saturating_sub(t) > self.limits.message_ms);
             let idle =
                 c.devices.is_empty() && now.saturating_sub(c.last) > self.limits.unauthenticated_idle_ms;
-            let why = match (slow, idle, c.closing) {
+            let why = match (slow, idle, c.stuck || c.closing) {
                 (true, ..) => Closed::SlowMessage,
                 (_, true, _) => Closed::Idle,
                 (.., true) => Closed::Stuck,
@@ -278,7 +278,7 @@ impl Connections {
                 gone(why);
             }
             c.closing = true;
-            let _ = c.outbox.try_send(Out::Close);
+            c.outbox.close();
         }
     }
 

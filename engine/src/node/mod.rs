@@ -266,6 +266,7 @@ fn worker_limits(config: &Config, workers: usize) -> WorkerLimits {
             connections: share(l.connections),
             per_source: share(l.connections_per_source),
             unauthenticated: share(l.unauthenticated_connections),
+            write_queue_bytes: usize::try_from(l.write_queue_bytes).unwrap_or(usize::MAX),
             message_ms: l.message_s * 1000,
             unauthenticated_idle_ms: l.unauthenticated_idle_s * 1000,
         },

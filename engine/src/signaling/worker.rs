@@ -30,7 +30,7 @@ use super::transaction::{
     Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable,
     ServerTxId, TableConfig, Timers,
 };
-use crate::edge::stream::{After, Ends, Out, Streams};
+use crate::edge::stream::{After, Ends, Outbox, Streams};
 use crate::edge::udp::Datagrams;
 use crate::flow::{ConnectionFacts, ConnectionLimits, Connections};
 
@@ -163,12 +163,7 @@ impl Datagrams for Worker {
 }
 
 impl Streams<Arc<ConnectionFacts>> for Worker {
-    fn opened(
-        &self,
-        ends: &Ends,
-        facts: Arc<ConnectionFacts>,
-        outbox: mpsc::Sender<Out>,
-    ) -> Option<StreamId> {
+    fn opened(&self, ends: &Ends, facts: Arc<ConnectionFacts>, outbox: Outbox) -> Option<StreamId> {
         self.guarded(|state, shared| {
             let now = state.now();
             let transport = facts.transport;

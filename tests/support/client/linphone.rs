@@ -68,7 +68,7 @@ impl Account {
             "[sip]\nsip_port={udp}\nsip_tcp_port={tcp}\nsip_tls_port={tls}\nguess_hostname=0\n\
              contact=sip:{dn}@127.0.0.1\nuse_ipv6=0\nipv6_migration_done=1\nregister_only_when_network_is_up=0\n\
              default_proxy=0\nmedia_encryption={media}\nmedia_encryption_mandatory={}\n\
-             verify_server_certs=1\nverify_server_cn=1\nauto_net_state_mon=0\n",
+             verify_server_certs=1\nverify_server_cn=1\nauto_net_state_mon=1\n",
             i32::from(self.srtp)
         );
         if let Some(roots) = &self.roots {
@@ -96,6 +96,10 @@ impl Account {
     /// Starts linphonec with this account.
     pub fn start(&self) -> Linphone {
         let folder = tempfile::Builder::new().prefix("linphone-").tempdir().expect("a folder");
+        // Without a place for its database linphone has no listening point either.
+        for own in [".local/share/linphone", ".config/linphone"] {
+            std::fs::create_dir_all(folder.path().join(own)).expect("a folder");
+        }
         let rc = folder.path().join("linphonerc");
         std::fs::write(&rc, self.config()).expect("a configuration file");
         let mut command = Command::new("stdbuf");

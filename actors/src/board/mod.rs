@@ -5,7 +5,7 @@
 //! | devices by name, line, digest user | `papaya` (lock-free reads) | read per packet, written by the catalog |
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
-//! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API only, never per packet |
+//! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
 //!
 //! Hot path: no lock, no allocation, no call that can block in a reader.
 

@@ -237,11 +237,11 @@ impl Actor for Shard {
 impl Supervised for Shard {
     fn restarting(&mut self, _: &mut Self::Context) {
         // Rows live on the board and are replaced only as a whole, so they are good; what was in flight is
-        // asked again by the phones. Calls are actors of their own and live on.
+        // asked again by the phones. Calls are actors of their own and live on, and so do their timers in the
+        // wheel; expiries are armed anew, and an entry that is armed twice is harmless.
         self.open.clear();
         self.out.clear();
         self.fired.clear();
-        self.wheel = Wheel::new(now().0);
     }
 }
 

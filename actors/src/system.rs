@@ -10,7 +10,7 @@ use keyline_domain::ids::DeviceName;
 use keyline_domain::phone::{self, Row};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{
-    Durability, MemoryStore, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions,
+    Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions,
 };
 use prometheus::Registry;
 
@@ -89,8 +89,11 @@ pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenE
         }
         Engine::Memory => Arc::new(MemoryStore::new()),
     };
+    // Sealed rows without their key are lost: a new key would only hide that.
+    let first = store.scan(Table::Keys, b"", Page { after: None, limit: 1 }, None)?.rows.is_empty();
     let node_key =
-        Arc::new(NodeKey::load_or_create(&options.key_file).map_err(|e| OpenError::Key(e.to_string()))?);
+        if first { NodeKey::load_or_create(&options.key_file) } else { NodeKey::load(&options.key_file) };
+    let node_key = Arc::new(node_key.map_err(|e| OpenError::Key(e.to_string()))?);
     let mut catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
     let finished = catalog.roll_forward(&options.data_dir, &*store, inspect).map_err(|e| OpenError::Row {
         table: Table::Intents.name(),

@@ -13,9 +13,10 @@ use crate::common::{CALLEE, CALLER, callee_device, caller_device};
 on_shards!(linphone_calls_over_udp, linphone_calls_over_tcp, linphone_calls_over_tls);
 
 fn call(node: &Node, caller: &Account, callee: &Account) {
-    let (mut one, mut two) = (caller.start(), callee.start());
-    one.registered();
-    two.registered();
+    let (mut one, two) = (caller.start(), callee.start());
+    for dn in [&caller.dn, &callee.dn] {
+        line_registered(node, dn);
+    }
     one.dial(&format!("sip:{}@keyline.local", callee.dn));
     one.program.says("connected");
     two.program.says("connected");
@@ -23,6 +24,11 @@ fn call(node: &Node, caller: &Account, callee: &Account) {
     one.hang_up();
     two.program.says("ended");
     wait::until("end of all calls", || node.calls().is_empty().then_some(()));
+}
+
+fn line_registered(node: &Node, dn: &str) {
+    let aor = format!("sip:{dn}@keyline.local");
+    wait::until(&aor, || node.registrations().iter().any(|row| row["aor"] == aor.as_str()).then_some(()));
 }
 
 fn digest_node(shards: u16) -> Node {
@@ -78,14 +84,14 @@ fn linphone_and_baresip_call_each_other() {
     let account = baresip::Account::new(CALLEE, "udp", node.udp());
     let account = account.login(&user_of(CALLEE), &password_of(CALLEE));
     let (mut one, mut two) = (linphone.start(), account.start());
-    one.registered();
-    two.event("REGISTER_OK");
+    line_registered(&node, CALLER);
+    line_registered(&node, CALLEE);
     one.dial(&format!("sip:{CALLEE}@keyline.local"));
     one.program.says("connected");
     two.event("CALL_ESTABLISHED");
     two.hang_up();
     one.program.says("ended");
-    two.dial(&format!("sip:{CALLER}@{}", node.udp().ip()));
+    two.dial(&account.uri(CALLER));
     two.event("CALL_ESTABLISHED");
     two.hang_up();
     wait::until("end of all calls", || node.calls().is_empty().then_some(()));
@@ -100,7 +106,6 @@ fn linphone_uses_the_strongest_algorithm() {
     inventory.phone(&callee_device(1), CISCO, &[CALLEE], json!({}));
     let node = Builder::new().inventory(&inventory).start();
     let account = Account::new(CALLER, "udp", node.udp()).login(&user_of(CALLER), &password_of(CALLER));
-    let mut phone = account.start();
-    phone.registered();
+    let _phone = account.start();
     node.registered(&caller_device(1));
 }

@@ -10,11 +10,14 @@ use keyline_domain::media::LegMedia;
 use keyline_domain::phone::Binding;
 use smallvec::SmallVec;
 
-use super::{CallHandle, Invite, Nudge, Shard};
+use super::{CallHandle, Due, Invite, Nudge, Shard};
 use crate::board::{CallEntry, DeviceSlot};
 use crate::call::{CallActor, ToCall};
 use crate::outlet::{Emission, NoTarget};
 use crate::route::{CallKey, GENERATION_MASK};
+
+/// How long a call waits for a phone whose registration ran out.
+const RETURN_WAIT_MS: u64 = 120_000;
 
 impl Shard {
     pub(super) fn invite(&mut self, invite: Invite, at: UnixMillis, ctx: &mut Context<Self>) {
@@ -177,8 +180,7 @@ impl Shard {
             return;
         }
         if nudge.expired {
-            // Nothing else bounds the call of a phone over UDP that vanished.
-            return handle.addr.do_send(ToCall::Input(Box::new(Input::Release)));
+            return self.await_return(nudge.call, nudge.device);
         }
         let at = crate::clock::now();
         let mut any = false;
@@ -202,6 +204,20 @@ impl Shard {
             let device = device.name.clone();
             handle.addr.do_send(ToCall::Input(Box::new(Input::Unregistered { device })));
         }
+    }
+
+    /// A phone's bindings ran out while it was in a call. It may only be late with its refresh, so the call
+    /// goes on for a while; but nothing else bounds the call of a phone over UDP that vanished.
+    pub(super) fn await_return(&mut self, call: CallKey, device: DeviceIndex) {
+        self.wheel.arm(crate::clock::now().0 + RETURN_WAIT_MS, Due::Gone(call, device));
+    }
+
+    pub(super) fn release_if_gone(&mut self, call: CallKey, device: DeviceIndex) {
+        let row = self.boards.devices.slot(device).and_then(DeviceSlot::row);
+        if row.is_some_and(|r| r.is_registered(crate::clock::now())) {
+            return;
+        }
+        self.call_input(call, Box::new(Input::Release), None);
     }
 
     /// The catalog changed a device, its profile or the cluster: calls on this shard are classified anew.

@@ -63,6 +63,8 @@ enum Due {
     Expiry(DeviceIndex, u32),
     /// A timer of a call.
     Call(CallKey, TimerKind, u32),
+    /// A device of a call ran out of bindings a while ago: is it back?
+    Gone(CallKey, DeviceIndex),
 }
 
 /// A call that lives here.
@@ -179,6 +181,7 @@ impl Shard {
             match due {
                 Due::Expiry(device, second) => self.expiry_due(device, second, at),
                 Due::Call(call, timer, generation) => self.call_timer(call, timer, generation),
+                Due::Gone(call, device) => self.release_if_gone(call, device),
             }
         }
         self.fired = fired;

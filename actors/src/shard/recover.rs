@@ -1,7 +1,7 @@
 //! Calls that were answered before the node stopped: found at start, ended or gone on with by their shard.
 
 use actix::Context;
-use keyline_domain::call::{DialogRow, Input};
+use keyline_domain::call::DialogRow;
 use smallvec::SmallVec;
 
 use super::Shard;
@@ -34,14 +34,18 @@ impl Shard {
             };
             self.metrics.calls_started.inc();
             let at = crate::clock::now();
-            let gone = devices.iter().any(|d| {
-                let row = self.boards.devices.slot(*d).and_then(|s| s.row());
-                !row.is_some_and(|r| r.is_registered(at))
-            });
+            let away: SmallVec<[_; 2]> = devices
+                .iter()
+                .copied()
+                .filter(|d| {
+                    let row = self.boards.devices.slot(*d).and_then(|s| s.row());
+                    !row.is_some_and(|r| r.is_registered(at))
+                })
+                .collect();
             self.begin(key, entry, devices, ToCall::Resume(row), None, ctx);
-            if gone {
-                // A phone's time ran out while the node was down.
-                self.call_input(key, Box::new(Input::Release), None);
+            // Phones whose time ran out while the node was down.
+            for device in away {
+                self.await_return(key, device);
             }
         }
     }

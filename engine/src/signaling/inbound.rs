@@ -267,6 +267,9 @@ impl State {
     }
 
     fn log_refusal(&self, shared: &Shared, path: &Path, device: Option<DeviceIndex>, refusal: &Refusal) {
+        if !shared.refusal_log.take(path.remote().ip(), self.now_us()) {
+            return;
+        }
         let device = device.and_then(|d| shared.boards.devices.device(d));
         let name = device.as_ref().map_or("-", |d| d.name.as_str());
         tracing::info!(

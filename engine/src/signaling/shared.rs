@@ -11,12 +11,16 @@ use keyline_actors::outlet::{Emission, Outlet};
 use tokio::sync::mpsc;
 
 use super::media::MediaSessions;
-use crate::admission::Admission;
+use crate::admission::{Admission, SourceRate};
 use crate::metrics::EngineMetrics;
 
 /// Batches that may wait for a worker. What is behind them holds a credit taken at ingress, so that the
 /// queue is bounded by admission long before it is full.
 pub const INBOX: usize = 1 << 16;
+
+/// Log lines about refusals of one source in a second; the rest is counted only.
+const REFUSAL_LOG_PER_SECOND: u64 = 10;
+const REFUSAL_LOG_SOURCES: usize = 64;
 
 /// What a worker is told by others.
 #[derive(Debug)]
@@ -86,6 +90,8 @@ pub struct Shared {
     pub domain: String,
     /// Workers that still take new work; 0 while the node drains.
     pub draining: AtomicUsize,
+    /// Refusals that are written to the log; all are counted.
+    pub refusal_log: SourceRate,
     tags: RandomState,
 }
 
@@ -106,6 +112,7 @@ impl Shared {
             metrics,
             domain,
             draining: AtomicUsize::new(0),
+            refusal_log: SourceRate::new(REFUSAL_LOG_SOURCES, REFUSAL_LOG_PER_SECOND),
             tags: RandomState::new(),
             handle,
         }

@@ -69,6 +69,12 @@ impl Account {
         self
     }
 
+    /// The URI by which this account calls a directory number: it has no outbound proxy, so port and
+    /// transport of the node are in it.
+    pub fn uri(&self, dn: &str) -> String {
+        format!("sip:{dn}@{};transport={}", self.server, self.transport)
+    }
+
     fn line(&self) -> String {
         let Account { dn, transport, server, .. } = self;
         let mut line = format!("<sip:{dn}@{server};transport={transport}>;regint=600");
@@ -144,7 +150,7 @@ impl Baresip {
         self.command("hangup", "");
     }
 
-    /// Waits for an event of that type, such as `REGISTER_OK` or `CALL_ESTABLISHED`, which is then
+    /// Waits for an event of that type, such as `CALL_ESTABLISHED`, which is then
     /// forgotten with all before it.
     pub fn event(&mut self, kind: &str) -> Value {
         let what = format!("{kind} from {:?}", self.program.name);
@@ -155,9 +161,9 @@ impl Baresip {
         })
     }
 
-    /// Waits until its registration is refused, and gives the reason.
-    pub fn registration_fails(&mut self) -> String {
-        self.event("REGISTER_FAIL")["param"].as_str().unwrap_or_default().to_owned()
+    /// Waits until it is registered. Its output tells, since events may precede the control connection.
+    pub fn registered(&self) {
+        self.program.says("[1 binding]");
     }
 
     /// Takes netstrings (`length:json,`) from the socket.

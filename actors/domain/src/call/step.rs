@@ -109,11 +109,16 @@ impl Call {
     }
 
     fn on_flow_lost(&mut self, flow: Flow) {
-        let lost: Vec<LegId> = self.legs.iter().filter(|l| l.flow == flow).map(|l| l.id).collect();
+        // A connection is known by its number alone.
+        let same = |own: &Flow| match flow {
+            Flow::Stream { id, .. } => own.is_stream(id),
+            other => *own == other,
+        };
+        let lost: Vec<LegId> = self.legs.iter().filter(|l| same(&l.flow)).map(|l| l.id).collect();
         for id in lost {
             let ringing = self.phase == Phase::Ringing;
             let Some(leg) = self.leg_mut(id) else { continue };
-            leg.flow = Flow::Lost { transport: flow.transport(), remote: flow.remote() };
+            leg.flow = Flow::Lost { transport: leg.flow.transport(), remote: leg.flow.remote() };
             match leg.state {
                 LegState::Up if ringing => {
                     self.end(End::LegLost, 487, &Headers::new());

@@ -40,7 +40,7 @@ pub fn on_flow_lost(row: &Row, id: StreamId) -> Option<Row> {
 
 impl Flow {
     /// Is this connection.
-    pub(super) fn is_stream(&self, wanted: StreamId) -> bool {
+    pub(crate) fn is_stream(&self, wanted: StreamId) -> bool {
         matches!(self, Self::Stream { id, .. } if *id == wanted)
     }
 

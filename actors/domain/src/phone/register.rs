@@ -164,6 +164,8 @@ pub enum Gone {
     Asked,
     /// Its time was up.
     Expired,
+    /// A newer contact of the same line needed its place.
+    Replaced,
 }
 
 /// Why a REGISTER was refused. The text is for the Warning header and the log.

@@ -161,6 +161,7 @@ fn bind(row: &Row, request: &Register, context: &Context) -> Result<Step, Cause>
     if let Some(fresh) = draft.repeat {
         return Ok(unchanged(Kind::Repeated, expires, fresh));
     }
+    draft.make_room(&request.lines);
     draft.check_counts(&request.lines)?;
     draft.settle_horizon();
     Ok(changed(draft.row, draft.events, expires, draft.newreg, draft.durable))
@@ -249,6 +250,29 @@ impl Draft {
             })
         };
         by_flow().or_else(by_uri).or_else(by_instance).map(|(i, _)| i)
+    }
+
+    /// A phone that names no instance leaves a contact behind at each restart. Instead of locking it out
+    /// until those expire, the oldest that this request does not speak of give way.
+    fn make_room(&mut self, lines: &[Dn]) {
+        for line in lines {
+            let of_line = |b: &Binding| b.line == *line;
+            let mut over =
+                self.row.bindings.iter().filter(|b| of_line(b)).count().saturating_sub(CONTACTS_PER_LINE_MAX);
+            while over > 0 {
+                let candidates = self.row.bindings.iter().enumerate().zip(&self.touched);
+                let oldest = candidates
+                    .filter(|((_, b), touched)| of_line(b) && touched.is_none())
+                    .min_by_key(|((_, b), _)| b.granted_until)
+                    .map(|((i, _), _)| i);
+                let Some(i) = oldest else { break };
+                self.row.bindings.remove(i);
+                self.touched.remove(i);
+                self.durable = true;
+                self.events.push(Event::Unregistered(line.clone(), Gone::Replaced));
+                over -= 1;
+            }
+        }
     }
 
     fn check_counts(&self, lines: &[Dn]) -> Result<(), Cause> {

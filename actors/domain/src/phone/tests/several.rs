@@ -51,18 +51,23 @@ fn bulk_registration_binds_every_line_by_one_request() {
 }
 
 #[test]
-fn a_full_line_refuses_one_more_until_one_is_removed() {
+fn on_a_full_line_the_oldest_contact_gives_way() {
     let mut row = phone();
     let uri = |i: usize| format!("sip:1001@10.0.0.1:{}", 6000 + i);
     for i in 0..CONTACTS_PER_LINE_MAX {
-        let _ = take(&mut row, &request(1, [contact(&uri(i))]).call(&i.to_string()), &at(0));
+        let _ = take(&mut row, &request(1, [contact(&uri(i))]).call(&i.to_string()), &at(i as u64));
     }
     let limit = CONTACTS_PER_LINE_MAX;
-    let cause = refused(&on(&row, &request(1, [contact(A)]), &at(1)));
-    assert_eq!((cause, cause.status()), (Cause::TooMany { count: limit + 1, limit }, 403));
-    let swap = request(1, [contact(A), contact(&uri(0)).expires(0)]);
-    assert_eq!(accepted(&take(&mut row, &swap, &at(1))).kind, Kind::Changed);
+    // A phone without an instance that started anew is not locked out by its former contacts.
+    let step = take(&mut row, &request(1, [contact(A)]).call("anew"), &at(limit as u64));
+    assert_eq!(accepted(&step).kind, Kind::Changed);
     assert_eq!(row.bindings.len(), limit);
+    assert!(!row.bindings.iter().any(|b| *b.contact == *uri(0)), "the oldest is gone");
+    assert!(row.bindings.iter().any(|b| &*b.contact == A));
+    // One request alone may not ask for more than a line holds.
+    let flood: Vec<_> = (0..=limit).map(|i| contact(&uri(200 + i))).collect();
+    let cause = refused(&on(&row, &request(1, flood).call("flood"), &at(limit as u64)));
+    assert_eq!((cause, cause.status()), (Cause::TooMany { count: limit + 1, limit }, 403));
     // The dead do not count.
     let many: Vec<_> = (0..limit).map(|i| contact(&uri(100 + i))).collect();
     assert_eq!(accepted(&on(&row, &request(2, many), &at(9999))).kind, Kind::Changed);

@@ -327,7 +327,7 @@ fn pointers(node: &Node, listen: &BTreeMap<String, SocketAddr>, members: &[Membe
         let _ = writeln!(
             text,
             "Join with a phone of your own (any SIP phone or softphone on this machine):\n\
-             \x20 server    {udp} over UDP or TCP, domain {host}, digest realm ccmsipline\n\
+             \x20 server    {udp} over UDP, domain {host}, digest realm ccmsipline\n\
              \x20 user      {} (number {}, authentication name {}), password {}\n\
              \x20 then call 1003, 1004, 1006 or 1020: they answer\n",
             spare.dn, spare.dn, spare.user, spare.password

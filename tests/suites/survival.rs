@@ -10,6 +10,7 @@ use keyline_tests::node::{Builder, Node};
 use keyline_tests::place::{HEAVY, device_on};
 use keyline_tests::sip::{Line, Login, Request, contact};
 use keyline_tests::wait;
+use keyline_wire::sip::Message;
 
 use crate::common::{CALLEE, CALLER, callee_device, caller_device, connect, registered};
 
@@ -65,12 +66,11 @@ fn load(
     stop: impl Fn(Duration) -> bool,
 ) -> BTreeMap<u32, Phone> {
     let mut state: BTreeMap<u32, Phone> = BTreeMap::new();
-    let by_call = |call_id: &str| call_id.split('-').next().and_then(|n| n.parse::<u32>().ok());
     let began = Instant::now();
     let mut next = phones.start;
     while !stop(began.elapsed()) {
-        let due = phones.start
-            + u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX) / (1_000_000 / RATE);
+        let elapsed = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let due = phones.start + elapsed / (1_000_000 / RATE);
         while next < due.min(phones.end) {
             let mut request = Request::register(&dn(next)).header("Contact", &contact(&dn(next), line));
             request.set("Expires", &EXPIRES.to_string());
@@ -80,27 +80,31 @@ fn load(
             next += 1;
         }
         let Some(answer) = line.receive_within(Duration::from_millis(1)) else { continue };
-        let Some(i) = answer.call_id().and_then(by_call) else { continue };
-        let Some(phone) = state.get_mut(&i) else { continue };
-        match answer.status() {
-            Some(401) => {
-                let mut second = phone.request.clone().expect("it was sent").next();
-                let login = Login {
-                    user: &user_of(&dn(i)),
-                    password: &password_of(&dn(i)),
-                    algorithm: Algorithm::Md5,
-                };
-                second.authorize(&answer, &login, 1);
-                let bytes = second.print(line);
-                line.send(&bytes);
-                phone.sent = Some(bytes);
-            }
-            // The grant began before the answer came: a lower bound, to the second.
-            Some(200) => phone.granted_until = Some(now_ms() / 1000 * 1000 + (EXPIRES - 2) * 1000),
-            _ => {}
+        if let (Some(401), Some((i, phone))) = (answer.status(), phone_of(&mut state, &answer)) {
+            let mut second = phone.request.clone().expect("it was sent").next();
+            let login =
+                Login { user: &user_of(&dn(i)), password: &password_of(&dn(i)), algorithm: Algorithm::Md5 };
+            second.authorize(&answer, &login, 1);
+            let bytes = second.print(line);
+            line.send(&bytes);
+            phone.sent = Some(bytes);
         }
+        grant(&mut state, &answer);
     }
     state
+}
+
+/// The phone that an answer is for, by the number in front of its Call-ID.
+fn phone_of<'s>(state: &'s mut BTreeMap<u32, Phone>, answer: &Message<'_>) -> Option<(u32, &'s mut Phone)> {
+    let i = answer.call_id()?.split('-').next()?.parse().ok()?;
+    Some((i, state.get_mut(&i)?))
+}
+
+/// Notes a 200. The grant began before the answer came: a lower bound, to the second.
+fn grant(state: &mut BTreeMap<u32, Phone>, answer: &Message<'_>) {
+    if let (Some(200), Some((_, phone))) = (answer.status(), phone_of(state, answer)) {
+        phone.granted_until = Some(now_ms() / 1000 * 1000 + (EXPIRES - 2) * 1000);
+    }
 }
 
 /// All bindings: device → milliseconds since 1970 at which they end.
@@ -141,8 +145,12 @@ fn every_acknowledged_binding_survives_kill9_under_load() {
         let mut line = Line::udp(node.udp());
         // Another moment each time: spread over the quarter of a second in which all are on their way.
         let moment = Duration::from_millis(100 + u64::from(seed.wrapping_mul(2_654_435_761) >> 23) % 250);
-        let state = load(&mut line, seed * share..(seed + 1) * share, |elapsed| elapsed >= moment);
+        let mut state = load(&mut line, seed * share..(seed + 1) * share, |elapsed| elapsed >= moment);
         node.kill9();
+        // What was sent before the end counts, read or not.
+        while let Some(answer) = line.receive_within(Duration::from_millis(20)) {
+            grant(&mut state, &answer);
+        }
         node.start();
         let after = bindings(&node);
         let mut acknowledged = 0;

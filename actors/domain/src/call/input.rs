@@ -64,7 +64,7 @@ pub struct Response {
 pub enum Failure {
     /// Timer B or F: taken as 408 (RFC 3261 §8.1.3.1).
     Timeout,
-    /// The flow would not take it: taken as 503.
+    /// The flow would not take it: taken as 480 to an INVITE that begins a leg, else as 503.
     Transport,
     /// The engine could not write it for this leg (SDP that cannot be rewritten): taken as this status.
     Unwritable(u16),

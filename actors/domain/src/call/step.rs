@@ -79,6 +79,8 @@ impl Call {
             Failure::Unwritable(_) => 500,
         };
         if let Some(id) = self.invited_by(token) {
+            // A phone whose connection is gone is one that is not there (design §3): 480, no fault of ours.
+            let status = if failure == Failure::Transport { 480 } else { status };
             return self.invite_failed(id, status);
         }
         if self.exchange.as_ref().is_some_and(|e| e.token == token) {

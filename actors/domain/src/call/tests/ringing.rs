@@ -264,7 +264,7 @@ fn no_response_and_no_flow() {
 
     let mut w = World::secure(1);
     w.on(Input::Failed { token, failure: Failure::Transport });
-    assert_eq!(w.replies(), [(INVITE, 500, String::new())]);
+    assert_eq!(w.replies(), [(INVITE, 480, String::new())]);
 
     let mut w = World::secure(2);
     w.ringing(B, "b").on(Input::FlowLost { flow: stream(1, 1) });

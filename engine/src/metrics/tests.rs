@@ -74,7 +74,7 @@ fn each_event_moves_its_own_series_only() {
     metrics.response(999);
     metrics.parse_reject(505);
     metrics.parse_reject(499);
-    metrics.handshake("certificate_expired");
+    metrics.handshake("client_certificate_expired");
     metrics.handshake("never heard of");
     metrics.tls_version("1.2");
     metrics.verdict(&Verdict::Challenge { stale: false, cause: Cause::DigestAbsent });
@@ -93,7 +93,7 @@ fn each_event_moves_its_own_series_only() {
     assert_eq!(moved("keyline_sip_requests_received_total"), once(&["PUBLISH", "other"]));
     assert_eq!(moved("keyline_sip_responses_sent_total"), [("1xx".to_owned(), 1.0), ("6xx".to_owned(), 2.0)]);
     assert_eq!(moved("keyline_sip_parse_rejects_total"), once(&["400", "505"]));
-    assert_eq!(moved("keyline_tls_handshakes_total"), once(&["certificate_expired", "other"]));
+    assert_eq!(moved("keyline_tls_handshakes_total"), once(&["client_certificate_expired", "other"]));
     assert_eq!(moved("keyline_tls_connections_total"), once(&["1.2"]));
     // Labels come in alphabetical order of their names: cause, verdict.
     let verdicts = once(&["digest_absent,challenge", "nonce_expired,stale", "not_on_its_flow,refuse"]);

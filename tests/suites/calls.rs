@@ -153,9 +153,12 @@ fn a_phone_whose_connection_was_lost_is_waited_for() {
             pair_with(2, Transport::Udp, Transport::Tcp, |i| i, |a| a, |b| b).await;
         let device = callee.config().device.clone().unwrap();
         callee.disconnect();
-        wait::until("lost flow", || {
-            node.registrations_of(&device).iter().any(|row| row["flow"] == "lost").then_some(())
-        });
+        let lost = || {
+            wait::until("lost flow", || {
+                node.registrations_of(&device).iter().any(|row| row["flow"] == "lost").then_some(())
+            });
+        };
+        lost();
         let call = caller.invite(CALLEE).unwrap();
         caller.record().response(0, 100, "INVITE").await.unwrap();
         callee.reconnect().await.unwrap();
@@ -164,6 +167,7 @@ fn a_phone_whose_connection_was_lost_is_waited_for() {
         call.hang_up().await.unwrap();
         // One that does not come back is not waited for for ever.
         callee.disconnect();
+        lost();
         assert_eq!(refused_with(&caller.invite(CALLEE).unwrap()).await, 480);
     });
 }

@@ -182,7 +182,7 @@ fn r193_keepalives_pass_and_all_else_is_challenged() {
         let mark = phone.record().mark();
         assert_eq!(phone.options().await.unwrap().status(), Some(200));
         assert!(phone.record().find(mark, |e| e.is_response(401, "OPTIONS")).is_empty());
-        for method in ["INVITE", "MESSAGE", "SUBSCRIBE", "INFO", "REFER", "PUBLISH"] {
+        for method in ["INVITE", "MESSAGE", "SUBSCRIBE", "REFER", "PUBLISH"] {
             let mut line = Line::tcp(node.tcp());
             let mut request = Request::new(method, "sip:1001@keyline.local", "1001");
             request.set("Contact", &contact("1001", &line));
@@ -190,6 +190,9 @@ fn r193_keepalives_pass_and_all_else_is_challenged() {
             assert_eq!(response.status(), Some(401), "{method}");
         }
         let mut line = Line::tcp(node.tcp());
+        // What can only be in a dialog and names none is told so; it tells nobody anything.
+        let info = Request::new("INFO", "sip:1001@keyline.local", "1001");
+        assert!(matches!(line.exchange(&info).status(), Some(401 | 481)));
         let cancel = Request::new("CANCEL", "sip:1001@keyline.local", "1001");
         assert_eq!(line.exchange(&cancel).status(), Some(481), "never challenged (RFC 3261 §22.1)");
     });

@@ -18,6 +18,7 @@ mod calls_media;
 mod import;
 mod layers;
 mod linphone;
+mod mended;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;

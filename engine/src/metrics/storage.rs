@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyline_actors::handle::StorageCounters;
 use prometheus::core::{Collector, Desc, Describer};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Opts, Registry};
@@ -19,35 +20,12 @@ const SERIES: [Series; 6] = [
 
 const WRITE: (&str, &str) = ("keyline_storage_write_duration_seconds", "Time of one trip to the disk");
 
-/// The writer's counters at one moment.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StorageReading {
-    /// Rows committed.
-    pub rows: u64,
-    /// Commits committed.
-    pub commits: u64,
-    /// Commits refused by a guard.
-    pub conflicts: u64,
-    /// Commits of unknown outcome.
-    pub failures: u64,
-    /// Commits not taken because the queue was full.
-    pub queue_full: u64,
-    /// Commits waiting now.
-    pub queued: u64,
-    /// Trips to the disk.
-    pub batches: u64,
-    /// Time spent in all trips, in seconds.
-    pub write_seconds: f64,
-    /// Upper bound in seconds and trips that took at most so long (cumulative), in rising order.
-    pub buckets: Vec<(f64, u64)>,
-}
-
-type Read = Arc<dyn Fn() -> StorageReading + Send + Sync>;
+type Read = Arc<dyn Fn() -> StorageCounters + Send + Sync>;
 
 /// Registers the writer's figures; `read` is called at every scrape.
 pub fn register(
     registry: &Registry,
-    read: impl Fn() -> StorageReading + Send + Sync + 'static,
+    read: impl Fn() -> StorageCounters + Send + Sync + 'static,
 ) -> Result<(), prometheus::Error> {
     let read: Read = Arc::new(read);
     let counters = Arc::clone(&read);
@@ -102,12 +80,12 @@ mod tests {
         let registry = Registry::new();
         let count = Arc::new(AtomicU64::new(1));
         let source = Arc::clone(&count);
-        register(&registry, move || StorageReading {
+        register(&registry, move || StorageCounters {
             rows: source.load(Ordering::Relaxed),
             batches: 3,
             write_seconds: 0.25,
             buckets: vec![(0.001, 2), (0.1, 3)],
-            ..StorageReading::default()
+            ..StorageCounters::default()
         })
         .unwrap();
         let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();

@@ -16,24 +16,7 @@ use crate::admin::views::{
 };
 use crate::admin::{BoxFuture, NodeApi};
 use crate::config::Config;
-use crate::metrics::storage::StorageReading;
 use crate::offline;
-
-/// The storage writer's counters as metrics.
-pub(super) fn storage_reading(handle: &Handle) -> StorageReading {
-    let c = handle.storage_counters();
-    StorageReading {
-        rows: c.rows,
-        commits: c.commits,
-        conflicts: c.conflicts,
-        failures: c.failures,
-        queue_full: c.queue_full,
-        queued: c.queued,
-        batches: c.batches,
-        write_seconds: c.write_seconds,
-        buckets: c.buckets,
-    }
-}
 
 /// The node as the admin servers see it.
 pub(super) struct RunningNode {

@@ -133,7 +133,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let handle =
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
     let counters = handle.clone();
-    storage::register(&registry, move || api::storage_reading(&counters))?;
+    storage::register(&registry, move || counters.storage_counters())?;
     let tls_context =
         TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
     let shared = Arc::new(Shared::new(

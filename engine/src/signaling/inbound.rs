@@ -30,7 +30,7 @@ impl State {
         match received {
             Received::Absorbed => self.run_actions(shared),
             Received::Unmatchable => {}
-            Received::Ack { accepted } => self.ack(shared, message, accepted),
+            Received::Ack { .. } => self.ack(shared, &path, message),
             Received::Cancel { key, target } => self.cancel(shared, path, message, key, target),
             Received::New(key) => self.new_request(shared, path, message, method, key),
         }

@@ -133,7 +133,7 @@ impl State {
     }
 
     /// ACK of a 2xx: never challenged, never answered.
-    pub(super) fn ack(&mut self, shared: &Shared, message: &Message<'_>, _accepted: Option<ServerTxId>) {
+    pub(super) fn ack(&mut self, shared: &Shared, path: &Path, message: &Message<'_>) {
         let Some((call, _)) = message.to_tag().and_then(|t| shared.boards.keys.load().tags.parse(t)) else {
             return;
         };
@@ -141,8 +141,12 @@ impl State {
         if let (Some(body), Some(tag)) = (&body, message.to_tag()) {
             shared.media.receive(call, tag, Role::Answer, body);
         }
-        let input =
-            Input::Ack { dialog: dialog_id(message), cseq: message.cseq().map_or(0, |c| c.number), body };
+        let input = Input::Ack {
+            dialog: dialog_id(message),
+            cseq: message.cseq().map_or(0, |c| c.number),
+            source: path.remote().ip(),
+            body,
+        };
         self.tell_call(shared, call, input);
     }
 

@@ -22,9 +22,6 @@ use super::{ALLOW, media};
 /// Max-Forwards of a request that no request of a peer is behind.
 const MAX_FORWARDS: u64 = 70;
 
-/// Option tags that we offer. 100rel is not among them: reliable provisionals are not served.
-const SUPPORTED: &str = "replaces";
-
 /// Our Contact on a path: phones send in-dialog requests there, over the same flow.
 pub(super) fn contact(path: &Path) -> String {
     let local = path.local();
@@ -90,9 +87,6 @@ impl State {
         if reply.status == 405 || (success && invite) {
             p.header("Allow", ALLOW);
         }
-        if success && invite {
-            p.header("Supported", SUPPORTED);
-        }
         headers(&mut p, &reply.headers);
         let bytes = match body {
             Some((content_type, bytes)) => p.finish_with(&content_type, &bytes),
@@ -153,8 +147,8 @@ impl State {
             p.header("Contact", &contact(&path));
         }
         if invite {
+            // No option tag is offered: neither Replaces nor reliable provisionals are served.
             p.header("Allow", ALLOW);
-            p.header("Supported", SUPPORTED);
         }
         headers(&mut p, &out.headers);
         let bytes = match body {

@@ -1,11 +1,14 @@
 //! Offers and answers of an answered call: re-INVITE and UPDATE, passed on or of our own.
 
+use std::net::IpAddr;
+
 use super::choose::shown;
 use super::effect::{Effect, End, Reply, TimerKind};
 use super::input::{Incoming, Response};
 use super::state::{Call, Unacked, can_cross, media_of, passed};
 use super::types::{ClientTx, DialogId, Headers, LegId, Method, ServerTx};
 use super::{CANCEL_WAIT_MS, Env};
+use crate::flow::Flow;
 use crate::media::{Body, MediaFacts};
 
 /// The one exchange that a call can have under way.
@@ -333,9 +336,18 @@ impl Call {
     }
 
     /// ACK to a 2xx of ours.
-    pub(super) fn on_ack(&mut self, dialog: &DialogId, cseq: u32, body: Option<Body>, env: Env<'_>) {
-        let named =
-            |l: &&mut super::state::Leg| l.is_named(dialog) && l.unacked.is_some_and(|u| u.cseq == cseq);
+    pub(super) fn on_ack(
+        &mut self,
+        dialog: &DialogId,
+        cseq: u32,
+        source: IpAddr,
+        body: Option<Body>,
+        env: Env<'_>,
+    ) {
+        let own = |flow: &Flow| flow.remote().ip().to_canonical() == source.to_canonical();
+        let named = |l: &&mut super::state::Leg| {
+            l.is_named(dialog) && own(&l.flow) && l.unacked.is_some_and(|u| u.cseq == cseq)
+        };
         let Some(leg) = self.legs.iter_mut().find(named) else { return };
         let (id, unacked) = (leg.id, leg.unacked.take());
         if let Some(unacked) = unacked {

@@ -1,5 +1,6 @@
 //! What happens to a call.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -79,6 +80,8 @@ pub enum Input {
         dialog: DialogId,
         /// Its CSeq number.
         cseq: u32,
+        /// Where it came from: an ACK bears no proof, so only the leg's own address is listened to.
+        source: IpAddr,
         /// The answer, after a late offer.
         body: Option<Body>,
     },

@@ -16,7 +16,7 @@ impl Call {
             return Effects::new();
         }
         match input {
-            Input::Ack { dialog, cseq, body } => self.on_ack(&dialog, cseq, body, env),
+            Input::Ack { dialog, cseq, source, body } => self.on_ack(&dialog, cseq, source, body, env),
             Input::AckTimeout { tx } => self.on_ack_timeout(tx),
             Input::Cancel { tx, headers } => self.on_cancel(tx, &passed(&headers)),
             Input::DeviceFacts(facts) => self.on_facts(&facts),

@@ -68,7 +68,10 @@ fn bye_to_the_caller_waits_for_its_ack() {
     let dialog = w.dialog(A);
     w.request(B, Method::Bye, None);
     assert!(w.sends().is_empty(), "RFC 3261 15: not before the ACK");
-    w.on(Input::Ack { dialog, cseq: 101, body: None });
+    let stranger = Input::Ack { dialog: dialog.clone(), cseq: 101, source: remote(9).ip(), body: None };
+    w.on(stranger);
+    assert!(w.sends().is_empty(), "an ACK from another address is nobody's");
+    w.on(Input::Ack { dialog, cseq: 101, source: remote(0).ip(), body: None });
     assert_eq!(w.sends(), [(A, Method::Bye, String::new())]);
     w.bye_done(A);
     assert_eq!(w.finished, Some(End::Bye));

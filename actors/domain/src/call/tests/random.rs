@@ -210,7 +210,8 @@ impl Engine {
             Op::Ack { pick, body: kind } if !self.repeating.is_empty() => {
                 let (_, leg, cseq) = self.repeating[pick % self.repeating.len()];
                 let dialog = self.w.dialog(leg);
-                self.on(Input::Ack { dialog, cseq, body: body(kind) });
+                let source = remote(leg.0).ip();
+                self.on(Input::Ack { dialog, cseq, source, body: body(kind) });
             }
             Op::AckTimeout { pick } if !self.repeating.is_empty() => {
                 let index = pick % self.repeating.len();

@@ -2,6 +2,8 @@
 
 use super::world::*;
 use crate::call::*;
+use crate::flow::Flow;
+use crate::mode::Transport;
 
 #[test]
 fn a_call_is_rung_answered_and_acknowledged() {
@@ -269,7 +271,9 @@ fn no_response_and_no_flow() {
     let mut w = World::secure(2);
     w.ringing(B, "b").on(Input::FlowLost { flow: stream(1, 1) });
     assert!(w.replies().is_empty(), "C rings on");
-    w.on(Input::FlowLost { flow: stream(0, 1) });
+    // A connection is known by its number, whatever address its loss is reported with.
+    let Flow::Stream { id, .. } = stream(0, 1) else { panic!("a stream") };
+    w.on(Input::FlowLost { flow: Flow::Stream { id, transport: Transport::Tcp, remote: remote(77) } });
     assert_eq!(w.reply_to(INVITE).status, 487, "the caller is gone");
     w.invite_response(C, 180, "c", None);
     assert_eq!(w.cancels(), [C]);

@@ -377,7 +377,7 @@ impl World {
 
     pub(super) fn ack(&mut self, leg: LegId, cseq: u32, body: Option<Body>) -> &mut Self {
         let dialog = self.dialog(leg);
-        self.on(Input::Ack { dialog, cseq, body })
+        self.on(Input::Ack { dialog, cseq, source: remote(leg.0).ip(), body })
     }
 
     /// ACK to the answer to the last request that a phone made.

@@ -8,6 +8,7 @@ use keyline_domain::ids::Partition;
 use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
 
+use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{CatalogActor, Export, Import, ImportDone, ImportError};
 use crate::route::{PartitionTable, ShardId};
@@ -170,6 +171,11 @@ impl Handle {
             Ok(result) => result,
             Err(e) => Err(ImportError::Internal(e.to_string())),
         }
+    }
+
+    /// For a backup of the running node.
+    pub fn backup(&self) -> Backup {
+        Backup(Arc::clone(self.writer.store()))
     }
 
     /// Configuration as NDJSON, without secrets.

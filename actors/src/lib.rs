@@ -7,6 +7,7 @@
 //! * [`outlet`]: the one way out; the engine implements it.
 //! * [`route`]: partitions, shards, dialog tags.
 
+pub mod backup;
 pub mod board;
 mod call;
 pub mod catalog;

@@ -14,6 +14,7 @@ use keyline_storage::{
 };
 use prometheus::Registry;
 
+use crate::backup::{Backup, STORE};
 use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard};
 use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
 use crate::clock::now;
@@ -83,7 +84,7 @@ pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenE
         Engine::RocksDb => {
             let durability = if options.power_safe { Durability::Power } else { Durability::Process };
             Arc::new(RocksStore::open(
-                &options.data_dir.join("store"),
+                &options.data_dir.join(STORE),
                 RocksOptions { durability, ..RocksOptions::default() },
             )?)
         }
@@ -117,6 +118,11 @@ impl Opened {
             self.catalog.import(text, true, &self.options.data_dir, &*store, &&*store, inspect)?;
         store.sync()?;
         Ok(done)
+    }
+
+    /// For a backup while no node runs.
+    pub fn backup(&self) -> Backup {
+        Backup(Arc::clone(&self.store))
     }
 
     /// Configuration.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use keyline_actors::OpenError;
+use keyline_actors::backup;
 use keyline_actors::catalog::{FILE_MAX, ImportDone as Done, ImportError, Inspect};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::inventory::CertificateFacts;
@@ -63,13 +64,7 @@ pub struct Offline {
 /// [`OfflineError`], one line.
 pub fn open(config: &Config) -> Result<Offline, OfflineError> {
     let data = &config.node.data_dir;
-    let mut folder = fs::DirBuilder::new();
-    // Keys, tokens and sealed copies live here: nobody else need look.
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder
-        .recursive(true)
-        .create(data)
-        .map_err(|source| OfflineError::Folder { path: data.clone(), source })?;
+    make_folder(data)?;
     let options = OpenOptions {
         data_dir: data.clone(),
         key_file: config.node.key_file.clone(),
@@ -111,6 +106,10 @@ impl OfflineApi for Offline {
         self.opened.import(&text, &PemInspector).map(done).map_err(refused)
     }
 
+    fn backup(&self, out: &mut dyn Write) -> Result<(), String> {
+        self.opened.backup().write(out).map(|_| ()).map_err(|e| e.to_string())
+    }
+
     fn export(&self, out: &mut dyn Write) -> Result<(), String> {
         for line in self.opened.catalog().export() {
             writeln!(out, "{line}").map_err(|e| e.to_string())?;
@@ -121,6 +120,35 @@ impl OfflineApi for Offline {
     fn certificate(&self, name: &str) -> Option<String> {
         self.opened.keyring().certificate(name).ok().flatten()
     }
+}
+
+/// Rows and revision of a whole backup.
+///
+/// # Errors
+/// Why it cannot be used, on one line.
+pub fn check_backup(file: &Path) -> Result<(u64, u64), String> {
+    backup::check(file).map(|s| (s.rows, s.revision.0)).map_err(|e| e.to_string())
+}
+
+/// Fills the empty data directory of a configuration from a backup; the number of rows.
+///
+/// # Errors
+/// Why nothing was restored, on one line.
+pub fn restore(config: &Config, file: &Path) -> Result<u64, String> {
+    make_folder(&config.node.data_dir).map_err(|e| e.to_string())?;
+    let summary =
+        backup::restore(file, &config.node.data_dir, &config.node.key_file).map_err(|e| e.to_string())?;
+    Ok(summary.rows)
+}
+
+/// The data directory, for its owner alone: keys, tokens and sealed copies live there.
+fn make_folder(data: &Path) -> Result<(), OfflineError> {
+    let mut folder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder
+        .recursive(true)
+        .create(data)
+        .map_err(|source| OfflineError::Folder { path: data.to_owned(), source })
 }
 
 /// What an import did, for operators.

@@ -10,6 +10,7 @@
 #[macro_use]
 mod common;
 
+mod backup;
 mod baresip;
 mod calls;
 mod calls_dialog;

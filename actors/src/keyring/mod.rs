@@ -5,7 +5,7 @@
 
 use keyline_domain::nonce::{NONCE_SECRET_LEN, NonceKey, NonceKeys};
 use keyline_storage::seal::{NodeKey, Sealed};
-use keyline_storage::{Commit, Consistency, Outcome, Store, Table};
+use keyline_storage::{Commit, Consistency, Outcome, Page, Store, Table};
 use zeroize::Zeroizing;
 
 use crate::board::Keys;
@@ -13,7 +13,11 @@ use crate::error::OpenError;
 use crate::route::{GENERATION_MASK, TagKey};
 
 const SCHEMA: u8 = 1;
+/// Rows removed in one commit.
+const OPS_PER_COMMIT: usize = 100;
 const NONCE: &[u8] = b"nonce";
+/// Private keys: this and a name.
+const PRIVATE: &str = "private/";
 const TAGS: &[u8] = b"tags";
 const START: &[u8] = b"start";
 
@@ -109,6 +113,40 @@ impl<'a> Keyring<'a> {
         committed(self.store.commit(&commit), &private)
     }
 
+    /// That the node key opens what is sealed here.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it does not.
+    pub fn check(&self) -> Result<(), OpenError> {
+        // Certificates are made when the store is, tag keys at the first start.
+        for prefix in [PRIVATE.as_bytes(), TAGS] {
+            let page = self.store.scan(Table::Keys, prefix, Page { after: None, limit: 1 }, None)?;
+            for (key, row) in page.rows {
+                self.unseal(&key, &row.payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what must not come back with a restored store: nonce keys, since windows of used counts are not part
+    /// of it, and dialog rows, since those calls are over.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the store fails.
+    pub fn forget_past(&self) -> Result<(), OpenError> {
+        for (table, prefix) in [(Table::Keys, NONCE), (Table::Calls, &b""[..])] {
+            loop {
+                let page =
+                    self.store.scan(table, prefix, Page { after: None, limit: OPS_PER_COMMIT }, None)?;
+                let Some(last) = page.rows.last().map(|row| row.0.to_vec()) else { break };
+                let commit = page.rows.iter().fold(Commit::build(), |c, row| c.delete(table, row.0.to_vec()));
+                let commit = commit.finish().map_err(|e| damaged(&last, &e.to_string()))?;
+                committed(self.store.commit(&commit), &last)?;
+            }
+        }
+        Ok(())
+    }
+
     fn secret(&self, key: &[u8]) -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenError> {
         if let Some(r) = self.store.get(Table::Keys, key, Consistency::Linearizable)? {
             let open = self.unseal(key, &r.payload)?;
@@ -142,7 +180,7 @@ impl<'a> Keyring<'a> {
 }
 
 fn material_keys(name: &str) -> (Vec<u8>, Vec<u8>) {
-    (format!("certificate/{name}").into_bytes(), format!("private/{name}").into_bytes())
+    (format!("certificate/{name}").into_bytes(), format!("{PRIVATE}{name}").into_bytes())
 }
 
 fn committed(outcome: Outcome, key: &[u8]) -> Result<(), OpenError> {

@@ -9,6 +9,7 @@ pub mod control;
 pub mod views;
 
 mod api;
+mod backup;
 mod node;
 mod openapi;
 mod problem;
@@ -20,7 +21,7 @@ mod token;
 pub(crate) mod tests;
 
 pub use api::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
-pub use node::{BoxFuture, NodeApi, OfflineApi};
+pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use server::{ApiSetup, Running, Setup, StartError, start};
 pub use socket::{CONTROL_SOCKET, IMPORT_MAX};

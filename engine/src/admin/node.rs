@@ -12,6 +12,9 @@ use super::views::{
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Writes a backup to where it is told.
+pub type BackupWriter = Box<dyn FnOnce(&mut dyn Write) -> Result<(), String> + Send>;
+
 /// The running node. The plain functions read boards and answer at once; they are called on the admin
 /// servers' own threads.
 pub trait NodeApi: Send + Sync + 'static {
@@ -30,6 +33,8 @@ pub trait NodeApi: Send + Sync + 'static {
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>>;
     /// The inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>>;
+    /// Writes a backup; runs on a thread of its own and may take long. Else why not, on one line.
+    fn backup(&self) -> BackupWriter;
     /// PEM of an own certificate: `CallManager`, `CallManager-EC` or `TFTP`.
     fn certificate(&self, name: &str) -> Option<String>;
     /// All metrics in Prometheus' text form.
@@ -40,6 +45,8 @@ pub trait NodeApi: Send + Sync + 'static {
 pub trait OfflineApi {
     /// Imports an inventory, all or nothing; it applies to every phone at once (design §5).
     fn import(&mut self, file: &Path) -> Result<ImportDone, ImportRefused>;
+    /// Writes a backup; else why not, on one line.
+    fn backup(&self, out: &mut dyn Write) -> Result<(), String>;
     /// Writes the inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self, out: &mut dyn Write) -> Result<(), String>;
     /// PEM of an own certificate.

@@ -106,6 +106,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .default_service(web::to(|request: HttpRequest| api::other_method(request, "POST"))),
         )
         .service(api::readable("/export", export))
+        .service(api::readable("/backup", super::backup::backup))
         .service(api::readable("/certificates/{name}", certificate));
     api::configure(config);
 }

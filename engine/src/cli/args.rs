@@ -45,6 +45,19 @@ pub(super) enum Command {
         #[arg(long, value_name = "PASSPHRASE-FILE")]
         secrets: Option<PathBuf>,
     },
+    /// Write all durable state as of one moment to a file; a running node goes on. Without the node key, which must
+    /// be kept apart
+    Backup {
+        /// A file that does not exist yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Fill an empty data directory from a backup; the node key file must be in place
+    Restore {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Say why something is as it is
     #[command(subcommand)]
     Explain(Explain),

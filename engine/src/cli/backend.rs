@@ -10,6 +10,8 @@ pub trait Backend {
     fn serve(&self, config: Config) -> Result<(), Failure>;
     /// Opens the store of a data directory, which is made if it is empty or not there.
     fn open(&self, config: &Config) -> Result<Box<dyn OfflineApi>, Failure>;
+    /// Fills an empty data directory from a backup; the number of rows.
+    fn restore(&self, config: &Config, file: &std::path::Path) -> Result<u64, Failure>;
 }
 
 /// The real ones.
@@ -28,5 +30,10 @@ impl Backend for Real {
             Ok(store) => Ok(Box::new(store)),
             Err(e) => Err(Failure::Refused(e.to_string())),
         }
+    }
+
+    fn restore(&self, config: &Config, file: &std::path::Path) -> Result<u64, Failure> {
+        log::start("warn");
+        crate::offline::restore(config, file).map_err(Failure::Refused)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{Arguments, Cert, Command, Explain, Format, OwnName, Place};
-use super::{Failure, World, inventory, listing, pem};
+use super::{Failure, World, backup, inventory, listing, pem};
 use crate::admin::TOKEN_FILE;
 use crate::admin::control::{Control, escape};
 use crate::config::{Config, Sources};
@@ -20,6 +20,8 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
                 .to_owned(),
         )),
         Command::Export { secrets: None } => inventory::export(&config, world),
+        Command::Backup { file } => backup::backup(&config, file, world),
+        Command::Restore { file } => backup::restore(&config, file, world),
         Command::Explain(Explain::Call { id }) => {
             let text = running(&config)?.text(&format!("/api/v1/calls/{}/security", escape(id)))?;
             world.out.write_all(text.as_bytes()).map_err(Failure::output)

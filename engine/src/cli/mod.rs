@@ -6,6 +6,7 @@
 
 mod args;
 mod backend;
+mod backup;
 mod commands;
 mod failure;
 mod inventory;

@@ -34,9 +34,17 @@ impl Backend for Fake {
         self.asked.borrow_mut().push("open".to_owned());
         Ok(Box::new(Store { data: config.node.data_dir.clone() }))
     }
+
+    fn restore(&self, _: &Config, file: &Path) -> Result<u64, Failure> {
+        Err(Failure::Refused(format!("{} is no backup", file.display())))
+    }
 }
 
 impl OfflineApi for Store {
+    fn backup(&self, out: &mut dyn Write) -> Result<(), String> {
+        out.write_all(b"no backup").map_err(|e| e.to_string())
+    }
+
     fn import(&mut self, file: &Path) -> Result<ImportDone, ImportRefused> {
         let text = std::fs::read_to_string(file).unwrap();
         let wrong = |row| RowRefusal { row, reason: "phone: two\nlines".to_owned(), code: "bad".to_owned() };

@@ -14,7 +14,7 @@ use crate::admin::views::{
     CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
     RegistrationView, Timestamp, flow_text,
 };
-use crate::admin::{BoxFuture, NodeApi};
+use crate::admin::{BackupWriter, BoxFuture, NodeApi};
 use crate::config::Config;
 use crate::offline;
 
@@ -145,6 +145,11 @@ impl NodeApi for RunningNode {
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {
         let handle = self.handle.clone();
         Box::pin(async move { handle.export().await })
+    }
+
+    fn backup(&self) -> BackupWriter {
+        let source = self.handle.backup();
+        Box::new(move |out| source.write(out).map(|_| ()).map_err(|e| e.to_string()))
     }
 
     fn certificate(&self, name: &str) -> Option<String> {

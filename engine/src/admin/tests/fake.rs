@@ -9,7 +9,7 @@ use keyline_domain::ids::UnixMillis;
 use keyline_domain::mode::{SecurityClass, Transport};
 
 use crate::admin::views::*;
-use crate::admin::{BoxFuture, NodeApi, Running, Setup, start};
+use crate::admin::{BackupWriter, BoxFuture, NodeApi, Running, Setup, start};
 
 /// Rows that the fake has registered.
 pub(crate) const ROWS: usize = 250;
@@ -108,6 +108,10 @@ impl NodeApi for Fake {
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {
         Box::pin(async { Ok(b"{\"kind\":\"line\",\"dn\":\"1001\"}\n".repeat(100_000)) })
+    }
+
+    fn backup(&self) -> BackupWriter {
+        Box::new(|out| out.write_all(b"no backup").map_err(|e| e.to_string()))
     }
 
     fn certificate(&self, name: &str) -> Option<String> {

@@ -118,3 +118,18 @@ pub async fn refused_with(call: &Call) -> u16 {
 pub fn version(sdp: &Sdp) -> u64 {
     sdp.origin.version.parse().expect("a number")
 }
+
+/// A node with plain phones of the lines 1001 to 1004 on shards in turn, for phones of raw messages.
+pub fn raw_node(shards: u16) -> Node {
+    raw_node_with(shards, |_| {})
+}
+
+/// The same with changes to the inventory.
+pub fn raw_node_with(shards: u16, rows: impl FnOnce(&mut Inventory)) -> Node {
+    let mut inventory = Inventory::new();
+    for (i, dn) in (0..).zip(["1001", "1002", "1003", "1004"]) {
+        inventory.plain_phone(&device_on(i % shards, shards, 40 + u32::from(i)), dn);
+    }
+    rows(&mut inventory);
+    Builder::new().shards(shards).inventory(&inventory).start()
+}

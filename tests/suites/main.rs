@@ -16,6 +16,7 @@ mod calls;
 mod calls_dialog;
 mod calls_fork;
 mod calls_media;
+mod calls_odd;
 mod import;
 mod layers;
 mod linphone;

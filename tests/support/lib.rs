@@ -21,5 +21,6 @@ pub mod inventory;
 pub mod node;
 pub mod pki;
 pub mod place;
+pub mod raw;
 pub mod sip;
 pub mod wait;

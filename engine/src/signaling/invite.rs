@@ -7,8 +7,8 @@ use keyline_actors::Load;
 use keyline_actors::route::{CallKey, ShardId};
 use keyline_actors::shard::{Intent, Invite};
 use keyline_domain::call::{
-    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, PeerFeatures,
-    Response, ServerTx, passes,
+    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, Response, ServerTx,
+    passes,
 };
 use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
@@ -17,6 +17,7 @@ use keyline_wire::sdp::bridge::Role;
 use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
 use smallvec::SmallVec;
 
+use super::extension::{extensions, features};
 use super::inbound::contact_device;
 use super::media;
 use super::owner::{Asked, ClientOwner, ServerRef};
@@ -72,6 +73,7 @@ impl State {
             record_route: route_values(message),
             contact: contact.uri.raw.into(),
             peer: features(message).unwrap_or_default(),
+            ext: extensions(message),
         };
         let invite = Invite {
             tx: ServerTx(tx.to_u64()),
@@ -127,6 +129,7 @@ impl State {
             contact: message.contact().map(|c| c.uri.raw.into()),
             body,
             peer: features(message),
+            ext: extensions(message),
             headers: passed_headers(message),
         }));
         self.intend(shard, Intent::Call { call, input: Box::new(input), tx: Some(tx.to_u64()) });
@@ -189,6 +192,7 @@ impl State {
                     record_route: route_values(message),
                     body,
                     peer: features(message),
+                    ext: extensions(message),
                     headers: passed_headers(message),
                 }));
                 self.tell_call(shared, call, input);
@@ -327,15 +331,6 @@ fn call_method(method: Method<'_>) -> CallMethod {
         Method::Update => CallMethod::Update,
         _ => CallMethod::Other,
     }
-}
-
-/// What the peer can do, when the message says so at all.
-fn features(message: &Message<'_>) -> Option<PeerFeatures> {
-    let says = message.has(HeaderName::Supported) || message.has(HeaderName::Allow);
-    says.then(|| PeerFeatures {
-        callinfo: message.lists(HeaderName::Supported, "X-cisco-callinfo"),
-        update: message.lists(HeaderName::Allow, "UPDATE"),
-    })
 }
 
 /// Headers that a call may pass to the other leg.

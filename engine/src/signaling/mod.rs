@@ -13,6 +13,7 @@
 
 mod answer;
 mod entropy;
+mod extension;
 mod inbound;
 mod invite;
 pub mod media;

@@ -12,7 +12,7 @@ use keyline_wire::sdp::bridge::{BridgePolicy, Role};
 use keyline_wire::sip::{Method, Printer, reason_phrase};
 use smallvec::SmallVec;
 
-use super::owner::{Asked, ClientOwner, ServerOwner};
+use super::owner::{Asked, ClientOwner};
 use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{ServerTxId, branch};
@@ -72,7 +72,12 @@ impl State {
                 let policy = policy(shared, reply.carry_crypto);
                 match shared.media.rewrite(call, &tag, role, body, owner.offer.as_ref(), &policy) {
                     Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
-                    Err(status) => return self.unanswerable(shared, call, tx, &owner, status, success),
+                    // A provisional without its SDP says less, but nothing wrong. For a final answer the call
+                    // decides: nothing was sent, so that the sender gets one answer only.
+                    Err(_) if !success => None,
+                    Err(status) => {
+                        return self.tell_call(shared, call, Input::Unanswerable { tx: reply.tx, status });
+                    }
                 }
             }
             Some(body) => Some((body.content_type.to_string(), body.bytes.to_vec())),
@@ -93,26 +98,6 @@ impl State {
             None => p.finish(),
         };
         self.respond(shared, tx, reply.status, bytes);
-    }
-
-    /// The answer's media cannot be carried to this leg: it is refused, and a call that took itself for
-    /// answered is told that nobody will acknowledge.
-    fn unanswerable(
-        &mut self,
-        shared: &Shared,
-        call: CallKey,
-        tx: ServerTxId,
-        owner: &ServerOwner,
-        status: u16,
-        success: bool,
-    ) {
-        if !success {
-            // A provisional without its SDP says less, but nothing wrong.
-            return;
-        }
-        let bytes = owner.head.respond(status, reason_phrase(status), Some(&owner.tag), &[], None);
-        self.respond(shared, tx, status, bytes);
-        self.tell_call(shared, call, Input::AckTimeout { tx: keyline_domain::call::ServerTx(tx.to_u64()) });
     }
 
     fn send(&mut self, shared: &Shared, call: CallKey, out: &Outgoing) {

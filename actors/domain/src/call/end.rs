@@ -14,6 +14,8 @@ impl Call {
             return;
         }
         self.phase = Phase::Ending(why);
+        // RFC 3326: why one side left is told to the other, whatever method ends its leg.
+        self.parting = cancel.iter().filter(|h| h.name.eq_ignore_ascii_case("Reason")).cloned().collect();
         self.answer_all(status, 487);
         self.release_exchange(487);
         for id in self.ids() {
@@ -46,7 +48,8 @@ impl Call {
             leg.state = LegState::Gone;
             return;
         }
-        let token = self.send(id, Method::Bye, None, Headers::new());
+        let headers = self.parting.clone();
+        let token = self.send(id, Method::Bye, None, headers);
         if let Some(leg) = self.leg_mut(id) {
             leg.bye = Some(token);
         }
@@ -60,7 +63,7 @@ impl Call {
     }
 
     /// BYE from a phone.
-    pub(super) fn on_bye(&mut self, id: LegId, tx: ServerTx) {
+    pub(super) fn on_bye(&mut self, id: LegId, tx: ServerTx, headers: &Headers) {
         self.reply(tx, 200);
         let Some(leg) = self.leg_mut(id) else { return };
         leg.state = LegState::Gone;
@@ -71,7 +74,7 @@ impl Call {
         if let Some(token) = bye {
             self.out.push(Effect::Forget { token });
         }
-        self.end(End::Bye, 480, &Headers::new());
+        self.end(End::Bye, 480, headers);
     }
 
     /// The final answer to a BYE of ours, whatever it says. False if the token is no BYE's.

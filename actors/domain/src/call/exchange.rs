@@ -51,6 +51,14 @@ pub(super) enum Step {
     AwaitAck,
 }
 
+/// The body answers the offer of the exchange. What keys may be carried is the codec's to judge.
+fn fits(exchange: &Exchange, answer: Option<&Body>) -> bool {
+    match (media_of(exchange.offer.as_ref()), media_of(answer)) {
+        (Some(offer), Some(answer)) => offer.is_answered_by(answer, false),
+        (offer, answer) => offer.is_none() && answer.is_none(),
+    }
+}
+
 impl Step {
     pub(super) const ASKING: Self = Self::Asking { provisional: false, cancel: None };
 }
@@ -217,6 +225,11 @@ impl Call {
                 self.reply(tx, 488);
                 self.keep_old_answer(to, token, cseq);
             }
+            Kind::Passed { tx: Some(tx), .. } if !late && !fits(&exchange, body.as_ref()) => {
+                // The phone took the offer and gave no answer to it: what was agreed before stands.
+                self.ack_invite(to, token, cseq, method);
+                self.reply(tx, if media_of(body.as_ref()).is_some() { 488 } else { 500 });
+            }
             Kind::Passed { from, tx: Some(tx), cseq: from_cseq, method: asked } => {
                 self.in_force(from, body.clone());
                 if late && media_of(body.as_ref()).is_some() {
@@ -350,6 +363,7 @@ impl Call {
         };
         let Some(leg) = self.legs.iter_mut().find(named) else { return };
         let (id, unacked) = (leg.id, leg.unacked.take());
+        self.confirmed |= id == LegId::CALLER;
         if let Some(unacked) = unacked {
             self.out.push(Effect::StopRepeat { tx: unacked.tx });
         }

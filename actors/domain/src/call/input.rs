@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::effect::TimerKind;
+use super::extension::Extensions;
 use super::types::{ClientTx, DialogId, Headers, Method, PeerFeatures, ServerTx};
 use crate::class::LegFacts;
 use crate::flow::Flow;
@@ -32,6 +33,8 @@ pub struct Incoming {
     pub body: Option<Body>,
     /// From Allow and Supported where the request carries them; else `None` (what was known stays).
     pub peer: Option<PeerFeatures>,
+    /// Its extensions.
+    pub ext: Extensions,
     /// Headers that may pass (see [`super::passes`]).
     pub headers: Headers,
 }
@@ -56,6 +59,8 @@ pub struct Response {
     pub body: Option<Body>,
     /// From Allow and Supported where the response carries them.
     pub peer: Option<PeerFeatures>,
+    /// Its extensions.
+    pub ext: Extensions,
     /// Headers that may pass (see [`super::passes`]).
     pub headers: Headers,
 }
@@ -134,6 +139,13 @@ pub enum Input {
         timer: TimerKind,
         /// As armed.
         generation: u32,
+    },
+    /// A reply of the call could not be written for its leg (SDP that cannot be rewritten) and was not sent.
+    Unanswerable {
+        /// The request that it was to answer.
+        tx: ServerTx,
+        /// Status to refuse with.
+        status: u16,
     },
     /// The device unregistered: a leg that waits for it fails at once; ringing and answered ones go on.
     Unregistered {

@@ -67,10 +67,12 @@
 //! **After a fault.** [`Effect::Journal`] carries the row from the 2xx on; [`Call::from_row`] goes on from it,
 //! after [`Call::salvage`] of the broken one. [`Call::abort`] ends a call that has no row.
 
+mod accept;
 mod choose;
 mod effect;
 mod end;
 mod exchange;
+mod extension;
 mod input;
 mod request;
 mod ring;
@@ -83,6 +85,7 @@ mod tests;
 mod types;
 
 pub use effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
+pub use extension::{Extensions, Rack, Refresher, SessionAsk};
 pub use input::{Failure, Incoming, Input, Response};
 pub use row::{ClassChange, DialogRow, LegRow};
 pub use state::Call;

@@ -38,7 +38,7 @@ impl Call {
         let state = leg.state.clone();
         match (incoming.method, place.early) {
             (Method::Bye, Some(early)) => self.early_bye(place.leg, early, incoming),
-            (Method::Bye, None) => self.on_bye(place.leg, tx),
+            (Method::Bye, None) => self.on_bye(place.leg, tx, &passed(&incoming.headers)),
             (Method::Options, _) => self.reply(tx, 200),
             // No reliable provisional was ever sent.
             (Method::Prack, _) => self.reply(tx, 481),

@@ -240,8 +240,8 @@ impl Call {
     /// The first 2xx: this leg is the call.
     fn answered(&mut self, id: LegId, response: Response, env: Env<'_>) {
         let late = media_of(self.offer.as_ref()).is_none();
-        if late && !can_cross(response.body.as_ref(), self.carries(LegId::CALLER, id)) {
-            return self.unbridgeable(id, &response);
+        if let Some(status) = self.answer_fault(id, &response) {
+            return self.unusable(id, &response, status);
         }
         let Some(tx) = self.invite.take() else { return };
         for timer in [TimerKind::NoAnswer, TimerKind::RingCap] {
@@ -322,10 +322,10 @@ impl Call {
         self.dirty = true;
     }
 
-    /// An offer in a 2xx that the caller must not see: this phone is out, others may still answer.
-    fn unbridgeable(&mut self, id: LegId, response: &Response) {
+    /// A 2xx that cannot be the answer: this phone is out, others may still answer.
+    fn unusable(&mut self, id: LegId, response: &Response, status: u16) {
         self.unwanted(id, response);
-        self.best = Some(Verdict::better(self.best.take(), Verdict::local(488)));
+        self.best = Some(Verdict::better(self.best.take(), Verdict::local(status)));
         if !self.legs.iter().any(Leg::is_trying) {
             self.next_group();
         }

@@ -94,6 +94,7 @@ impl Call {
     pub fn from_row(row: DialogRow, env: Env<'_>) -> (Self, Effects) {
         let mut call = Self::empty(row.seed);
         call.phase = Phase::Up;
+        call.confirmed = true;
         call.winner = Some(row.callee.leg);
         call.answered_at = row.answered_at;
         call.history = row.history;

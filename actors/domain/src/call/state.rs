@@ -28,6 +28,10 @@ pub struct Call {
     pub(super) offer: Option<Body>,
     pub(super) headers: Headers,
     pub(super) best: Option<Verdict>,
+    /// The caller acknowledged the answer: its dialog is confirmed.
+    pub(super) confirmed: bool,
+    /// Reason that goes with BYE when the call ends.
+    pub(super) parting: Headers,
     pub(super) no_answer_ms: u64,
     /// Statuses of bare provisionals that the caller has heard.
     pub(super) heard: SmallVec<[u16; 2]>,
@@ -158,6 +162,8 @@ impl Call {
             offer: None,
             headers: Headers::new(),
             best: None,
+            confirmed: false,
+            parting: Headers::new(),
             no_answer_ms: 0,
             heard: SmallVec::new(),
             winner: None,

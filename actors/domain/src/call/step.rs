@@ -36,6 +36,7 @@ impl Call {
                     self.on_timer(timer);
                 }
             }
+            Input::Unanswerable { tx, status } => self.on_unanswerable(tx, status),
             Input::Unregistered { device } => {
                 let away = |l: &&super::state::Leg| l.state == LegState::Away && l.facts.device == device;
                 let ids: Vec<LegId> = self.legs.iter().filter(away).map(|l| l.id).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::extension::Extensions;
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::media::Body;
@@ -91,6 +92,12 @@ pub struct PeerFeatures {
     pub callinfo: bool,
     /// Allow holds UPDATE (RFC 3311).
     pub update: bool,
+    /// Supported or Require holds 100rel (RFC 3262).
+    #[serde(default)]
+    pub rel100: bool,
+    /// Supported or Require holds timer (RFC 4028).
+    #[serde(default)]
+    pub timer: bool,
 }
 
 /// Names a dialog from our side (RFC 3261 §12): `local_tag` is the tag that we made.
@@ -150,6 +157,8 @@ pub struct CallerLeg {
     pub contact: Arc<str>,
     /// What it can do.
     pub peer: PeerFeatures,
+    /// Extensions of the INVITE.
+    pub ext: Extensions,
 }
 
 /// One binding to ring.

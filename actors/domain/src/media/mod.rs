@@ -4,6 +4,7 @@
 //! [`hold`] reads hold and resume out of directions, [`protect`] compares an answer with its offer, and
 //! [`LegMedia`] is what a leg remembers of both for its class.
 
+mod fit;
 pub mod hold;
 pub mod protect;
 #[cfg(test)]

@@ -187,6 +187,7 @@ fn dialog_data_of_requests_follow_the_answer() {
         record_route: ["<sip:p1;lr>", "<sip:p2;lr>"].map(Into::into).into_iter().collect(),
         body: Some(srtp("answer B")),
         peer: None,
+        ext: Extensions::default(),
         headers: Headers::new(),
     })));
     w.ack(A, 101, None);

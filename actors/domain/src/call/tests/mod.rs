@@ -6,4 +6,5 @@ mod random;
 mod recover;
 mod ringing;
 mod security;
+mod unusable;
 mod world;

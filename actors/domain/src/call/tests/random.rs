@@ -296,7 +296,7 @@ impl Engine {
 
 fn story(targets: Vec<Target>, offer: Option<Body>, callinfo: bool, update: bool, ops: &[Op]) {
     let mut start = args(secure(0), targets, offer);
-    let peer = PeerFeatures { callinfo, update };
+    let peer = PeerFeatures { callinfo, update, ..Default::default() };
     start.caller.peer = peer;
     for target in &mut start.targets {
         target.peer = peer;

@@ -108,8 +108,8 @@ fn phones_without_the_option_get_no_header() {
 /// A and B read Call-Info; B may take UPDATE.
 fn cisco(update: bool) -> World {
     let mut start = args(secure(0), vec![target(1, 1000, secure(1))], Some(srtp("offer A")));
-    start.caller.peer = PeerFeatures { callinfo: true, update };
-    start.targets[0].peer = PeerFeatures { callinfo: true, update };
+    start.caller.peer = PeerFeatures { callinfo: true, update, ..Default::default() };
+    start.targets[0].peer = PeerFeatures { callinfo: true, update, ..Default::default() };
     let mut w = World::start(start);
     w.connect();
     w

@@ -117,6 +117,7 @@ pub(super) fn args(caller: LegFacts, targets: Vec<Target>, body: Option<Body>) -
             record_route: SmallVec::new(),
             contact: "sip:phone0@192.0.2.0".into(),
             peer: PeerFeatures::default(),
+            ext: Extensions::default(),
         },
         targets,
         body,
@@ -137,6 +138,10 @@ pub(super) struct World {
     pub(super) finished: Option<End>,
     pub(super) next_tx: u64,
     pub(super) cseq: u32,
+    /// Extensions and headers of the next message, and what every response says that its phone can do.
+    pub(super) ext: Extensions,
+    pub(super) headers: Headers,
+    pub(super) peer: Option<PeerFeatures>,
 }
 
 pub(super) fn tags(number: u16) -> Arc<str> {
@@ -163,6 +168,9 @@ impl World {
             finished: None,
             next_tx: 1,
             cseq: 200,
+            ext: Extensions::default(),
+            headers: Headers::new(),
+            peer: None,
         }
     }
 
@@ -189,6 +197,9 @@ impl World {
     pub(super) fn on(&mut self, input: Input) -> &mut Self {
         if let Input::Request(r) = &input {
             assert!(self.open.insert(r.tx), "test reuses a transaction");
+        }
+        if let Input::Unanswerable { tx, .. } = &input {
+            assert!(self.open.insert(*tx), "a reply that was not sent leaves its request open");
         }
         self.now += 1;
         let effects = self.call.on(input, Env { now: UnixMillis(self.now), tags: &tags });
@@ -283,6 +294,7 @@ impl World {
         tag: &str,
         body: Option<Body>,
     ) -> &mut Self {
+        let (ext, headers) = (std::mem::take(&mut self.ext), std::mem::take(&mut self.headers));
         self.on(Input::Response(Box::new(Response {
             token,
             status,
@@ -291,8 +303,9 @@ impl World {
             contact: Some(format!("sip:{tag}@192.0.2.99").into()),
             record_route: SmallVec::new(),
             body,
-            peer: None,
-            headers: Headers::new(),
+            peer: self.peer,
+            ext,
+            headers,
         })))
     }
 
@@ -360,7 +373,8 @@ impl World {
     ) -> ServerTx {
         self.next_tx += 1;
         let tx = ServerTx(self.next_tx);
-        let (contact, peer, headers) = (None, None, Headers::new());
+        let (contact, peer, headers) = (None, self.peer, std::mem::take(&mut self.headers));
+        let ext = std::mem::take(&mut self.ext);
         self.on(Input::Request(Box::new(Incoming {
             tx,
             sender,
@@ -370,6 +384,7 @@ impl World {
             contact,
             body,
             peer,
+            ext,
             headers,
         })));
         tx

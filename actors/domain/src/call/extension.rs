@@ -1,0 +1,45 @@
+//! What a message says about the extensions that each leg keeps for itself: nothing of it passes to the other.
+
+/// RAck (RFC 3262 §7.2): which reliable provisional a PRACK acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rack {
+    /// RSeq of the provisional.
+    pub rseq: u32,
+    /// CSeq number of the request that it answers.
+    pub cseq: u32,
+    /// That request is an INVITE.
+    pub invite: bool,
+}
+
+/// Who refreshes a session (RFC 4028 §4), in the words of the transaction that says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresher {
+    /// The one that sent the request.
+    Uac,
+    /// The one that answers it.
+    Uas,
+}
+
+/// Session-Expires and Min-SE of a message, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionAsk {
+    /// Interval.
+    pub expires: Option<u32>,
+    /// Who shall refresh.
+    pub refresher: Option<Refresher>,
+    /// Smallest interval that the sender takes.
+    pub min_se: Option<u32>,
+}
+
+/// Extensions of one message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extensions {
+    /// Require holds 100rel.
+    pub require_100rel: bool,
+    /// RSeq of a response.
+    pub rseq: Option<u32>,
+    /// RAck of a PRACK.
+    pub rack: Option<Rack>,
+    /// Session timer.
+    pub session: SessionAsk,
+}

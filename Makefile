@@ -12,6 +12,7 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 DATA ?= $(CURDIR)/DATA
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
+DEB_VERSION := 3.8.0
 
 BUILD_PACKAGES := build-essential pkg-config python3
 JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prometheus
@@ -19,7 +20,7 @@ JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prome
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
-.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz lint deny clean
+.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,6 +63,10 @@ fuzz: ## mutated input against the parsers, a new seed each round, for FUZZ_S [6
 	  out=$$(cargo test --release --locked -q -p keyline-wire -p keyline-domain --lib -- panic 2>&1) || { echo "$$out"; exit 1; }; \
 	  rounds=$$((rounds + 1)); \
 	done; echo "$$out" | grep 'test result'; echo "$$rounds rounds, each with seeds of its own"
+
+deb: build ## a Debian package in target/debian
+	@[ -x $(CACHE)/tools/bin/cargo-deb ] || cargo install cargo-deb --version $(DEB_VERSION) --locked --root $(CACHE)/tools
+	@$(ROCKSDB) PATH="$(CACHE)/tools/bin:$$PATH" cargo deb -p keyline-engine --no-build --locked
 
 lint: deps ## format and clippy; the layers are tests
 	@cargo fmt --all --check

@@ -12,7 +12,7 @@ use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{CatalogActor, Export, Import, ImportDone, ImportError};
 use crate::route::{PartitionTable, ShardId};
-use crate::shard::{Batch, Intent, Shard};
+use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
 
 /// Kind of work, for shedding (design §4): the later in this list, the longer it is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,6 +184,23 @@ impl Handle {
     /// When the catalog does not answer.
     pub async fn export(&self) -> Result<Vec<u8>, String> {
         self.catalog.send(Export).await.map_err(|e| e.to_string())
+    }
+
+    /// Every shard and the catalog took a message just now; `false` when one is gone. Waits for those that are busy.
+    pub async fn answers(&self) -> bool {
+        for shard in self.shards.iter() {
+            if shard.send(Ping).await.is_err() {
+                return false;
+            }
+        }
+        self.catalog.send(Ping).await.is_ok()
+    }
+
+    /// Ends every call by BYE or CANCEL; each leaves the calls board when its phones have answered.
+    pub fn release_calls(&self) {
+        for shard in self.shards.iter() {
+            shard.do_send(ReleaseCalls);
+        }
     }
 
     /// Writes what is queued and stops the writer: the last thing that a node does.

@@ -29,5 +29,6 @@ mod security_refusals;
 mod sipp;
 mod sipsak;
 mod startup;
+mod stop;
 mod strangers;
 mod survival;

@@ -58,12 +58,14 @@ pub struct Builder {
     inventory: Inventory,
     settings: BTreeMap<String, Vec<String>>,
     fixed: bool,
+    env: Vec<(String, String)>,
 }
 
 /// A node. It is killed when it is dropped; when its test failed it shows what it wrote.
 #[derive(Debug)]
 pub struct Node {
     dir: TempDir,
+    env: Vec<(String, String)>,
     running: Option<Running>,
     listen: BTreeMap<String, SocketAddr>,
     stderr: Arc<Mutex<String>>,
@@ -83,7 +85,13 @@ impl Default for Builder {
 impl Builder {
     /// One shard, no rows, free ports.
     pub fn new() -> Builder {
-        Builder { shards: 1, inventory: Inventory::new(), settings: BTreeMap::new(), fixed: false }
+        Builder {
+            shards: 1,
+            inventory: Inventory::new(),
+            settings: BTreeMap::new(),
+            fixed: false,
+            env: Vec::new(),
+        }
     }
 
     /// Number of shards.
@@ -114,12 +122,24 @@ impl Builder {
         self
     }
 
+    /// A variable of the environment in which its commands run.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Builder {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Writes the configuration and imports the rows, without starting.
     pub fn prepare(self) -> Node {
         let dir = tempfile::Builder::new().prefix("keyline-").tempdir().expect("a folder");
         std::fs::write(dir.path().join("keyline.toml"), self.text()).expect("keyline.toml");
-        let node =
-            Node { dir, running: None, listen: BTreeMap::new(), stderr: Arc::new(Mutex::new(String::new())) };
+        let node = Node {
+            dir,
+            env: self.env.clone(),
+            running: None,
+            listen: BTreeMap::new(),
+            stderr: Arc::new(Mutex::new(String::new())),
+        };
         if !self.inventory.is_empty() {
             let out = node.import(&self.inventory.ndjson());
             assert!(out.status.success(), "import failed: {}", String::from_utf8_lossy(&out.stderr));
@@ -193,6 +213,7 @@ impl Node {
         let mut command = Command::new(binary());
         command.args(arguments).arg("--config").arg(self.dir.path().join("keyline.toml"));
         command.current_dir(self.dir.path()).env_remove("KEYLINE_ADMIN_TOKEN").stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -276,8 +297,18 @@ impl Node {
 
     /// SIGTERM, and its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        self.wait_end()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(pid_of(&self.running.as_ref().expect("a running node").child), signal).expect("a signal");
+    }
+
+    /// Waits until it ended by itself; its exit code.
+    pub fn wait_end(&mut self) -> Option<i32> {
         let mut running = self.running.take().expect("a running node");
-        kill(pid_of(&running.child), Signal::SIGTERM).expect("SIGTERM");
         let status = wait::until("end of the node", || running.child.try_wait().ok().flatten());
         status.code()
     }

@@ -13,7 +13,7 @@ use super::import::{Committer, ImportDone, ImportError, Inspect};
 use crate::board::Boards;
 use crate::metrics::{ActorKind, Metrics};
 use crate::route::PartitionTable;
-use crate::shard::{DeviceChanged, Router};
+use crate::shard::{DeviceChanged, Ping, Router};
 
 /// Import a file into the running node.
 #[derive(Message)]
@@ -110,6 +110,12 @@ impl Handler<Import> for CatalogActor {
             }
         }
     }
+}
+
+impl Handler<Ping> for CatalogActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }
 
 impl Handler<Export> for CatalogActor {

@@ -220,6 +220,13 @@ impl Shard {
         self.call_input(call, Box::new(Input::Release), None);
     }
 
+    /// The node stops.
+    pub(super) fn release_calls(&mut self) {
+        for handle in self.calls.values() {
+            handle.addr.do_send(ToCall::Input(Box::new(Input::Release)));
+        }
+    }
+
     /// The catalog changed a device, its profile or the cluster: calls on this shard are classified anew.
     pub(super) fn device_changed(&mut self, index: DeviceIndex) {
         let Some(slot) = self.boards.devices.slot(index) else { return };

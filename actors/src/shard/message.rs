@@ -85,6 +85,16 @@ pub enum Intent {
 #[rtype(result = "()")]
 pub struct Batch(pub Vec<Intent>);
 
+/// Are you there?
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ping;
+
+/// The node stops: every call ends.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReleaseCalls;
+
 /// Outcomes from the writer.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -29,7 +29,7 @@ use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
 use crate::wheel::{TICK_MS, Wheel};
 
 pub use message::{Batch, Intent, Invite};
-pub(crate) use message::{DeviceChanged, Nudge, Written};
+pub(crate) use message::{DeviceChanged, Nudge, Ping, ReleaseCalls, Written};
 pub(crate) use recover::RecoveredCall;
 
 /// Mailbox bound of a shard, in batches; the real bound is the ingress credit, in intents.
@@ -307,6 +307,20 @@ impl Handler<Nudge> for Shard {
 
     fn handle(&mut self, nudge: Nudge, ctx: &mut Self::Context) {
         self.guarded(ctx, |shard, _| shard.nudged(nudge));
+    }
+}
+
+impl Handler<Ping> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<ReleaseCalls> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: ReleaseCalls, ctx: &mut Self::Context) {
+        self.guarded(ctx, |shard, _| shard.release_calls());
     }
 }
 

@@ -226,7 +226,7 @@ fn names_us(directive: &str, message: &Message<'_>, admission: &Admission) -> bo
     uri_names_us(
         UriParts { user: user.as_deref(), host: &host },
         UriParts { user: request_user.as_deref(), host: &request_host },
-        &admission.hosts,
+        &admission.hosts.load(),
     )
 }
 

@@ -6,6 +6,7 @@ mod rate;
 
 use std::net::IpAddr;
 
+use arc_swap::ArcSwap;
 use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
 use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
@@ -29,7 +30,7 @@ pub struct Admission {
     /// OPTIONS to the server by source.
     pub options: SourceRate,
     /// Hosts that we are.
-    pub hosts: ServedHosts,
+    pub hosts: ArcSwap<ServedHosts>,
     /// `[limits] allow_unproven_move`.
     pub allow_unproven_move: bool,
 }
@@ -47,7 +48,7 @@ impl Admission {
             windows: Windows::for_phones(phones),
             throttle: Throttle::with_sources(THROTTLED_SOURCES, secret),
             options: SourceRate::new(OPTIONS_SOURCES, options_per_second),
-            hosts,
+            hosts: ArcSwap::from_pointee(hosts),
             allow_unproven_move,
         }
     }
@@ -66,7 +67,7 @@ impl Admission {
 
     /// Whether this address is one of ours.
     pub fn is_ours(&self, host: &str) -> bool {
-        self.hosts.contains(host)
+        self.hosts.load().contains(host)
     }
 
     /// Counts wrong answers without end from one source.

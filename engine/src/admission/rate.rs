@@ -13,7 +13,7 @@ pub struct SourceRate {
     cells: Box<[AtomicU64]>,
     keys: RandomState,
     /// Microseconds that one request costs.
-    cost_us: u64,
+    cost_us: AtomicU64,
     /// Microseconds that may be used ahead of time.
     burst_us: u64,
 }
@@ -24,20 +24,31 @@ impl SourceRate {
         Self {
             cells: std::iter::repeat_with(AtomicU64::default).take(cells.max(1)).collect(),
             keys: RandomState::new(),
-            cost_us: 1_000_000 / per_second.clamp(1, 1_000_000),
+            cost_us: AtomicU64::new(cost(per_second)),
             burst_us: 1_000_000,
         }
+    }
+
+    /// Another rate from now on.
+    pub fn set(&self, per_second: u64) {
+        self.cost_us.store(cost(per_second), Ordering::Relaxed);
     }
 
     /// Takes one request of a source at `now_us` (a clock that does not run backwards); `false`: too many.
     pub fn take(&self, source: IpAddr, now_us: u64) -> bool {
         let at = (self.keys.hash_one(source.to_canonical()) % self.cells.len() as u64) as usize;
+        let cost_us = self.cost_us.load(Ordering::Relaxed);
         let next = |used: u64| {
             let from = used.max(now_us);
-            (from - now_us + self.cost_us <= self.burst_us).then_some(from + self.cost_us)
+            (from - now_us + cost_us <= self.burst_us).then_some(from + cost_us)
         };
         self.cells[at].fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
+}
+
+/// Microseconds that one request costs.
+fn cost(per_second: u64) -> u64 {
+    1_000_000 / per_second.clamp(1, 1_000_000)
 }
 
 #[cfg(test)]

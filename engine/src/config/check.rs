@@ -7,7 +7,8 @@ use super::error::{Origin, Problem};
 use super::listen::{Listen, Listener};
 use super::raw::{Given, Givens, Value};
 use super::{
-    ADMIN_TOKEN_VARIABLE, DEFAULT_DATA_DIR, Durability, Engine, Node, Secret, Sources, Storage, Tls,
+    ADMIN_TOKEN_VARIABLE, CallsAtStop, DEFAULT_DATA_DIR, Durability, Engine, Node, Secret, Sources, Storage,
+    Tls,
 };
 use crate::limits::{self, Limits};
 
@@ -19,6 +20,10 @@ const NODE_NAME_MAX: usize = 64;
 
 /// Longest host name (RFC 1035 §2.3.4).
 const HOST_MAX: usize = 253;
+
+/// Seconds that calls get to end when the node stops, if nothing is set, and at most.
+const DRAIN_S: u64 = 30;
+const DRAIN_MAX_S: u64 = 86_400;
 
 /// Most aliases.
 const ALIASES_MAX: usize = 64;
@@ -101,7 +106,21 @@ impl<'a> Checker<'a> {
             data.map(Path::to_owned).or(configured).unwrap_or_else(|| folder.join(DEFAULT_DATA_DIR));
         let key_file = self.path("key_file", folder).unwrap_or_else(|| data_dir.join("node.key"));
         let domain = domain.unwrap_or_else(|| "keyline.local".to_owned());
-        Node { name, data_dir, domain, aliases, key_file }
+        let drain_s = self.take("node", "drain_s", |value| number(value, 0, DRAIN_MAX_S));
+        let calls_at_stop = self.take("node", "calls_at_stop", |value| match text(value)? {
+            "release" => Ok(CallsAtStop::Release),
+            "keep" => Ok(CallsAtStop::Keep),
+            _ => Err("is neither \"release\" nor \"keep\"".to_owned()),
+        });
+        Node {
+            name,
+            data_dir,
+            domain,
+            aliases,
+            key_file,
+            drain_s: drain_s.unwrap_or(DRAIN_S),
+            calls_at_stop: calls_at_stop.unwrap_or(CallsAtStop::Release),
+        }
     }
 
     /// A path: in the file relative to its folder.

@@ -17,6 +17,8 @@ pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("node", "domain"),
         ("node", "aliases"),
         ("node", "key_file"),
+        ("node", "drain_s"),
+        ("node", "calls_at_stop"),
         ("listen", "address"),
         ("shards", "count"),
         ("storage", "engine"),

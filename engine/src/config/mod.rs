@@ -71,6 +71,19 @@ pub struct Node {
     pub aliases: Vec<String>,
     /// `key_file`: the key that seals secrets at rest; `node.key` in the data folder if not set.
     pub key_file: PathBuf,
+    /// `drain_s`: seconds that calls get to end by themselves when the node is told to stop.
+    pub drain_s: u64,
+    /// `calls_at_stop`: what becomes of those that do not.
+    pub calls_at_stop: CallsAtStop,
+}
+
+/// What becomes of calls that are up when the node stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallsAtStop {
+    /// They get `drain_s` to end, then a BYE.
+    Release,
+    /// They are not waited for and go on when the node is back: for a quick restart.
+    Keep,
 }
 
 /// `[storage]`: where durable state goes.

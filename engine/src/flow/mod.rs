@@ -240,6 +240,19 @@ impl Connections {
         }
     }
 
+    /// Other limits; connections that are open stay.
+    pub fn set_limits(&mut self, limits: ConnectionLimits) {
+        self.limits = limits;
+    }
+
+    /// Asks every connection to write what is queued and close.
+    pub fn close_all(&mut self) {
+        for c in self.slots.iter_mut().filter_map(|slot| slot.connection.as_mut()) {
+            c.closing = true;
+            c.outbox.close();
+        }
+    }
+
     /// The connection's task ended: gives back the devices that had registered on it.
     pub fn closed(&mut self, id: StreamId) -> SmallVec<[DeviceIndex; 1]> {
         if self.get(id).is_none() {

@@ -78,6 +78,7 @@ const HANDSHAKES: [&str; 15] = [
 ];
 /// Any other version is counted as the last.
 const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
+const RELOADS: [&str; 2] = ["done", "refused"];
 
 /// All metrics of the engine.
 #[derive(Debug, Clone)]
@@ -95,6 +96,7 @@ pub struct EngineMetrics {
     workers: IntGaugeVec,
     connections: [IntGauge; TRANSPORTS.len()],
     handshakes: [IntCounter; HANDSHAKES.len()],
+    reloads: [IntCounter; RELOADS.len()],
     versions: [IntCounter; VERSIONS.len()],
     /// Messages for a worker whose inbox was full.
     pub inbox_dropped: IntCounter,
@@ -219,6 +221,13 @@ impl EngineMetrics {
                 "result",
                 HANDSHAKES,
             )?,
+            reloads: each(
+                registry,
+                "keyline_config_reloads_total",
+                "Configurations read again on SIGHUP, by result",
+                "result",
+                RELOADS,
+            )?,
             versions: each(
                 registry,
                 "keyline_tls_connections_total",
@@ -301,6 +310,11 @@ impl EngineMetrics {
         self.connections[place(transport)].inc();
     }
 
+    /// Connections that are open, over all transports.
+    pub fn connections_open(&self) -> usize {
+        self.connections.iter().map(|g| usize::try_from(g.get()).unwrap_or(0)).sum()
+    }
+
     /// A connection that was counted as open is gone.
     pub fn connection_gone(&self, transport: Transport) {
         self.connections[place(transport)].dec();
@@ -309,6 +323,11 @@ impl EngineMetrics {
     /// A TLS handshake ended; `result` is `ok`, `resumed` or a reason of the closed set.
     pub fn handshake(&self, result: &str) {
         self.handshakes[among(&HANDSHAKES, result)].inc();
+    }
+
+    /// The configuration was read again: `done` or `refused`.
+    pub fn reloaded(&self, result: &str) {
+        self.reloads[among(&RELOADS, result)].inc();
     }
 
     /// A TLS handshake was completed in this version: `1.2` or `1.3`.

@@ -1,11 +1,14 @@
 //! A running node: opens the store, starts the tree, binds the listeners, serves until it is told to stop.
 
 mod api;
+mod drain;
+mod reload;
+mod service;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keyline_actors::OpenError;
 use keyline_actors::outlet::Outlet;
@@ -14,9 +17,9 @@ use keyline_domain::admit::ServedHosts;
 use prometheus::Registry;
 use socket2::Socket;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use self::drain::{Signals, Told, drain};
 use crate::admin::{self, AdminToken, ApiSetup, Setup, StartError, TokenError};
 use crate::admission::Admission;
 use crate::config::{Config, Listener};
@@ -174,20 +177,51 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         control: Some(config.node.data_dir.clone()),
     };
     let admin = admin::start(Arc::clone(&node) as Arc<dyn admin::NodeApi>, setup)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signal)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signal)?;
+    let mut signals = Signals::take().map_err(NodeError::Signal)?;
     node.set_ready(true);
     print_ready(&bound, &admin);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    service::ready();
+    let watchdog = actix::spawn(service::watchdog(handle.clone()));
+    let mut config = config.clone();
+    while signals.next().await == Told::Reload {
+        service::reloading();
+        take_over(&mut config, &shared, &bound, workers);
+        service::ready();
     }
-    tracing::info!("stopping");
+    service::stopping();
     node.set_ready(false);
-    shared.draining.store(1, std::sync::atomic::Ordering::Relaxed);
+    let patience = Duration::from_secs(config.node.drain_s);
+    drain(&mut signals, &shared, &handle, patience, config.node.calls_at_stop).await;
+    watchdog.abort();
     admin.stop();
     handle.close();
     Ok(())
+}
+
+/// Reads the configuration again and puts into force what may change.
+fn take_over(config: &mut Config, shared: &Shared, bound: &[(Listener, SocketAddr)], workers: usize) {
+    let new = match reload::read(config) {
+        Ok(new) => new,
+        Err(error) => {
+            tracing::error!(%error, "the configuration is wrong and was not taken over");
+            return shared.metrics.reloaded("refused");
+        }
+    };
+    for warning in &new.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (live, later) = reload::merge(config, new);
+    shared.admission.hosts.store(Arc::new(served_hosts(config, bound)));
+    shared.admission.options.set(config.limits.options_per_source);
+    let limits = worker_limits(config, workers);
+    for worker in 0..workers {
+        shared.inboxes.send(u16::try_from(worker).unwrap_or(u16::MAX), ToWorker::Limits(limits));
+    }
+    if !later.is_empty() {
+        tracing::warn!(keys = later.join(", "), "these changes act at the next start only");
+    }
+    tracing::info!(keys = live.join(", "), "the configuration was read again");
+    shared.metrics.reloaded("done");
 }
 
 /// Runs on the worker's own thread.

@@ -155,7 +155,8 @@ impl State {
         let slot = shared.boards.devices.slot(device);
         let refresh = slot.and_then(|s| s.row()).is_some_and(|r| !r.bindings.is_empty());
         let load = if refresh { Load::Refresh } else { Load::Register };
-        if shared.is_draining() || !shared.handle.admit(shard, load) {
+        // A phone that is registered already keeps its binding while the node drains.
+        if (shared.is_draining() && !refresh) || !shared.handle.admit(shard, load) {
             shared.metrics.shed("register");
             return self.overloaded(shared, &path, message);
         }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyline_actors::Handle;
 use keyline_actors::board::Boards;
@@ -40,6 +40,10 @@ pub enum ToWorker {
     Relay(Box<super::relay::Leg>),
     /// What became of it.
     Relayed(Box<super::relay::LegResult>),
+    /// Other limits.
+    Limits(super::WorkerLimits),
+    /// The node stops: every connection writes what waits and closes.
+    CloseAll,
 }
 
 /// Senders to all workers; implements the actors' outlet.
@@ -88,8 +92,7 @@ pub struct Shared {
     pub metrics: EngineMetrics,
     /// Domain that addresses of ours bear.
     pub domain: String,
-    /// Workers that still take new work; 0 while the node drains.
-    pub draining: AtomicUsize,
+    draining: AtomicBool,
     /// Refusals that are written to the log; all are counted.
     pub refusal_log: SourceRate,
     tags: RandomState,
@@ -111,7 +114,7 @@ impl Shared {
             media: MediaSessions::new(handle.boards.keys.load().start),
             metrics,
             domain,
-            draining: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
             refusal_log: SourceRate::new(REFUSAL_LOG_SOURCES, REFUSAL_LOG_PER_SECOND),
             tags: RandomState::new(),
             handle,
@@ -120,7 +123,12 @@ impl Shared {
 
     /// The node drains: new work gets 503.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed) != 0
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on new work gets 503.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// To tag of an answer that makes no dialog: the same for each copy of a request (RFC 3261 §8.2.7),

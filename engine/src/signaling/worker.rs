@@ -306,6 +306,8 @@ impl State {
             }
             ToWorker::Relay(leg) => self.relay_send(shared, *leg),
             ToWorker::Relayed(result) => self.relay_result(shared, *result),
+            ToWorker::Limits(limits) => self.connections.set_limits(limits.connections),
+            ToWorker::CloseAll => self.connections.close_all(),
         }
     }
 

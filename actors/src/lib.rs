@@ -2,6 +2,7 @@
 //!
 //! * [`system`]: opens a store, loads the boards, starts the tree. The only place that picks an engine.
 //! * [`shard`]: owner of phone rows and calls; one a worker thread.
+//! * [`phone`]: a phone as an actor while something outlives its message.
 //! * [`catalog`]: single writer of configuration; [`keyring`]: sealed keys.
 //! * [`board`]: read views that the engine looks at without asking an actor.
 //! * [`outlet`]: the one way out; the engine implements it.
@@ -18,6 +19,7 @@ mod journal;
 pub mod keyring;
 pub mod metrics;
 pub mod outlet;
+pub mod phone;
 pub mod route;
 pub mod shard;
 pub mod system;

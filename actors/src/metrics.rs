@@ -62,6 +62,12 @@ pub struct Metrics {
     restarts: [IntCounter; ACTOR_KINDS.len()],
     /// Devices with at least one live binding.
     pub registered_devices: IntGauge,
+    /// Phones that run as actors.
+    pub phones_active: IntGauge,
+    /// Phones that became actors.
+    pub phone_activations: IntCounter,
+    /// Phones that became rows again.
+    pub phone_passivations: IntCounter,
     /// Calls that were admitted.
     pub calls_started: IntCounter,
     /// Calls that ended, however.
@@ -123,6 +129,20 @@ impl Metrics {
             registered_devices: add(
                 registry,
                 IntGauge::new("keyline_phone_registered_devices", "Devices with at least one binding")?,
+            )?,
+            phones_active: add(
+                registry,
+                IntGauge::new("keyline_phone_active_actors", "Phones that run as actors now")?,
+            )?,
+            phone_activations: counter(
+                registry,
+                "keyline_phone_activations_total",
+                "Phones that became actors",
+            )?,
+            phone_passivations: counter(
+                registry,
+                "keyline_phone_passivations_total",
+                "Phones that became rows again",
             )?,
             calls_started: counter(registry, "keyline_call_started_total", "Calls admitted")?,
             calls_finished: counter(registry, "keyline_call_finished_total", "Calls ended")?,

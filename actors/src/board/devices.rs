@@ -46,8 +46,6 @@ pub struct DeviceSlot {
     row: ArcSwapOption<Row>,
     /// `profile << 32 | version`; 0 while nothing is applied.
     applied: AtomicU64,
-    /// Calls that wait for this device or are connected to it; tells the shard whether to look further.
-    watched: AtomicU32,
     /// Second (Unix) for which the shard has armed its wheel; 0 when not.
     armed: AtomicU32,
 }
@@ -92,18 +90,6 @@ impl DeviceSlot {
 
     pub(crate) fn set_armed(&self, second: u32) {
         self.armed.store(second, Ordering::Relaxed);
-    }
-
-    pub(crate) fn watch(&self) {
-        self.watched.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn unwatch(&self) {
-        self.watched.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Acquire) > 0
     }
 }
 

@@ -14,6 +14,7 @@ use super::{CallHandle, Due, Invite, Nudge, Shard};
 use crate::board::{CallEntry, DeviceSlot};
 use crate::call::{CallActor, ToCall};
 use crate::outlet::{Emission, NoTarget};
+use crate::phone::PhoneWork;
 use crate::route::{CallKey, GENERATION_MASK};
 
 /// How long a call waits for a phone whose registration ran out.
@@ -82,10 +83,9 @@ impl Shard {
         let Some(tools) = self.tools.clone() else { return };
         self.boards.calls.begin(key, entry);
         for d in &devices {
-            if let Some(slot) = self.boards.devices.slot(*d) {
-                slot.watch();
-                self.boards.calls.watch(*d, key);
-            }
+            self.boards.calls.watch(*d, key);
+            let seen = self.boards.devices.slot(*d).and_then(DeviceSlot::row);
+            self.tell_phone_anywhere(*d, PhoneWork::OnCall { call: key, seen });
         }
         let shard = ctx.address().recipient().downgrade();
         let addr = Supervisor::start(move |_| CallActor::new(key, tools, shard));
@@ -157,10 +157,8 @@ impl Shard {
             self.invites.remove(&tx);
         }
         for d in handle.devices {
-            if let Some(slot) = self.boards.devices.slot(d) {
-                slot.unwatch();
-            }
             self.boards.calls.unwatch(d, call);
+            self.tell_phone_anywhere(d, PhoneWork::OffCall(call));
         }
     }
 

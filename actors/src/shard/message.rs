@@ -10,6 +10,7 @@ use keyline_domain::media::Body;
 use keyline_domain::phone::Register;
 
 use crate::journal::Outcomes;
+use crate::phone::PhoneWork;
 use crate::route::CallKey;
 
 /// An INVITE that begins a call: admitted, from a proven caller.
@@ -78,6 +79,15 @@ pub enum Intent {
         /// The connection.
         stream: StreamId,
     },
+    /// Something that outlives its message: the phone's actor is activated for it.
+    Phone {
+        /// The device; this shard owns it.
+        device: DeviceIndex,
+        /// What to do.
+        work: Box<PhoneWork>,
+        /// Server transaction behind it, if it is a request: answered 500 when the step panics.
+        tx: Option<u64>,
+    },
 }
 
 /// A batch of intents from one worker.
@@ -117,4 +127,14 @@ pub(crate) struct Nudge {
     pub lost: Option<StreamId>,
     /// Its time ran out: the phone is gone, and with it its part in any call.
     pub expired: bool,
+}
+
+/// Work for the actor of a phone from another shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct PhoneOrder {
+    /// The phone.
+    pub device: DeviceIndex,
+    /// What to do.
+    pub work: PhoneWork,
 }

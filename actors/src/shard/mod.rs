@@ -3,6 +3,7 @@
 //! A REGISTER is one step of `domain::phone` on the row that the board shows; a row whose commit is open
 //! takes no other message until the outcome is back (design §5). Hot path: no blocking call here.
 
+mod active;
 mod calls;
 mod message;
 mod phones;
@@ -25,11 +26,12 @@ use crate::clock::now;
 use crate::journal::{Journal, NOT_AWAITED};
 use crate::metrics::{ActorKind, Metrics};
 use crate::outlet::{Emission, Outlet, worker_of};
+use crate::phone::{FromPhone, PhoneState, PhoneTimer, PhoneTools, ToPhone};
 use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
 use crate::wheel::{TICK_MS, Wheel};
 
 pub use message::{Batch, Intent, Invite};
-pub(crate) use message::{DeviceChanged, Nudge, Ping, ReleaseCalls, Written};
+pub(crate) use message::{DeviceChanged, Nudge, PhoneOrder, Ping, ReleaseCalls, Written};
 pub(crate) use recover::RecoveredCall;
 
 /// Mailbox bound of a shard, in batches; the real bound is the ingress credit, in intents.
@@ -65,6 +67,12 @@ enum Due {
     Call(CallKey, TimerKind, u32),
     /// A device of a call ran out of bindings a while ago: is it back?
     Gone(CallKey, DeviceIndex),
+    /// A timer of a phone.
+    Phone(DeviceIndex, PhoneTimer, u32),
+    /// Is this activation of a phone idle?
+    Idle(DeviceIndex, u32),
+    /// Did the state of this activation come back?
+    StateLost(DeviceIndex, u32),
 }
 
 /// A call that lives here.
@@ -97,6 +105,13 @@ pub struct Shard {
     calls: HashMap<CallKey, CallHandle>,
     /// Calls by the INVITE that began them.
     invites: HashMap<u64, CallKey>,
+    /// Phones that run as actors, and those about to leave.
+    active: HashMap<DeviceIndex, active::Active>,
+    /// What is kept of phones that do not.
+    dormant: HashMap<DeviceIndex, Box<PhoneState>>,
+    phone_tools: Option<Arc<PhoneTools>>,
+    /// Counts activations: a late word of an earlier one is known by it.
+    activations: u32,
     next_slot: u32,
     recovered: Vec<recover::RecoveredCall>,
     out: Vec<(u16, Vec<Emission>)>,
@@ -126,6 +141,10 @@ impl Shard {
             open: HashMap::new(),
             calls: HashMap::new(),
             invites: HashMap::new(),
+            active: HashMap::new(),
+            dormant: HashMap::new(),
+            phone_tools: None,
+            activations: 0,
             next_slot: 0,
             recovered: setup.recovered,
             out: Vec::new(),
@@ -182,6 +201,11 @@ impl Shard {
                 Due::Expiry(device, second) => self.expiry_due(device, second, at),
                 Due::Call(call, timer, generation) => self.call_timer(call, timer, generation),
                 Due::Gone(call, device) => self.release_if_gone(call, device),
+                Due::Phone(device, timer, generation) => {
+                    self.tell_known_phone(device, || ToPhone::Timer(timer, generation));
+                }
+                Due::Idle(device, activation) => self.idle_due(device, activation),
+                Due::StateLost(device, activation) => self.state_lost(device, activation),
             }
         }
         self.fired = fired;
@@ -229,6 +253,12 @@ impl Actor for Shard {
             worker: self.id.0,
         }));
         self.journal = Some(journal);
+        self.phone_tools = Some(Arc::new(PhoneTools {
+            outlet: Arc::clone(&self.outlet),
+            boards: Arc::clone(&self.boards),
+            metrics: self.metrics.clone(),
+            shard: ctx.address().recipient().downgrade(),
+        }));
         self.arm_all();
         self.resume_calls(ctx);
         ctx.run_interval(Duration::from_millis(TICK_MS), |shard, ctx| {
@@ -268,6 +298,9 @@ impl Handler<Batch> for Shard {
                         }
                     }
                     Intent::FlowLost { device, stream } => shard.flow_lost(device, stream),
+                    Intent::Phone { device, work, tx } => {
+                        shard.tell_phone(device, ToPhone::Work { work, tx })
+                    }
                 }
             }
         });
@@ -329,5 +362,22 @@ impl Handler<DeviceChanged> for Shard {
 
     fn handle(&mut self, change: DeviceChanged, ctx: &mut Self::Context) {
         self.guarded(ctx, |shard, _| shard.device_changed(change.0));
+    }
+}
+
+impl Handler<FromPhone> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, message: FromPhone, ctx: &mut Self::Context) {
+        self.guarded(ctx, |shard, _| shard.heard_from_phone(message));
+    }
+}
+
+impl Handler<PhoneOrder> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, order: PhoneOrder, ctx: &mut Self::Context) {
+        let message = ToPhone::Work { work: Box::new(order.work), tx: None };
+        self.guarded(ctx, |shard, _| shard.tell_phone(order.device, message));
     }
 }

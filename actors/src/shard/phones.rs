@@ -7,13 +7,14 @@ use std::sync::Arc;
 use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
-use keyline_domain::phone::{self, Event, Gone, Kind, Outcome as Answer, Register, Row, Step, Write};
+use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
 use keyline_storage::{CommitSink, Consistency, Outcome, Table};
 
-use super::{Due, Nudge, Shard, Written};
+use super::{Due, Shard, Written};
 use crate::board::{Device, DeviceSlot};
 use crate::metrics::{ActorKind, RegisterOutcome};
 use crate::outlet::{Emission, ListedContact, RegisterReply};
+use crate::phone::ToPhone;
 
 /// REGISTERs that may wait for one row's open commit; a phone has one outstanding, a storm of repeats more.
 const WAITING_MAX: usize = 8;
@@ -217,7 +218,7 @@ impl Shard {
         }));
     }
 
-    /// Puts a committed row on the board and tells who watches the device.
+    /// Puts a committed row on the board and tells the phone's actor, if there is one.
     fn publish(&mut self, device: DeviceIndex, slot: &DeviceSlot, row: Row, events: &[Event]) {
         let before = slot.row().is_some_and(|r| !r.bindings.is_empty());
         let after = !row.bindings.is_empty();
@@ -229,18 +230,7 @@ impl Shard {
         let row = Arc::new(row);
         slot.publish(Arc::clone(&row));
         self.arm_expiry(device, &row);
-        let matters = events.iter().any(|e| !matches!(e, Event::Refreshed(_)));
-        if matters && slot.is_watched() {
-            let expired = events.iter().any(|e| matches!(e, Event::Unregistered(_, Gone::Expired)));
-            self.nudge_watchers(device, None, expired && !after);
-        }
-    }
-
-    /// Tells the calls that watch a device, wherever they live.
-    pub(super) fn nudge_watchers(&self, device: DeviceIndex, lost: Option<StreamId>, expired: bool) {
-        for call in self.boards.calls.watchers(device) {
-            self.tell(self.table.shard(call.partition), Nudge { call, device, lost, expired });
-        }
+        self.tell_known_phone(device, || ToPhone::Row { row: Arc::clone(&row), events: events.into() });
     }
 
     pub(super) fn flow_lost(&mut self, device: DeviceIndex, stream: StreamId) {
@@ -257,9 +247,7 @@ impl Shard {
         {
             self.publish(device, slot, marked, &[]);
         }
-        if slot.is_watched() {
-            self.nudge_watchers(device, Some(stream), false);
-        }
+        self.tell_known_phone(device, || ToPhone::FlowLost(stream));
     }
 
     pub(super) fn expiry_due(&mut self, device: DeviceIndex, second: u32, at: UnixMillis) {

@@ -456,7 +456,7 @@ impl State {
         let tx = match &intent {
             Intent::Register { tx, .. } => Some(*tx),
             Intent::Invite(i) => Some(i.tx.0),
-            Intent::Call { tx, .. } => *tx,
+            Intent::Call { tx, .. } | Intent::Phone { tx, .. } => *tx,
             Intent::CallOfInvite { .. } | Intent::FlowLost { .. } => None,
         };
         if let Some(tx) = tx {

@@ -1,0 +1,149 @@
+//! What an active phone keeps between messages, and its pure step.
+
+use std::sync::Arc;
+
+use keyline_domain::flow::{Flow, StreamId};
+use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::phone::{Event, Gone, Row};
+use smallvec::SmallVec;
+
+use crate::board::Boards;
+use crate::outlet::Emission;
+use crate::route::CallKey;
+
+/// Calls that one phone may be on as its actor counts them; more are not told of its changes. A phone with
+/// every line of three expansion modules busy stays below.
+const CALLS_MAX: usize = 256;
+
+/// Something that outlives its message.
+#[derive(Debug, Clone)]
+pub enum PhoneWork {
+    /// The phone is on this call from now on: the call hears of the phone's flows and registrations.
+    OnCall {
+        /// The call.
+        call: CallKey,
+        /// The row that the call knows. If it is no longer the one on the board the call is told at once:
+        /// a connection may be lost while this is on its way.
+        seen: Option<Arc<Row>>,
+    },
+    /// The call is over.
+    OffCall(CallKey),
+}
+
+/// Timers of a phone, on its shard's wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PhoneTimer {
+    /// A subscription's time runs out, or its notifications are due.
+    Subscription(u32),
+}
+
+/// What a step is told.
+#[derive(Debug)]
+#[allow(
+    dead_code,
+    reason = "transaction and generation are read by work that answers requests and arms timers"
+)]
+pub(crate) enum PhoneInput {
+    /// A committed change of the row.
+    Row { row: Arc<Row>, events: SmallVec<[Event; 1]> },
+    /// A connection is gone.
+    FlowLost(StreamId),
+    /// A request, or an order from the shard.
+    Work { work: PhoneWork, tx: Option<u64> },
+    /// A timer.
+    Timer(PhoneTimer, u32),
+}
+
+/// What a step asks for.
+#[derive(Debug)]
+#[allow(dead_code, reason = "the calls that a phone is on need no answers and no timers")]
+pub(crate) enum PhoneEffect {
+    /// Hand this to a worker.
+    Emit { worker: u16, emission: Box<Emission> },
+    /// Arm a timer.
+    Arm { timer: PhoneTimer, generation: u32, after_ms: u64 },
+    /// A call must look at the phone again.
+    Nudge { call: CallKey, lost: Option<StreamId>, expired: bool },
+}
+
+/// In order.
+pub(crate) type PhoneEffects = SmallVec<[PhoneEffect; 4]>;
+
+/// What a step may look at besides its state.
+pub(crate) struct PhoneEnv<'a> {
+    pub(crate) now: UnixMillis,
+    pub(crate) device: DeviceIndex,
+    pub(crate) boards: &'a Boards,
+}
+
+/// The long-lived state. Small: every step works on a copy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PhoneState {
+    calls: SmallVec<[CallKey; 2]>,
+}
+
+impl PhoneState {
+    /// What can be told from the boards about a phone whose state was given up.
+    pub(crate) fn rebuilt(device: DeviceIndex, boards: &Boards) -> Self {
+        Self { calls: boards.calls.watchers(device) }
+    }
+
+    /// Nothing is kept: the shard forgets it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// One step. Pure but for the boards that it reads.
+    pub(crate) fn on(&mut self, input: PhoneInput, env: &PhoneEnv<'_>) -> PhoneEffects {
+        let mut effects = PhoneEffects::new();
+        match input {
+            PhoneInput::Work { work: PhoneWork::OnCall { call, seen }, .. } => {
+                if !self.calls.contains(&call) && self.calls.len() < CALLS_MAX {
+                    self.calls.push(call);
+                }
+                if let Some(seen) = seen {
+                    catch_up(call, &seen, env, &mut effects);
+                }
+            }
+            PhoneInput::Work { work: PhoneWork::OffCall(call), .. } => self.calls.retain(|c| *c != call),
+            PhoneInput::Row { row, events } => {
+                if events.iter().any(|e| !matches!(e, Event::Refreshed(_))) {
+                    let expired = !row.is_registered(env.now)
+                        && events.iter().any(|e| matches!(e, Event::Unregistered(_, Gone::Expired)));
+                    self.nudge(None, expired, &mut effects);
+                }
+            }
+            PhoneInput::FlowLost(stream) => self.nudge(Some(stream), false, &mut effects),
+            PhoneInput::Timer(PhoneTimer::Subscription(_), _) => {}
+        }
+        effects
+    }
+
+    /// The state is dropped because its steps keep failing: what others are owed.
+    pub(crate) fn give_up(&self, device: DeviceIndex) -> PhoneEffects {
+        let _ = device;
+        PhoneEffects::new()
+    }
+
+    fn nudge(&self, lost: Option<StreamId>, expired: bool, effects: &mut PhoneEffects) {
+        effects.extend(self.calls.iter().map(|call| PhoneEffect::Nudge { call: *call, lost, expired }));
+    }
+}
+
+/// Tells a call what happened to a phone between its look at the row and this step.
+fn catch_up(call: CallKey, seen: &Row, env: &PhoneEnv<'_>, effects: &mut PhoneEffects) {
+    let Some(row) = env.boards.devices.slot(env.device).and_then(|slot| slot.row()) else { return };
+    if std::ptr::eq(seen, &raw const *row) {
+        return;
+    }
+    let stream = |flow: &Flow| match flow {
+        Flow::Stream { id, .. } => Some(*id),
+        _ => None,
+    };
+    for lost in seen.bindings.iter().filter_map(|b| stream(&b.origin.flow)) {
+        if !row.uses_stream(lost) {
+            effects.push(PhoneEffect::Nudge { call, lost: Some(lost), expired: false });
+        }
+    }
+    effects.push(PhoneEffect::Nudge { call, lost: None, expired: !row.is_registered(env.now) });
+}

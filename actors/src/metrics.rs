@@ -78,6 +78,8 @@ pub struct Metrics {
     pub calls_by_class: IntGaugeVec,
     /// Messages waiting in each shard.
     pub shard_queue: IntGaugeVec,
+    /// Nonce keys that took over.
+    pub nonce_key_rotations: IntCounter,
     /// Effects that could not be handed to a worker.
     pub outlet_dropped: IntCounter,
     /// Journal rows that were not accepted because the writer's queue was full.
@@ -154,6 +156,11 @@ impl Metrics {
                     Opts::new("keyline_shard_queue_messages", "Messages that wait in a shard's mailbox"),
                     &["shard"],
                 )?,
+            )?,
+            nonce_key_rotations: counter(
+                registry,
+                "keyline_nonce_key_rotations_total",
+                "Nonce keys that took over from the one before",
             )?,
             outlet_dropped: counter(
                 registry,

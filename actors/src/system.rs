@@ -59,6 +59,8 @@ pub struct TreeOptions {
     pub calls_per_shard: usize,
     /// A second source may take over a device with no proof due.
     pub allow_unproven_move: bool,
+    /// Seconds for which a nonce key mints before the next one does.
+    pub nonce_key_s: u64,
 }
 
 /// An opened store with its configuration, before or without running.
@@ -243,6 +245,8 @@ impl Loaded {
             router,
             inspect,
             metrics,
+            nonces: None,
+            nonce_key_s: tree.nonce_key_s,
         };
         let arbiter = Arbiter::new();
         let catalog = CatalogActor::start_in_arbiter(&arbiter.handle(), move |_| catalog);

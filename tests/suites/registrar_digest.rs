@@ -5,9 +5,9 @@ use keyline_loadtest::phone::{Phone, PhoneError, Transport};
 use keyline_tests::inventory::{CISCO, Inventory, password_of, user_of};
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::place::device_on;
-use keyline_tests::sip::{Line, Login, Request, challenges, contact, contacts};
+use keyline_tests::sip::{Line, Login, Request, challenges, contact, contacts, warning};
 use keyline_tests::wait;
-use keyline_wire::sip::Message;
+use keyline_wire::sip::{HeaderName, Message};
 use serde_json::json;
 
 use crate::common::{caller_device, registered};
@@ -43,7 +43,7 @@ fn r192_a_register_is_challenged_with_every_algorithm(shards: u16) {
     let offered = challenges(&response);
     let algorithms: Vec<&str> = offered.iter().map(|c| c.algorithm.as_str()).collect();
     // Strongest first (RFC 8760 §2.3).
-    assert_eq!(algorithms, ["SHA-256", "MD5"]);
+    assert_eq!(algorithms, ["SHA-512-256", "SHA-256", "MD5"]);
     for challenge in &offered {
         assert_eq!(challenge.realm, "ccmsipline", "R207");
         assert!(challenge.qop_auth && !challenge.stale && !challenge.nonce.is_empty());
@@ -51,7 +51,11 @@ fn r192_a_register_is_challenged_with_every_algorithm(shards: u16) {
 }
 
 fn r194_right_credentials_register_and_wrong_ones_do_not(shards: u16) {
-    let (node, device) = one_phone(shards);
+    let device = caller_device(shards);
+    let mut inventory = Inventory::new();
+    let every: Vec<&str> = Algorithm::ALL.iter().map(|a| a.token()).collect();
+    inventory.parameter("digest_algorithms", json!(every)).digest_phone(&device, "1001");
+    let node = Builder::new().shards(shards).inventory(&inventory).start();
     wait::run(async {
         for algorithm in Algorithm::ALL {
             let mut config = node.digest_phone(Transport::Udp, &device, "1001");
@@ -282,6 +286,69 @@ fn r208_the_realm_is_a_parameter() {
         let events = phone.record().find(0, |e| e.is_response(401, "REGISTER"));
         assert_eq!(challenges(events[0].message.as_ref().unwrap())[0].realm, "example.com");
     });
+}
+
+#[test]
+fn auth_int_is_not_offered_and_an_answer_with_it_is_refused() {
+    let (node, device) = one_phone(1);
+    let mut line = Line::udp(node.udp());
+    let first = Request::register_from("1001", &line);
+    let challenged = line.exchange(&first);
+    let named = challenged.headers().filter(|h| h.name == HeaderName::WwwAuthenticate);
+    let offers: Vec<&str> = named.map(|h| h.value).collect();
+    assert!(offers.iter().all(|offer| offer.contains("qop=\"auth\"")), "{offers:?}");
+    let mut request = first.next();
+    let value = right(Algorithm::Sha256).answer(&challenged, "REGISTER", &request.uri, 1);
+    request.set("Authorization", &value.replace("qop=auth,", "qop=auth-int,"));
+    let refused = line.exchange(&request);
+    assert_eq!(refused.status(), Some(400), "RFC 7616 §3.4: only what was offered");
+    assert!(warning(&refused).contains("qop=auth"), "{}", warning(&refused));
+    assert_eq!(node.metric("keyline_admission_verdicts_total", "digest_qop_not_offered"), 1.0);
+    assert!(node.registrations_of(&device).is_empty());
+    // The same nonce still serves: nothing was counted against it.
+    let mut request = request.next();
+    request.authorize(&challenged, &right(Algorithm::Sha512_256), 1);
+    assert_eq!(line.exchange(&request).status(), Some(200));
+}
+
+#[test]
+fn nonce_keys_rotate_and_nonces_of_the_key_before_still_serve() {
+    let device = caller_device(2);
+    let mut inventory = Inventory::new();
+    let fields = json!({"transport": "tcp_udp", "digest_authentication": true, "nonce_validity_s": 2});
+    inventory.profile("Brief nonce", CISCO, fields);
+    inventory.end_user("user1001", "Secret1001");
+    let phone = json!({"security_profile": "Brief nonce", "digest_user": "user1001"});
+    inventory.phone(&device, CISCO, &["1001"], phone);
+    let mut node =
+        Builder::new().shards(2).inventory(&inventory).setting("limits", "nonce_key_s = 1").start();
+    let rotations = |node: &Node| node.metric("keyline_nonce_key_rotations_total", "");
+    // A nonce that lives over a rotation: minted just after one, so that the next comes before its end.
+    let before = rotations(&node);
+    wait::until("a first rotation", || (rotations(&node) > before).then_some(()));
+    let mut line = Line::udp(node.udp());
+    let mut request = Request::register_from("1001", &line);
+    let challenged = line.exchange(&request);
+    let before = rotations(&node);
+    wait::until("another rotation", || (rotations(&node) > before).then_some(()));
+    request = request.next();
+    request.authorize(&challenged, &right(Algorithm::Sha256), 1);
+    let answer = line.exchange(&request);
+    // In time or not: the nonce is known for ours. A forged one would be challenged without stale.
+    assert!(
+        answer.status() == Some(200) || challenges(&answer).iter().all(|c| c.stale),
+        "{:?}",
+        challenges(&answer)
+    );
+    // The keys outlive the node: after kill -9 the nonce is stale, not forged.
+    let fresh = line.exchange(&Request::register_from("1001", &line));
+    node.kill9_and_restart();
+    let mut line = Line::udp(node.udp());
+    let mut request = Request::register_from("1001", &line);
+    request.authorize(&fresh, &right(Algorithm::Sha256), 1);
+    let answer = line.exchange(&request);
+    assert_eq!(answer.status(), Some(401));
+    assert!(challenges(&answer).iter().all(|c| c.stale), "{:?}", challenges(&answer));
 }
 
 #[test]

@@ -81,33 +81,38 @@ impl fmt::Debug for Password {
     }
 }
 
-/// H(A1) of one user for the realm in force, one per algorithm: 48 bytes, in memory only.
+/// H(A1) of one user for the realm in force, one per hash: 80 bytes, in memory only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DerivedCredentials {
+    sha512_256: [u8; 32],
     sha256: [u8; 32],
     md5: [u8; 16],
 }
 
 impl DerivedCredentials {
-    /// Derives both hashes for a realm.
+    /// Derives all hashes for a realm.
     pub fn derive(user: &str, realm: &str, password: &Password) -> Self {
-        let mut own = Self { sha256: [0; 32], md5: [0; 16] };
-        own.sha256.copy_from_slice(Ha1::derive(Algorithm::Sha256, user, realm, password.expose()).expose());
-        own.md5.copy_from_slice(Ha1::derive(Algorithm::Md5, user, realm, password.expose()).expose());
+        let mut own = Self { sha512_256: [0; 32], sha256: [0; 32], md5: [0; 16] };
+        let ha1 = |algorithm| Ha1::derive(algorithm, user, realm, password.expose());
+        own.sha512_256.copy_from_slice(ha1(Algorithm::Sha512_256).expose());
+        own.sha256.copy_from_slice(ha1(Algorithm::Sha256).expose());
+        own.md5.copy_from_slice(ha1(Algorithm::Md5).expose());
         own
     }
 
     /// H(A1) under one algorithm.
     pub fn ha1(&self, algorithm: Algorithm) -> Option<Ha1> {
         match algorithm {
-            Algorithm::Sha256 => Ha1::from_bytes(algorithm, &self.sha256),
-            Algorithm::Md5 => Ha1::from_bytes(algorithm, &self.md5),
+            Algorithm::Sha512_256 | Algorithm::Sha512_256Sess => Ha1::from_bytes(algorithm, &self.sha512_256),
+            Algorithm::Sha256 | Algorithm::Sha256Sess => Ha1::from_bytes(algorithm, &self.sha256),
+            Algorithm::Md5 | Algorithm::Md5Sess => Ha1::from_bytes(algorithm, &self.md5),
         }
     }
 }
 
 impl Drop for DerivedCredentials {
     fn drop(&mut self) {
+        self.sha512_256.zeroize();
         self.sha256.zeroize();
         self.md5.zeroize();
     }

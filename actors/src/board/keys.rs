@@ -34,6 +34,12 @@ impl KeyBoard {
         Self(ArcSwap::from_pointee(keys))
     }
 
+    /// Other nonce keys from now on.
+    pub(crate) fn set_nonce(&self, nonce: NonceKeys) {
+        let keys = self.0.load();
+        self.0.store(Arc::new(Keys { nonce, ..Keys::clone(&keys) }));
+    }
+
     /// Keys in force. The guard must not be held across an await.
     pub fn load(&self) -> Guard<Arc<Keys>> {
         self.0.load()

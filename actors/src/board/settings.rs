@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use keyline_domain::credential::DerivedCredentials;
 use keyline_domain::digest::AlgorithmSet;
 use keyline_domain::ids::{ProfileId, ProfileVersion, UserId};
-use keyline_domain::inventory::{CertificateRow, DigestChoice, Parameters};
+use keyline_domain::inventory::{CertificateRow, Parameters};
 use keyline_domain::phone::{AppliedVersion, ExpiryLimits};
 use keyline_domain::profile::ProfileSettings;
 use papaya::HashMap;
@@ -25,6 +25,11 @@ impl ProfileBoard {
         self.versions.load().get(&(applied.profile, applied.version)).cloned()
     }
 
+    /// The longest time for which a nonce may be good, in seconds (R152).
+    pub(crate) fn longest_nonce_validity_s(&self) -> u32 {
+        self.versions.load().values().map(|s| s.nonce_validity_s).max().unwrap_or_default()
+    }
+
     pub(crate) fn put(&self, applied: AppliedVersion, settings: Arc<ProfileSettings>) {
         self.versions.rcu(|old| {
             let mut new = StdMap::clone(old);
@@ -39,18 +44,14 @@ impl ProfileBoard {
 pub struct Settings {
     /// All parameters.
     pub parameters: Parameters,
-    /// `digest_algorithms` that are built.
+    /// `digest_algorithms`, in the order of challenges.
     pub algorithms: AlgorithmSet,
 }
 
 impl Settings {
     /// From the inventory's parameters.
     pub fn new(parameters: Parameters) -> Self {
-        let algorithms = AlgorithmSet::from_names(parameters.digest_algorithms.iter().map(|a| match a {
-            DigestChoice::Sha512_256 => "SHA-512-256",
-            DigestChoice::Sha256 => "SHA-256",
-            DigestChoice::Md5 => "MD5",
-        }));
+        let algorithms = parameters.digest_algorithms.iter().fold(AlgorithmSet::EMPTY, |set, a| set.with(*a));
         Self { parameters, algorithms }
     }
 }

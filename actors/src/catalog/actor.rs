@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{Commit, Outcome, StoreError, Writer};
 
 use super::Catalog;
 use super::import::{Committer, ImportDone, ImportError, Inspect};
 use crate::board::Boards;
+use crate::keyring::NonceRow;
 use crate::metrics::{ActorKind, Metrics};
 use crate::route::PartitionTable;
 use crate::shard::{DeviceChanged, Ping, Router};
@@ -36,10 +37,18 @@ pub(crate) struct CatalogActor {
     pub(crate) router: Arc<Router>,
     pub(crate) inspect: Arc<dyn Inspect + Send + Sync>,
     pub(crate) metrics: Metrics,
+    /// The nonce keys as they are kept, once they were read.
+    pub(crate) nonces: Option<NonceRow>,
+    /// Seconds for which a nonce key mints.
+    pub(crate) nonce_key_s: u64,
 }
 
 impl Actor for CatalogActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(super::rotate::CHECK, |actor, _| actor.rotate_nonces());
+    }
 }
 
 impl Supervised for CatalogActor {}

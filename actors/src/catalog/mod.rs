@@ -7,6 +7,7 @@ mod actor;
 mod copy;
 mod import;
 mod publish;
+mod rotate;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,14 +3,19 @@
 //! Nonce and tag keys are made here; key pairs and certificates are made by the engine and kept here as
 //! named material. Nothing leaves this module unsealed but through its typed readers.
 
-use keyline_domain::nonce::{NONCE_SECRET_LEN, NonceKey, NonceKeys};
+use keyline_domain::nonce::NONCE_SECRET_LEN;
 use keyline_storage::seal::{NodeKey, Sealed};
 use keyline_storage::{Commit, Consistency, Outcome, Page, Store, Table};
 use zeroize::Zeroizing;
 
 use crate::board::Keys;
+use crate::clock::now;
 use crate::error::OpenError;
 use crate::route::{GENERATION_MASK, TagKey};
+
+mod nonces;
+
+pub(crate) use nonces::NonceRow;
 
 const SCHEMA: u8 = 1;
 /// Rows removed in one commit.
@@ -53,7 +58,7 @@ impl<'a> Keyring<'a> {
     /// [`OpenError`] when the store fails, a row cannot be unsealed (another node key) or no randomness is
     /// to be had.
     pub fn start(&self) -> Result<Keys, OpenError> {
-        let nonce = self.secret(NONCE)?;
+        let nonce = self.nonces()?;
         let tags = self.secret(TAGS)?;
         let start = match self.store.get(Table::Meta, START, Consistency::Linearizable)? {
             Some(r) => u32::from_be_bytes(
@@ -67,7 +72,26 @@ impl<'a> Keyring<'a> {
         // Skips 0, so that "no start" stays distinguishable after a wrap.
         let start = (start.wrapping_add(1) & GENERATION_MASK).max(1);
         self.put(Table::Meta, START, start.to_be_bytes().to_vec())?;
-        Ok(Keys { nonce: NonceKeys::new(NonceKey::new(0, &nonce), None), tags: TagKey::new(&tags), start })
+        Ok(Keys { nonce: nonce.keys(), tags: TagKey::new(&tags), start })
+    }
+
+    /// The nonce keys, made at the first start.
+    pub(crate) fn nonces(&self) -> Result<NonceRow, OpenError> {
+        if let Some(r) = self.store.get(Table::Keys, NONCE, Consistency::Linearizable)? {
+            let open = self.unseal(NONCE, &r.payload)?;
+            return NonceRow::read(&open).ok_or_else(|| damaged(NONCE, "not the keys of nonces"));
+        }
+        let first = NonceRow::first(fresh_secret()?, now());
+        self.put(Table::Keys, NONCE, self.sealed(NONCE, &first.write())?)?;
+        Ok(first)
+    }
+
+    /// The commit that keeps these nonce keys.
+    pub(crate) fn nonce_commit(&self, row: &NonceRow) -> Result<Commit, OpenError> {
+        Commit::build()
+            .put(Table::Keys, NONCE.to_vec(), SCHEMA, self.sealed(NONCE, &row.write())?)
+            .finish()
+            .map_err(|e| damaged(NONCE, &e.to_string()))
     }
 
     /// Named material: `CallManager`, `TFTP` and so on (R004). `None` before it was made.
@@ -147,6 +171,12 @@ impl<'a> Keyring<'a> {
         Ok(())
     }
 
+    fn sealed(&self, key: &[u8], payload: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let sealed =
+            self.node_key.seal(Table::Keys, key, payload).map_err(|e| OpenError::Key(e.to_string()))?;
+        Ok(sealed.into_bytes())
+    }
+
     fn secret(&self, key: &[u8]) -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenError> {
         if let Some(r) = self.store.get(Table::Keys, key, Consistency::Linearizable)? {
             let open = self.unseal(key, &r.payload)?;
@@ -154,13 +184,8 @@ impl<'a> Keyring<'a> {
                 open.as_slice().try_into().map_err(|_| damaged(key, "not 32 bytes"))?;
             return Ok(Zeroizing::new(bytes));
         }
-        let mut fresh = Zeroizing::new([0u8; NONCE_SECRET_LEN]);
-        getrandom::fill(fresh.as_mut()).map_err(|e| OpenError::Random(e.to_string()))?;
-        let sealed = self
-            .node_key
-            .seal(Table::Keys, key, fresh.as_ref())
-            .map_err(|e| OpenError::Key(e.to_string()))?;
-        self.put(Table::Keys, key, sealed.into_bytes())?;
+        let fresh = fresh_secret()?;
+        self.put(Table::Keys, key, self.sealed(key, fresh.as_ref())?)?;
         Ok(fresh)
     }
 
@@ -177,6 +202,12 @@ impl<'a> Keyring<'a> {
             .map_err(|e| damaged(key, &e.to_string()))?;
         committed(self.store.commit(&commit), key)
     }
+}
+
+pub(crate) fn fresh_secret() -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenError> {
+    let mut fresh = Zeroizing::new([0u8; NONCE_SECRET_LEN]);
+    getrandom::fill(fresh.as_mut()).map_err(|e| OpenError::Random(e.to_string()))?;
+    Ok(fresh)
 }
 
 fn material_keys(name: &str) -> (Vec<u8>, Vec<u8>) {

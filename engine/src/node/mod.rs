@@ -132,6 +132,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         queue: usize::try_from(config.limits.queue_per_shard).unwrap_or(usize::MAX),
         calls_per_shard: usize::try_from(config.limits.calls_per_shard).unwrap_or(usize::MAX),
         allow_unproven_move: config.limits.allow_unproven_move == 1,
+        nonce_key_s: config.limits.nonce_key_s,
     };
     let handle =
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;

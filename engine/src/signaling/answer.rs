@@ -140,18 +140,30 @@ impl State {
     }
 }
 
-/// Clients that give up on a challenge which names any algorithm but MD5, instead of passing it over as
-/// RFC 8760 §2.4 asks: seen of baresip 1.0, SIPp 3.6 and sipsak 0.9. By the beginning of User-Agent.
-const MD5_ONLY: [&str; 4] = ["baresip v0.", "baresip v1.", "sipp", "sipsak"];
+const MD5_ONLY: &[Algorithm] = &[Algorithm::Md5];
+const WITHOUT_SHA_512: &[Algorithm] = &[Algorithm::Sha256, Algorithm::Md5];
 
-/// The algorithms to challenge this client with: MD5 alone for those that would give up, where the
-/// parameter has it. Whoever can change a User-Agent on the way could as well take a challenge out of the
-/// answer, so this opens nothing.
+/// Clients that give up on a challenge which names an algorithm unknown to them, instead of passing it over
+/// as RFC 8760 §2.4 asks, and what they know. Seen of baresip 1.0, SIPp 3.6, sipsak 0.9 and linphone 5.1. By
+/// the beginning of User-Agent.
+const LIMITED: [(&str, &[Algorithm]); 5] = [
+    ("baresip v0.", MD5_ONLY),
+    ("baresip v1.", MD5_ONLY),
+    ("sipp", MD5_ONLY),
+    ("sipsak", MD5_ONLY),
+    ("linphone", WITHOUT_SHA_512),
+];
+
+/// The algorithms to challenge this client with: those that it knows where it would give up on others and the
+/// parameter has some of them. Whoever can change a User-Agent on the way could as well take a challenge out
+/// of the answer, so this opens nothing.
 fn fitting(all: AlgorithmSet, user_agent: Option<&str>) -> AlgorithmSet {
-    let limited = user_agent.is_some_and(|ua| {
-        MD5_ONLY.iter().any(|known| ua.get(..known.len()).is_some_and(|own| own.eq_ignore_ascii_case(known)))
-    });
-    if limited && all.contains(Algorithm::Md5) { AlgorithmSet::EMPTY.with(Algorithm::Md5) } else { all }
+    let begins =
+        |ua: &str, known: &str| ua.get(..known.len()).is_some_and(|own| own.eq_ignore_ascii_case(known));
+    let limited = user_agent.and_then(|ua| LIMITED.iter().find(|(known, _)| begins(ua, known)));
+    let Some((_, known)) = limited else { return all };
+    let fit = known.iter().filter(|a| all.contains(**a)).fold(AlgorithmSet::EMPTY, |set, a| set.with(*a));
+    if fit.is_empty() { all } else { fit }
 }
 
 /// Responses go back the way that the request came; over UDP to rport or the Via's port (RFC 3581).
@@ -172,11 +184,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_that_know_md5_only_are_asked_for_md5_only() {
+    fn clients_are_asked_for_what_they_know() {
         let all = AlgorithmSet::all();
         let md5 = AlgorithmSet::EMPTY.with(Algorithm::Md5);
         assert_eq!(fitting(all, Some("baresip v1.0.0 (x86_64/linux)")), md5);
         assert_eq!(fitting(all, Some("SIPp client mode")), md5);
+        let both = md5.with(Algorithm::Sha256);
+        assert_eq!(fitting(all, Some("Linphonec/5.1.65 (host)")), both);
         assert_eq!(fitting(all, Some("Cisco-CP8845/12.8.1")), all);
         assert_eq!(fitting(all, Some("baresip v3.5.0")), all);
         assert_eq!(fitting(all, None), all);

@@ -7,6 +7,8 @@ pub enum Cause {
     DigestAbsent,
     /// The answer lacks a directive, or one is unreadable.
     DigestMalformed,
+    /// The answer's `qop` is not the one that was offered (`auth`).
+    DigestQopNotOffered,
     /// The nonce is not ours, or the algorithm was not challenged with it.
     NonceForged,
     /// The nonce is ours and the answer is right, but its time has run out.
@@ -67,9 +69,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::DigestAbsent,
         Self::DigestMalformed,
+        Self::DigestQopNotOffered,
         Self::NonceForged,
         Self::NonceExpired,
         Self::NonceEvicted,
@@ -113,6 +116,7 @@ impl Cause {
             Self::DigestWrong => "digest_wrong",
             Self::DigestWrongTooOften => "digest_wrong_too_often",
             Self::DigestUriForeign => "digest_uri_foreign",
+            Self::DigestQopNotOffered => "digest_qop_not_offered",
             Self::ClusterMode => "cluster_mode",
             Self::TlsNotInProfile => "tls_not_in_profile",
             Self::TransportNotInProfile => "transport_not_in_profile",
@@ -142,6 +146,7 @@ impl Cause {
         match self {
             Self::DigestAbsent => "digest authentication required",
             Self::DigestMalformed => "unreadable digest answer",
+            Self::DigestQopNotOffered => "qop was not offered: answer with qop=auth",
             Self::NonceForged => "nonce not issued here",
             Self::NonceExpired => "nonce expired",
             Self::NonceEvicted => "nonce no longer known",
@@ -205,6 +210,7 @@ impl Cause {
             | Self::NonceOfEarlierStart
             | Self::DigestWrong
             | Self::DigestUriForeign
+            | Self::DigestQopNotOffered
             | Self::NotOnItsFlow => None,
         }
     }

@@ -58,8 +58,10 @@ pub struct DigestContext<'a> {
 pub enum DigestOutcome {
     /// There is none for our realm.
     Absent,
-    /// A directive is missing, unreadable or too long, or `qop` is none that was offered.
+    /// A directive is missing, unreadable or too long.
     Malformed,
+    /// `qop` is none that was offered: `auth-int`, or something unknown.
+    QopNotOffered,
     /// Its `uri` is another server's, or another target's.
     ForeignUri,
     /// The nonce is not ours, or the algorithm was not challenged with it.
@@ -106,8 +108,9 @@ pub fn check_digest(
     let Some(answer) = answer else {
         return DigestOutcome::Absent;
     };
-    let Some((protection, nc)) = protection(answer, context.allow_without_qop) else {
-        return DigestOutcome::Malformed;
+    let (protection, nc) = match protection(answer, context.allow_without_qop) {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
     };
     if !answer.uri_is_ours {
         return DigestOutcome::ForeignUri;
@@ -119,6 +122,9 @@ pub fn check_digest(
     let (Some(algorithm), Ok(nonce)) = (algorithm, open(answer.nonce, context.keys)) else {
         return DigestOutcome::Forged;
     };
+    if algorithm.is_session() && protection == Protection::None {
+        return DigestOutcome::Malformed;
+    }
     if !nonce.algorithms.contains(algorithm) {
         return DigestOutcome::Forged;
     }
@@ -151,18 +157,23 @@ pub fn check_digest(
     })
 }
 
-/// Form and count of an answer; `None` when it is malformed.
-fn protection<'a>(answer: &DigestAnswer<'a>, allow_without_qop: bool) -> Option<(Protection<'a>, u32)> {
+/// Form and count of an answer, or what is wrong with it.
+fn protection<'a>(
+    answer: &DigestAnswer<'a>,
+    allow_without_qop: bool,
+) -> Result<(Protection<'a>, u32), DigestOutcome> {
+    const MALFORMED: DigestOutcome = DigestOutcome::Malformed;
     let texts = [answer.username, answer.nonce, answer.uri, answer.response, answer.cnonce.unwrap_or("")];
     if texts.iter().any(|t| t.len() > DIRECTIVE_MAX) || texts[..4].iter().any(|t| t.is_empty()) {
-        return None;
+        return Err(MALFORMED);
     }
     match answer.qop {
-        None if allow_without_qop => Some((Protection::None, 1)),
+        None if allow_without_qop => Ok((Protection::None, 1)),
+        None => Err(MALFORMED),
         Some(qop) if qop.eq_ignore_ascii_case("auth") => {
-            let (nc, cnonce) = (answer.nc?, answer.cnonce?);
-            Some((Protection::Auth { nc, cnonce }, parse_nc(nc)?))
+            let (nc, cnonce) = answer.nc.zip(answer.cnonce).ok_or(MALFORMED)?;
+            Ok((Protection::Auth { nc, cnonce }, parse_nc(nc).ok_or(MALFORMED)?))
         }
-        _ => None,
+        Some(_) => Err(DigestOutcome::QopNotOffered),
     }
 }

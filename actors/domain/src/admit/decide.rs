@@ -194,6 +194,7 @@ fn not_right(outcome: DigestOutcome, too_often: bool) -> Option<Verdict> {
     Some(match outcome {
         DigestOutcome::Absent => Verdict::challenge(Cause::DigestAbsent),
         DigestOutcome::Malformed => Verdict::bad_request(Cause::DigestMalformed),
+        DigestOutcome::QopNotOffered => Verdict::bad_request(Cause::DigestQopNotOffered),
         DigestOutcome::ForeignUri => Verdict::bad_request(Cause::DigestUriForeign),
         DigestOutcome::Forged => Verdict::challenge(Cause::NonceForged),
         DigestOutcome::Wrong => wrong(too_often),

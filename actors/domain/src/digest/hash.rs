@@ -3,7 +3,7 @@
 use std::fmt;
 
 use md5::Md5;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512_256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -21,7 +21,8 @@ pub struct Ha1 {
 }
 
 impl Ha1 {
-    /// H(user ":" realm ":" password) over UTF-8 (RFC 7616 §3.4.2), unescaped text.
+    /// H(user ":" realm ":" password) over UTF-8 (RFC 7616 §3.4.2), unescaped text; the same bytes for an
+    /// algorithm and its `-sess` form, which takes in the nonces later.
     pub fn derive(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Self {
         let parts = [user.as_bytes(), b":", realm.as_bytes(), b":", password.as_bytes()];
         Self { algorithm, bytes: hash(algorithm, &parts) }
@@ -158,7 +159,7 @@ pub fn verify(algorithm: Algorithm, ha1: Option<&Ha1>, parts: &Parts<'_>, given:
 fn response_bytes(ha1: &Ha1, parts: &Parts<'_>) -> [u8; MAX] {
     let algorithm = ha1.algorithm;
     let a2 = hash(algorithm, &[parts.method.as_bytes(), b":", parts.uri.as_bytes()]);
-    let a1 = Hex::of(ha1.expose());
+    let a1 = session_key(ha1, parts);
     let a2 = Hex::of(&a2[..algorithm.hash_len()]);
     let nonce = parts.nonce.as_bytes();
     match parts.protection {
@@ -180,15 +181,33 @@ fn response_bytes(ha1: &Ha1, parts: &Parts<'_>) -> [u8; MAX] {
     }
 }
 
+/// H(A1) as text: the stored one, or for `-sess` the one that takes in both nonces (RFC 7616 §3.4.2).
+/// An answer in that form without a client nonce never gets here: it is malformed.
+fn session_key(ha1: &Ha1, parts: &Parts<'_>) -> Hex {
+    let plain = Hex::of(ha1.expose());
+    match parts.protection {
+        Protection::Auth { cnonce, .. } if ha1.algorithm.is_session() => {
+            let texts = [plain.as_bytes(), b":", parts.nonce.as_bytes(), b":", cnonce.as_bytes()];
+            Hex::of(&hash(ha1.algorithm, &texts)[..ha1.algorithm.hash_len()])
+        }
+        _ => plain,
+    }
+}
+
 fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> [u8; MAX] {
     let mut out = [0; MAX];
     match algorithm {
-        Algorithm::Sha256 => {
+        Algorithm::Sha512_256 | Algorithm::Sha512_256Sess => {
+            let mut h = Sha512_256::new();
+            parts.iter().for_each(|p| h.update(p));
+            out.copy_from_slice(&h.finalize());
+        }
+        Algorithm::Sha256 | Algorithm::Sha256Sess => {
             let mut h = Sha256::new();
             parts.iter().for_each(|p| h.update(p));
             out.copy_from_slice(&h.finalize());
         }
-        Algorithm::Md5 => {
+        Algorithm::Md5 | Algorithm::Md5Sess => {
             let mut h = Md5::new();
             parts.iter().for_each(|p| h.update(p));
             out[..16].copy_from_slice(&h.finalize());

@@ -35,8 +35,8 @@ pub use apply::{Apply, Change, Event, in_order};
 pub use error::{LoadError, RowError};
 pub use kind::{Kind, LATER_KINDS};
 pub use parameter::{
-    DigestChoice, PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy,
-    SrtpMenu, TlsMenu,
+    PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
+    TlsMenu,
 };
 pub use parse::{ROW_BYTES_MAX, did_you_mean, nearest, parse_row};
 pub use report::{ERRORS_MAX, Report, Warning, WarningCode};

@@ -31,7 +31,7 @@ pub const NONCE_LEN: usize = 40;
 pub const NONCE_SECRET_LEN: usize = 32;
 
 /// Numbers that nonce keys run through; a key and its successor always differ.
-pub const NONCE_KEY_IDS: u8 = 16;
+pub const NONCE_KEY_IDS: u8 = 4;
 
 /// A nonce may be this many seconds ahead of the clock that judges it: clocks of a cell's nodes differ.
 /// One further ahead counts as expired, or a clock set back would prolong it.
@@ -182,7 +182,7 @@ pub fn mint(
     let key = &keys.current;
     let issued_s = u32::try_from(issued.0 / 1000).unwrap_or(u32::MAX);
     let mut raw = [0; RAW_LEN];
-    raw[0] = key.id << 4 | algorithms.bits();
+    raw[0] = key.id << 6 | algorithms.bits();
     raw[1..5].copy_from_slice(&start.to_be_bytes());
     raw[5..9].copy_from_slice(&issued_s.to_be_bytes());
     raw[9..17].copy_from_slice(&id.to_be_bytes());
@@ -206,7 +206,7 @@ pub fn open(text: &str, keys: &NonceKeys) -> Result<NonceFacts, Forged> {
     }
     let mut body = [0; BODY_LEN];
     body.copy_from_slice(&raw[..BODY_LEN]);
-    let key_id = body[0] >> 4;
+    let key_id = body[0] >> 6;
     let key = std::iter::once(&keys.current).chain(&keys.previous).find(|k| k.id == key_id).ok_or(Forged)?;
     let (tag, place) = key.seal(&body);
     if !bool::from(tag[..].ct_eq(&raw[BODY_LEN..])) {

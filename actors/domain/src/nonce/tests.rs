@@ -45,7 +45,7 @@ fn keys_rotate_and_the_one_before_still_opens() {
     assert_eq!(open(nonce.as_str(), &second), open(nonce.as_str(), &first));
     let third = second.rotated(&[9; 32]);
     assert_eq!(open(nonce.as_str(), &third), Err(Forged));
-    assert_eq!(third.current().id(), 5);
+    assert_eq!(third.current().id(), 1, "numbers run through four");
     // The number alone is worth nothing.
     let impostor = NonceKeys::new(NonceKey::new(3, &[8; 32]), None);
     assert_eq!(open(nonce.as_str(), &impostor), Err(Forged));
@@ -84,10 +84,9 @@ proptest! {
     }
 
     #[test]
-    fn minted_is_opened(id: u64, start: u32, issued_s: u32, key in 0u8..16, md5: bool, sha: bool) {
-        let mut set = AlgorithmSet::EMPTY;
-        if md5 { set = set.with(Algorithm::Md5); }
-        if sha { set = set.with(Algorithm::Sha256); }
+    fn minted_is_opened(id: u64, start: u32, issued_s: u32, key in 0u8..4, wanted in 0usize..64) {
+        let chosen = Algorithm::ALL.into_iter().enumerate().filter(|(i, _)| wanted & (1 << i) != 0);
+        let set = chosen.fold(AlgorithmSet::EMPTY, |set, (_, a)| set.with(a));
         let keys = NonceKeys::new(NonceKey::new(key, &[1; 32]), None);
         let text = mint(id, start, set, UnixMillis(u64::from(issued_s) * 1000), &keys);
         let facts = open(text.as_str(), &keys).unwrap();

@@ -146,6 +146,27 @@ fn an_algorithm_that_was_not_challenged_is_refused() {
 }
 
 #[test]
+fn a_session_form_is_taken_where_it_was_challenged() {
+    let node = Node::new();
+    for (number, algorithm) in Algorithm::ALL.into_iter().enumerate() {
+        let only = AlgorithmSet::EMPTY.with(algorithm);
+        let nonce = node.nonce(80 + number as u64, 5, only);
+        let good = response(algorithm, "secret", nonce.as_str(), FIRST);
+        let own =
+            DigestAnswer { algorithm: Some(algorithm.token()), ..answer(nonce.as_str(), good.as_str()) };
+        assert!(matches!(node.check(&own, &node.context()), DigestOutcome::Right(_)), "{algorithm:?}");
+        for other in Algorithm::ALL.into_iter().filter(|a| *a != algorithm) {
+            let strange = DigestAnswer { algorithm: Some(other.token()), ..own };
+            assert_eq!(node.check(&strange, &node.context()), DigestOutcome::Forged);
+        }
+        // Without qop there is no client nonce to take in.
+        let bare = DigestAnswer { qop: None, nc: None, cnonce: None, ..own };
+        let outcome = node.check(&bare, &node.context());
+        assert_eq!(outcome == DigestOutcome::Malformed, algorithm.is_session(), "{outcome:?}");
+    }
+}
+
+#[test]
 fn without_qop_a_nonce_serves_once_and_only_if_allowed() {
     let node = Node::new();
     let nonce = node.nonce(70, 5, AlgorithmSet::all());
@@ -167,8 +188,6 @@ fn unreadable_answers() {
     let base = answer(nonce.as_str(), good.as_str());
     let long = "x".repeat(1025);
     for bad in [
-        DigestAnswer { qop: Some("auth-int"), ..base },
-        DigestAnswer { qop: Some(""), ..base },
         DigestAnswer { nc: None, ..base },
         DigestAnswer { nc: Some("1"), ..base },
         DigestAnswer { nc: Some("00000000"), ..base },
@@ -181,6 +200,10 @@ fn unreadable_answers() {
         DigestAnswer { response: "", ..base },
     ] {
         assert_eq!(node.check(&bad, &node.context()), DigestOutcome::Malformed, "{bad:?}");
+    }
+    for qop in ["auth-int", "auth,auth-int", "", "x"] {
+        let other = DigestAnswer { qop: Some(qop), ..base };
+        assert_eq!(node.check(&other, &node.context()), DigestOutcome::QopNotOffered, "{qop}");
     }
     let moved = DigestAnswer { uri_is_ours: false, ..base };
     assert_eq!(node.check(&moved, &node.context()), DigestOutcome::ForeignUri);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Algorithm;
 use crate::mode::ClusterMode;
 
 use super::RowError;
@@ -53,17 +54,6 @@ pub enum SrtpMenu {
     All,
 }
 
-/// A digest algorithm in the order of challenges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DigestChoice {
-    /// SHA-512-256.
-    Sha512_256,
-    /// SHA-256.
-    Sha256,
-    /// MD5.
-    Md5,
-}
-
 /// All parameters with the values in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
@@ -93,8 +83,8 @@ pub struct Parameters {
     pub mic_tls_policy: Policy,
     /// How long the old profile version is taken as well after an apply, in seconds.
     pub apply_grace_s: u32,
-    /// Algorithms of challenges, the preferred one first.
-    pub digest_algorithms: Arc<[DigestChoice]>,
+    /// Algorithms of challenges, which go out strongest first whatever the order here.
+    pub digest_algorithms: Arc<[Algorithm]>,
     /// Secure profile for a phone of which no certificate is known (R181).
     pub certificate_before_secure_profile: Policy,
     /// Accept RFC 2069 answers without qop.
@@ -181,7 +171,9 @@ impl Parameters {
             "export_controlled_allowed" => self.export_controlled_allowed = on,
             "mic_tls_policy" => self.mic_tls_policy = policy,
             "apply_grace_s" => self.apply_grace_s = number,
-            "digest_algorithms" => self.digest_algorithms = value.list().map(digest_choice).collect(),
+            "digest_algorithms" => {
+                self.digest_algorithms = value.list().filter_map(Algorithm::parse).collect()
+            }
             "certificate_before_secure_profile" => self.certificate_before_secure_profile = policy,
             "allow_digest_without_qop" => self.allow_digest_without_qop = on,
             name => debug_assert!(false, "parameter {name} has no field"),
@@ -197,14 +189,6 @@ fn tls_menu(text: &str) -> TlsMenu {
         "medium_ecdsa_preferred" => TlsMenu::MediumEcdsaPreferred,
         "all_ecdsa_preferred" => TlsMenu::AllEcdsaPreferred,
         _ => TlsMenu::AllRsaPreferred,
-    }
-}
-
-fn digest_choice(text: &str) -> DigestChoice {
-    match text {
-        "SHA-512-256" => DigestChoice::Sha512_256,
-        "SHA-256" => DigestChoice::Sha256,
-        _ => DigestChoice::Md5,
     }
 }
 

@@ -110,7 +110,10 @@ const TLS_MENUS: &[&str] = &[
     "all_ecdsa_preferred",
 ];
 
-const DIGEST_ALGORITHMS: &[&str] = &["SHA-512-256", "SHA-256", "MD5"];
+/// The forms without `-sess`: what phones know. The others are offered only where somebody asks for them.
+const DIGEST_PLAIN: &[&str] = &["SHA-512-256", "SHA-256", "MD5"];
+const DIGEST_ALGORITHMS: &[&str] =
+    &["SHA-512-256", "SHA-512-256-sess", "SHA-256", "SHA-256-sess", "MD5", "MD5-sess"];
 
 const fn bool(name: &'static str, default: bool, help: &'static str) -> ParameterSpec {
     ParameterSpec { name, kind: ParameterType::Bool, help, default: Preset::Bool(default) }
@@ -202,8 +205,8 @@ pub static PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec {
         name: "digest_algorithms",
         kind: ParameterType::Choices(DIGEST_ALGORITHMS),
-        help: "Algorithms of digest challenges, the preferred one first. Phones that know one only need it here.",
-        default: Preset::List(DIGEST_ALGORITHMS),
+        help: "Algorithms of digest challenges; they go out strongest first. Phones that know one only need it here.",
+        default: Preset::List(DIGEST_PLAIN),
     },
     choice(
         "certificate_before_secure_profile",

@@ -126,10 +126,15 @@ pub fn raw_node(shards: u16) -> Node {
 
 /// The same with changes to the inventory.
 pub fn raw_node_with(shards: u16, rows: impl FnOnce(&mut Inventory)) -> Node {
+    raw_builder(shards, rows).start()
+}
+
+/// The same, not started yet.
+pub fn raw_builder(shards: u16, rows: impl FnOnce(&mut Inventory)) -> Builder {
     let mut inventory = Inventory::new();
     for (i, dn) in (0..).zip(["1001", "1002", "1003", "1004"]) {
         inventory.plain_phone(&device_on(i % shards, shards, 40 + u32::from(i)), dn);
     }
     rows(&mut inventory);
-    Builder::new().shards(shards).inventory(&inventory).start()
+    Builder::new().shards(shards).inventory(&inventory)
 }

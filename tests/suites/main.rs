@@ -17,6 +17,7 @@ mod calls_dialog;
 mod calls_fork;
 mod calls_media;
 mod calls_odd;
+mod calls_timer;
 mod import;
 mod layers;
 mod linphone;

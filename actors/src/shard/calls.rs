@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Supervisor};
-use keyline_domain::call::{Input, LEGS_MAX, StartArgs, Target, TimerKind};
+use keyline_domain::call::{Input, LEGS_MAX, SessionPolicy, StartArgs, Target, TimerKind};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::media::LegMedia;
@@ -63,6 +63,7 @@ impl Shard {
             body: invite.body,
             headers: invite.headers,
             no_answer_s: self.boards.settings.load().parameters.no_answer_s,
+            session: session_policy(&self.boards.settings.load().parameters),
             seed: invite.seed,
         };
         self.metrics.calls_started.inc();
@@ -275,6 +276,12 @@ impl crate::board::Boards {
             media: LegMedia::default(),
         }
     }
+}
+
+/// RFC 4028 as the parameters set it; an interval below the smallest one would refuse itself.
+fn session_policy(parameters: &keyline_domain::inventory::Parameters) -> SessionPolicy {
+    let min_se_s = parameters.min_se_s;
+    SessionPolicy { expires_s: parameters.session_expires_s.max(min_se_s), min_se_s }
 }
 
 /// A Call-ID of ours: 128 random bits; it says nothing about the caller's.

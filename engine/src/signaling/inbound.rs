@@ -18,7 +18,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{CancelTarget, Received, RequestKey, ServerTxId};
 use super::worker::{State, shard_of};
-use super::{ALLOW, REGISTER_EXTENSIONS, register};
+use super::{ALLOW, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
 
 impl State {
@@ -96,7 +96,7 @@ impl State {
         if !shared.admission.options.take(path.remote().ip(), self.now_us()) && !self.registered_here(&path) {
             return shared.metrics.shed("options");
         }
-        self.answer_stateless(shared, &path, message, 200, &[("Allow", ALLOW)]);
+        self.answer_stateless(shared, &path, message, 200, &[("Allow", ALLOW), ("Supported", SUPPORTED)]);
     }
 
     fn registered_here(&self, path: &Path) -> bool {
@@ -380,8 +380,10 @@ fn unsupported(message: &Message<'_>, method: Method<'_>) -> Option<String> {
     if matches!(method, Method::Ack | Method::Cancel) {
         return None;
     }
-    let known =
-        |t: &str| method == Method::Register && REGISTER_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(t));
+    let known = |t: &str| {
+        let own: &[&str] = if method == Method::Register { &REGISTER_EXTENSIONS } else { &CALL_EXTENSIONS };
+        own.iter().any(|e| e.eq_ignore_ascii_case(t))
+    };
     let unknown: Vec<&str> = message.tokens(HeaderName::Require).filter(|t| !known(t)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))
 }

@@ -33,5 +33,11 @@ pub use worker::{Worker, WorkerLimits};
 /// Methods that we serve (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE";
 
+/// Option tags that calls serve: understood in Require, named in Supported.
+pub const CALL_EXTENSIONS: [&str; 1] = ["timer"];
+
+/// The same as a header value.
+pub const SUPPORTED: &str = "timer";
+
 /// Option tags that we understand in a Require of a REGISTER.
 pub const REGISTER_EXTENSIONS: [&str; 1] = ["outbound"];

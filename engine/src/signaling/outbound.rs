@@ -17,7 +17,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{ServerTxId, branch};
 use super::worker::State;
-use super::{ALLOW, media};
+use super::{ALLOW, SUPPORTED, media};
 
 /// Max-Forwards of a request that no request of a peer is behind.
 const MAX_FORWARDS: u64 = 70;
@@ -92,6 +92,9 @@ impl State {
         if reply.status == 405 || (success && invite) {
             p.header("Allow", ALLOW);
         }
+        if success && (invite || owner.head.method() == Method::Update) {
+            p.header("Supported", SUPPORTED);
+        }
         headers(&mut p, &reply.headers);
         let bytes = match body {
             Some((content_type, bytes)) => p.finish_with(&content_type, &bytes),
@@ -132,8 +135,10 @@ impl State {
             p.header("Contact", &contact(&path));
         }
         if invite {
-            // No option tag is offered: neither Replaces nor reliable provisionals are served.
             p.header("Allow", ALLOW);
+        }
+        if matches!(out.method, CallMethod::Invite | CallMethod::Update) {
+            p.header("Supported", SUPPORTED);
         }
         headers(&mut p, &out.headers);
         let bytes = match body {

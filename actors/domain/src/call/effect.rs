@@ -85,6 +85,10 @@ pub enum TimerKind {
     FlowWait(LegId),
     /// A request of our own met 491 and is due again (RFC 3261 §14.1).
     Glare,
+    /// Nobody refreshed a leg's session in time (RFC 4028 §10).
+    SessionEnd(LegId),
+    /// Half of a leg's session is over and we refresh it.
+    SessionRefresh(LegId),
     /// Farewells that nobody answers: the call ends anyway.
     Linger,
 }

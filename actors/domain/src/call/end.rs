@@ -168,7 +168,7 @@ impl Call {
             if leg.is_inviting() {
                 tokens.extend(leg.invite.map(|(token, _)| token));
             }
-            tokens.extend(leg.bye.into_iter().chain(leg.indication));
+            tokens.extend(leg.bye.into_iter().chain(leg.indication).chain(leg.refresh));
             if let Some(unacked) = leg.unacked {
                 self.out.push(Effect::StopRepeat { tx: unacked.tx });
             }
@@ -218,7 +218,8 @@ impl Call {
         self.answer_all(500, 500);
         self.release_exchange(500);
         let forgotten = self.exchange.take().map(|e| e.token).into_iter();
-        let forgotten = forgotten.chain(self.legs.iter().filter_map(|l| l.indication));
+        let forgotten =
+            forgotten.chain(self.legs.iter().flat_map(|l| l.indication.into_iter().chain(l.refresh)));
         self.out.extend(forgotten.map(|token| Effect::Forget { token }));
         self.phase = Phase::Done;
         std::mem::take(&mut self.out)

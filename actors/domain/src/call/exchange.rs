@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Passed { from: LegId, tx: Option<ServerTx>, cseq: u32, method: Method },
     /// Repeats the SDP in force with a security indication.
     Indication,
+    /// Repeats the SDP in force to refresh the session.
+    Refresh,
     /// Asks a leg for a fresh offer.
     Rekey,
     /// Has that offer answered by the other leg; the ACK to `leg` waits for it.
@@ -73,8 +75,12 @@ impl Call {
             leg.dialog.remote_target = contact.clone();
             self.dirty = true;
         }
+        if let Err(min_se) = self.session_asked(id, incoming.ext.session) {
+            return self.reply_with(incoming.tx, 422, smallvec::smallvec![min_se]);
+        }
         if incoming.method == Method::Update && incoming.body.is_none() {
-            return self.reply(incoming.tx, 200);
+            let headers = self.session_granted(id);
+            return self.reply_with(incoming.tx, 200, headers);
         }
         let unacked = self.legs.iter().any(|l| l.unacked.is_some());
         let wait = match &self.exchange {
@@ -89,7 +95,11 @@ impl Call {
             None => unacked,
         };
         if !wait {
-            return self.pass_on(id, incoming);
+            return if self.is_refresh(id, incoming.body.as_ref()) {
+                self.answer_refresh(id, &incoming)
+            } else {
+                self.pass_on(id, incoming)
+            };
         }
         match (incoming.method, &self.deferred) {
             (Method::Invite, None) => self.deferred = Some(Box::new((id, incoming))),
@@ -115,6 +125,32 @@ impl Call {
         let mut headers = passed(&headers);
         headers.extend(self.indication_before(to, media_of(body.as_ref())));
         self.ask(kind, to, out, body, headers);
+    }
+
+    /// An offer that repeats what is in force, as phones refresh a session: the answer in force answers it.
+    fn is_refresh(&self, id: LegId, offer: Option<&Body>) -> bool {
+        let other = self.other(id).and_then(|id| self.leg(id));
+        let (Some(own), Some(other)) = (self.leg(id), other) else { return false };
+        let same = |a: &Body| other.sdp_in_force.as_ref().is_some_and(|b| a == b);
+        let (Some(facts), Some(answer)) = (media_of(offer), media_of(own.sdp_in_force.as_ref())) else {
+            return false;
+        };
+        offer.is_some_and(same) && facts.is_answered_by(answer, self.carries(own.id, other.id))
+    }
+
+    fn answer_refresh(&mut self, id: LegId, incoming: &Incoming) {
+        let (tx, cseq) = (incoming.tx, incoming.cseq);
+        let Some(far) = self.other(id) else { return self.reply(tx, 481) };
+        let carry_crypto = self.carries(id, far);
+        let mut headers: Headers = self.indication_for(id).into_iter().collect();
+        headers.extend(self.session_granted(id));
+        let Some(leg) = self.leg_mut(id) else { return };
+        if incoming.method == Method::Invite {
+            leg.unacked = Some(Unacked { tx, cseq });
+        }
+        let (status, reason, to_tag, body) = (200, None, None, leg.sdp_in_force.clone());
+        let reply = Reply { tx, status, reason, to_tag, body, carry_crypto, headers };
+        self.out.push(Effect::Reply(Box::new(reply)));
     }
 
     /// Sends the request of an exchange.
@@ -204,10 +240,11 @@ impl Call {
             }
         }
         self.dirty = true;
+        self.session_agreed(to, response.ext.session);
         let body = response.body;
         match exchange.kind {
             Kind::Dead => self.ack_invite(to, token, cseq, method),
-            Kind::Indication => {
+            Kind::Indication | Kind::Refresh => {
                 self.ack_invite(to, token, cseq, method);
                 self.agree(media_of(exchange.offer.as_ref()), media_of(body.as_ref()));
             }
@@ -249,6 +286,7 @@ impl Call {
                 }
                 let mut headers = passed(&response.headers);
                 headers.extend(self.indication_for(from));
+                headers.extend(self.session_granted(from));
                 let (status, reason, to_tag, carry_crypto) = (200, None, None, self.carries(from, to));
                 let reply = Reply { tx, status, reason, to_tag, body, carry_crypto, headers };
                 self.out.push(Effect::Reply(Box::new(reply)));
@@ -303,6 +341,11 @@ impl Call {
             return;
         }
         self.disarm(TimerKind::CancelWait(to));
+        let said = response.as_ref().map(|r| r.ext.session).unwrap_or_default();
+        if status == 422 && self.session_raised(to, said.min_se) {
+            let (kind, body) = (exchange.kind, exchange.offer.take());
+            return self.ask(kind, to, exchange.method, body, Headers::new());
+        }
         if exchange.method == Method::Update && matches!(status, 405 | 501) {
             if let Some(leg) = self.leg_mut(to) {
                 leg.peer.update = false;
@@ -322,11 +365,16 @@ impl Call {
                 self.out.push(Effect::Reply(Box::new(reply)));
             }
             Kind::RekeyAnswer { leg, token, cseq } => self.keep_old_answer(leg, token, cseq),
-            Kind::Indication | Kind::Rekey | Kind::Passed { .. } | Kind::Dead => {}
+            Kind::Indication | Kind::Refresh | Kind::Rekey | Kind::Passed { .. } | Kind::Dead => {}
         }
         match (status, exchange.kind) {
             (408 | 481, Kind::Dead) => {}
             (408 | 481, _) => self.lost(to, status == 408),
+            (491, Kind::Refresh) => {
+                self.session_half(to);
+                self.retry_later(to);
+            }
+            (_, Kind::Refresh) => self.refresh_refused(to, status, said),
             (491, Kind::Rekey | Kind::RekeyAnswer { .. }) => {
                 self.rekey = true;
                 self.retry_later(to);
@@ -414,6 +462,9 @@ impl Call {
             }
         }
         for id in self.ids() {
+            if self.exchange.is_none() {
+                self.refresh(id);
+            }
             if self.exchange.is_none() {
                 self.indicate(id);
             }

@@ -24,7 +24,7 @@
 //! | After [`Effect::Finished`] | carries BYE and CANCEL on; ends a late 2xx by ACK and BYE | is gone |
 //!
 //! Reliable provisionals are not offered: no leg is sent `Supported: 100rel`, `Require: 100rel` is 420 by the
-//! engine. There are no session timers.
+//! engine.
 //!
 //! # A call
 //!
@@ -64,6 +64,9 @@
 //! loss shows before the media changes, a gain only after. A phone's own `Call-Info` with Cisco's security
 //! URN is never passed on. An SDP that demands SDES does not cross to a leg that would show the keys: 488.
 //!
+//! **Session timers** (RFC 4028). Each answered leg has one of its own, also where the phone knows none: then we
+//! refresh, and any answer counts as life. A leg that nobody refreshed in time ends the call.
+//!
 //! **After a fault.** [`Effect::Journal`] carries the row from the 2xx on; [`Call::from_row`] goes on from it,
 //! after [`Call::salvage`] of the broken one. [`Call::abort`] ends a call that has no row.
 
@@ -82,6 +85,7 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod types;
 
 pub use effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
@@ -89,6 +93,7 @@ pub use extension::{Extensions, Rack, Refresher, SessionAsk};
 pub use input::{Failure, Incoming, Input, Response};
 pub use row::{ClassChange, DialogRow, LegRow};
 pub use state::Call;
+pub use timer::{SESSION_MAX_S, SessionPolicy, SessionTimer};
 pub use types::{
     CallerLeg, ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx, StartArgs,
     Tags, Target,

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::choose::Verdict;
 use super::effect::{Effect, Effects, End, Reply, TimerKind};
 use super::exchange::{Exchange, Kind, Step};
+use super::extension::SessionAsk;
 use super::input::Response;
 use super::state::{
     Call, Early, Leg, LegState, Phase, Stray, Unacked, can_cross, media_of, passed, reversed,
@@ -25,14 +26,24 @@ impl Call {
         call.invite = Some(args.invite);
         call.offer = args.body;
         call.headers = passed(&args.headers);
+        (call.now, call.session) = (env.now, args.session);
         call.no_answer_ms = u64::from(args.no_answer_s) * 1000;
+        let ask = args.caller.ext.session;
         call.legs.push(Leg::caller(args.caller, tag));
         for (i, target) in (1_u16..).zip(args.targets.into_iter().take(LEGS_MAX - 1)) {
             let tag = call.tag(env);
             call.legs.push(Leg::target(LegId(i), target, tag));
         }
-        call.arm(TimerKind::RingCap, RING_CAP_MS);
-        call.next_group();
+        match call.session_asked(LegId::CALLER, ask) {
+            Ok(()) => {
+                call.arm(TimerKind::RingCap, RING_CAP_MS);
+                call.next_group();
+            }
+            Err(min_se) => {
+                let headers = SmallVec::from_iter([min_se]);
+                call.reject(Verdict { status: 422, reason: None, headers }, None);
+            }
+        }
         let effects = call.settle(env);
         (call, effects)
     }
@@ -174,6 +185,11 @@ impl Call {
                 self.unwanted(id, &response);
             }
             (200..=299, _) => self.another_2xx(id, &response),
+            (422, LegState::Calling | LegState::Proceeding)
+                if self.phase == Phase::Ringing && self.session_raised(id, response.ext.session.min_se) =>
+            {
+                self.ring(id);
+            }
             (300.., LegState::Calling | LegState::Proceeding | LegState::Cancelling { .. }) => {
                 self.disarm(TimerKind::CancelWait(id));
                 let headers = passed(&response.headers);
@@ -306,8 +322,10 @@ impl Call {
             }
         }
         self.reclassify(env);
+        self.session_agreed(id, response.ext.session);
         let mut headers = passed(&response.headers);
         headers.extend(self.indication_for(LegId::CALLER));
+        headers.extend(self.session_granted(LegId::CALLER));
         let to_tag = self.leg(LegId::CALLER).map(|l| l.dialog.local_tag.clone());
         let (status, reason, carry_crypto) = (200, None, self.carries(LegId::CALLER, id));
         self.out.push(Effect::Reply(Box::new(Reply {
@@ -437,6 +455,12 @@ impl Leg {
             indicated: None,
             indication: None,
             sdp_in_force: None,
+            session: None,
+            asked: SessionAsk::default(),
+            refresh: None,
+            refresh_due: false,
+            min_se_s: 0,
+            raises: 0,
         }
     }
 

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::effect::{Effects, TimerKind};
 use super::state::{Call, Leg, LegState, Phase};
+use super::timer::{SessionPolicy, SessionTimer};
 use super::types::{Dialog, LegId, PeerFeatures};
 use super::{Env, FLOW_WAIT_MS};
 use crate::class::LegFacts;
@@ -37,6 +38,9 @@ pub struct LegRow {
     pub peer: PeerFeatures,
     /// Value of the last security indication sent to it.
     pub indicated: Option<SecurityClass>,
+    /// Its session timer.
+    #[serde(default)]
+    pub session: Option<SessionTimer>,
 }
 
 /// Journaled from the 2xx on (design §5); [`super::Call::from_row`] makes a call of it.
@@ -56,6 +60,9 @@ pub struct DialogRow {
     pub next_tag: u16,
     /// State of the random numbers.
     pub seed: u64,
+    /// Session timers.
+    #[serde(default)]
+    pub session: SessionPolicy,
 }
 
 /// CSeq numbers that a rebuilt leg skips: requests that were sent after the row was written.
@@ -77,6 +84,7 @@ impl Call {
             flow: leg.flow,
             peer: leg.peer,
             indicated: leg.indicated,
+            session: leg.session,
         };
         Some(DialogRow {
             answered_at: self.answered_at,
@@ -86,6 +94,7 @@ impl Call {
             next_token: self.next_token,
             next_tag: self.next_tag,
             seed: self.seed,
+            session: self.session,
         })
     }
 
@@ -94,7 +103,7 @@ impl Call {
     pub fn from_row(row: DialogRow, env: Env<'_>) -> (Self, Effects) {
         let mut call = Self::empty(row.seed);
         call.phase = Phase::Up;
-        call.confirmed = true;
+        (call.confirmed, call.now, call.session) = (true, env.now, row.session);
         call.winner = Some(row.callee.leg);
         call.answered_at = row.answered_at;
         call.history = row.history;
@@ -106,12 +115,14 @@ impl Call {
             (leg.facts.answered, leg.facts.media) = (true, media);
             leg.dialog.local_cseq = leg.dialog.local_cseq.saturating_add(CSEQ_GAP);
             (leg.peer, leg.indicated, leg.state) = (saved.peer, saved.indicated, LegState::Up);
+            leg.session = saved.session;
             let (id, live) = (leg.id, leg.flow.is_live());
             call.legs.push(leg);
             if !live {
                 call.arm(TimerKind::FlowWait(id), FLOW_WAIT_MS);
             }
         }
+        call.resume_sessions();
         let effects = call.settle(env);
         (call, effects)
     }

@@ -2,6 +2,7 @@
 
 use super::effect::Effect;
 use super::exchange::Kind;
+use super::extension::SessionAsk;
 use super::row::ClassChange;
 use super::state::{Call, Leg, LegState, Phase};
 use super::types::{ClientTx, Header, Headers, LegId, Method};
@@ -106,11 +107,12 @@ impl Call {
     }
 
     /// The final answer to an indication by UPDATE. False if the token is none.
-    pub(super) fn on_indicated(&mut self, token: ClientTx, status: u16) -> bool {
+    pub(super) fn on_indicated(&mut self, token: ClientTx, status: u16, said: SessionAsk) -> bool {
         let Some(leg) = self.legs.iter_mut().find(|l| l.indication == Some(token)) else { return false };
         let id = leg.id;
         leg.indication = None;
         match status {
+            200..=299 => self.session_agreed(id, said),
             405 | 501 => (leg.peer.update, leg.indicated) = (false, None),
             408 | 481 => self.lost(id, status == 408),
             _ => {}

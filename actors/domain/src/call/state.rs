@@ -7,8 +7,10 @@ use smallvec::SmallVec;
 use super::choose::Verdict;
 use super::effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
 use super::exchange::Exchange;
+use super::extension::SessionAsk;
 use super::input::{Incoming, Response};
 use super::row::ClassChange;
+use super::timer::{SessionPolicy, SessionTimer};
 use super::types::{ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx};
 use super::{Env, HEADER_VALUE_MAX, HEADERS_MAX, passes};
 use crate::class::{CallSecurity, LegFacts};
@@ -37,6 +39,9 @@ pub struct Call {
     pub(super) heard: SmallVec<[u16; 2]>,
     pub(super) winner: Option<LegId>,
     pub(super) answered_at: UnixMillis,
+    /// Time of the present step.
+    pub(super) now: UnixMillis,
+    pub(super) session: SessionPolicy,
     pub(super) exchange: Option<Exchange>,
     pub(super) deferred: Option<Box<(LegId, Incoming)>>,
     pub(super) rekey: bool,
@@ -135,6 +140,15 @@ pub(super) struct Leg {
     pub(super) indication: Option<ClientTx>,
     /// SDP that this phone has in force from the other one: what an unchanged re-INVITE repeats.
     pub(super) sdp_in_force: Option<Body>,
+    pub(super) session: Option<SessionTimer>,
+    /// What its request under way asks of the session.
+    pub(super) asked: SessionAsk,
+    /// UPDATE or OPTIONS under way that refreshes the session.
+    pub(super) refresh: Option<ClientTx>,
+    pub(super) refresh_due: bool,
+    /// Interval that its 422 asked for, and how often it was obeyed.
+    pub(super) min_se_s: u32,
+    pub(super) raises: u8,
 }
 
 /// INFO or MESSAGE on its way to the other leg.
@@ -168,6 +182,8 @@ impl Call {
             heard: SmallVec::new(),
             winner: None,
             answered_at: UnixMillis(0),
+            now: UnixMillis(0),
+            session: SessionPolicy::default(),
             exchange: None,
             deferred: None,
             rekey: false,
@@ -313,6 +329,8 @@ impl Call {
         let token = self.token();
         let far = if to == LegId::CALLER { self.winner } else { Some(LegId::CALLER) };
         let carry_crypto = far.is_some_and(|far| self.carries(to, far));
+        let mut headers = headers;
+        headers.extend(self.session_wanted(to, method));
         let Some(leg) = self.leg_mut(to) else { return token };
         leg.dialog.local_cseq = leg.dialog.local_cseq.saturating_add(1);
         let mut dialog = other.unwrap_or_else(|| leg.dialog.clone());

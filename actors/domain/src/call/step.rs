@@ -2,6 +2,7 @@
 
 use super::choose::Verdict;
 use super::effect::{Effect, Effects, End, TimerKind};
+use super::extension::SessionAsk;
 use super::input::{Failure, Input, Response};
 use super::state::{Call, LegState, Phase, can_cross, passed};
 use super::types::{ClientTx, Headers, LegId, ServerTx};
@@ -15,6 +16,7 @@ impl Call {
         if self.phase == Phase::Done {
             return Effects::new();
         }
+        self.now = env.now;
         match input {
             Input::Ack { dialog, cseq, source, body } => self.on_ack(&dialog, cseq, source, body, env),
             Input::AckTimeout { tx } => self.on_ack_timeout(tx),
@@ -67,7 +69,11 @@ impl Call {
         if status < 200 {
             return;
         }
-        if !self.on_bye_done(token) && !self.on_indicated(token, status) {
+        let said = response.ext.session;
+        if !self.on_bye_done(token)
+            && !self.on_indicated(token, status, said)
+            && !self.on_refreshed(token, status, said)
+        {
             self.on_relayed(token, status, Some(response));
         }
     }
@@ -87,7 +93,11 @@ impl Call {
         if self.exchange.as_ref().is_some_and(|e| e.token == token) {
             return self.exchange_refused(status, None);
         }
-        if !self.on_bye_done(token) && !self.on_indicated(token, status) {
+        let said = SessionAsk::default();
+        if !self.on_bye_done(token)
+            && !self.on_indicated(token, status, said)
+            && !self.on_refreshed(token, status, said)
+        {
             self.on_relayed(token, status, None);
         }
     }
@@ -189,6 +199,8 @@ impl Call {
             }
             // What is due starts in `settle`.
             TimerKind::Glare => {}
+            TimerKind::SessionEnd(id) => self.session_over(id),
+            TimerKind::SessionRefresh(id) => self.session_half(id),
             TimerKind::Linger => {
                 if let Phase::Ending(why) = self.phase {
                     self.finish(why);

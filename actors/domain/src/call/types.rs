@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::extension::Extensions;
+use super::timer::SessionPolicy;
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::media::Body;
@@ -197,6 +198,8 @@ pub struct StartArgs {
     pub headers: Headers,
     /// Parameter `no_answer_s`: how long one group of targets rings.
     pub no_answer_s: u32,
+    /// Session timers.
+    pub session: SessionPolicy,
     /// Random; feeds Retry-After and the glare timers.
     pub seed: u64,
 }

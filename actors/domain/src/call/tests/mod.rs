@@ -6,5 +6,6 @@ mod random;
 mod recover;
 mod ringing;
 mod security;
+mod timer;
 mod unusable;
 mod world;

@@ -238,11 +238,13 @@ fn apply(w: &mut World, change: Change) {
         }
         Change::Media(from_caller, kind) => {
             let (from, to) = if from_caller { (A, B) } else { (B, A) };
+            // Each is a new session: one that repeats the last is a refresh and stays on its leg.
+            let o = format!("o{}", w.cseq);
             let (offer, answer) = match kind {
-                0 => (fallback("o"), fallback("a")),
-                1 => (fallback("o"), rtp("a")),
-                2 => (srtp_hold("o", Direction::SendOnly), srtp_hold("a", Direction::RecvOnly)),
-                _ => (srtp("o"), srtp("a")),
+                0 => (fallback(&o), fallback("a")),
+                1 => (fallback(&o), rtp("a")),
+                2 => (srtp_hold(&o, Direction::SendOnly), srtp_hold("a", Direction::RecvOnly)),
+                _ => (srtp(&o), srtp("a")),
             };
             let tx = w.request(from, Method::Invite, Some(offer));
             if w.open.contains(&tx) {

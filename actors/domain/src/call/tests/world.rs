@@ -123,6 +123,7 @@ pub(super) fn args(caller: LegFacts, targets: Vec<Target>, body: Option<Body>) -
         body,
         headers: Headers::new(),
         no_answer_s: 30,
+        session: SessionPolicy::default(),
         seed: 7,
     }
 }

@@ -73,6 +73,10 @@ pub struct Parameters {
     pub register_expires_default: u32,
     /// How long a call rings, in seconds.
     pub no_answer_s: u32,
+    /// Session interval asked for (RFC 4028), in seconds.
+    pub session_expires_s: u32,
+    /// Shortest session interval taken, in seconds.
+    pub min_se_s: u32,
     /// Unknown phones may register (R212).
     pub auto_registration: bool,
     /// Dependency records are shown (R187).
@@ -102,6 +106,8 @@ impl Default for Parameters {
             register_expires_max: 0,
             register_expires_default: 0,
             no_answer_s: 0,
+            session_expires_s: 0,
+            min_se_s: 0,
             auto_registration: false,
             dependency_records: true,
             export_controlled_allowed: true,
@@ -166,6 +172,8 @@ impl Parameters {
             "register_expires_max" => self.register_expires_max = number,
             "register_expires_default" => self.register_expires_default = number,
             "no_answer_s" => self.no_answer_s = number,
+            "session_expires_s" => self.session_expires_s = number,
+            "min_se_s" => self.min_se_s = number,
             "auto_registration" => self.auto_registration = on,
             "dependency_records" => self.dependency_records = on,
             "export_controlled_allowed" => self.export_controlled_allowed = on,

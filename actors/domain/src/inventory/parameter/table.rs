@@ -179,6 +179,20 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         "Registration in seconds for a phone that does not ask for a time.",
     ),
     seconds("no_answer_s", 30, (1, 3600), "How long a call rings, in seconds, before it is given up."),
+    seconds(
+        "session_expires_s",
+        1800,
+        (3, 86_400),
+        "Session interval (RFC 4028) of a call's legs in seconds: a phone that vanished without a word is \
+         noticed, and its call ended, in about half of it.",
+    ),
+    seconds(
+        "min_se_s",
+        90,
+        (3, 86_400),
+        "Shortest session interval in seconds; a phone that asks for less is told this value. RFC 4028 \
+         forbids less than 90: lower values are for a laboratory.",
+    ),
     bool(
         "auto_registration",
         false,

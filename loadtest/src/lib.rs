@@ -11,6 +11,7 @@ pub mod figures;
 pub mod fleet;
 pub mod inventory;
 pub mod limits;
+pub mod load;
 pub mod pace;
 pub mod phone;
 pub mod pki;

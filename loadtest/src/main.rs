@@ -1,23 +1,26 @@
 //! Command line of the simulated phones and the load generator.
 
+mod args;
+mod run;
+
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::net::SocketAddr;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use keyline_loadtest::fleet::{self, Report, StreamFleet, StreamOptions, UdpFleet, UdpOptions};
-use keyline_loadtest::inventory::{self, FleetPhone};
-use keyline_loadtest::limits::Targets;
-use keyline_loadtest::phone::Transport;
-use keyline_loadtest::tls::TlsOptions;
-use keyline_loadtest::{demo, figures};
+use clap::{Parser, Subcommand};
+use keyline_loadtest::load::Job;
+use keyline_loadtest::{demo, figures, inventory};
 
-type Fault = Box<dyn std::error::Error>;
+use crate::args::{Call, Load};
+use crate::run::{Run, apply, is_stream};
 
-/// Simulated SIP phones: a demo fleet, registration load, and the figures of the README.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Simulated SIP phones: load on any SIP server, a demo fleet, and the figures of the README.
+///
+/// Load goes to this machine only, unless --targets names others. Exit codes: 0 all went well, 1 too many
+/// failures, 2 it could not run.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -51,10 +54,27 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Register a fleet once, each device by REGISTER, challenge, REGISTER
+    /// Register phones, each by REGISTER, challenge, REGISTER
     Register(Load),
-    /// Register a fleet, then register it again under the nonces it has
+    /// Register phones, then register them again under the nonces they have
     Refresh(Load),
+    /// Register phones, then let every even one call the odd one after it
+    Call {
+        #[command(flatten)]
+        load: Load,
+        #[command(flatten)]
+        call: Call,
+    },
+    /// Ping the server with OPTIONS
+    Options(Load),
+    /// Make TCP or TLS connections, prove each by a keepalive, close it
+    Handshake {
+        #[command(flatten)]
+        load: Load,
+        /// Continue the TLS session of each phone's first connection
+        #[arg(long)]
+        resume: bool,
+    },
     /// Measure CPU of a registration, bytes of a registered phone, and the import
     Figures {
         /// The keyline program
@@ -72,63 +92,15 @@ enum Command {
     },
 }
 
-#[derive(Args)]
-struct Load {
-    /// Address of the server
-    #[arg(long)]
-    target: SocketAddr,
-    /// Phones of this inventory
-    #[arg(long, conflicts_with = "devices")]
-    inventory: Option<PathBuf>,
-    /// That many phones of the made-up fleet of --seed
-    #[arg(long, required_unless_present = "inventory")]
-    devices: Option<u32>,
-    /// Made-up fleet
-    #[arg(long, default_value_t = 1)]
-    seed: u8,
-    /// Devices a second; 0 sends all at once
-    #[arg(long, default_value_t = 1_000.0)]
-    rate: f64,
-    /// One TCP connection a device
-    #[arg(long, conflicts_with = "tls")]
-    tcp: bool,
-    /// One TLS connection a device
-    #[arg(long, requires = "ca")]
-    tls: bool,
-    /// Certificates that the server is believed by, PEM
-    #[arg(long)]
-    ca: Option<PathBuf>,
-    /// Host of the request URIs; the target's address by default
-    #[arg(long)]
-    host: Option<String>,
-    /// Seconds asked for
-    #[arg(long, default_value_t = 3_600)]
-    expires: u32,
-    /// Generator threads (UDP)
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Sockets of a thread (UDP)
-    #[arg(long, default_value_t = 16)]
-    sockets: usize,
-    /// Seconds after which a device counts as timed out
-    #[arg(long, default_value_t = 32)]
-    timeout: u64,
-    /// File of IP addresses, one a line, that may be loaded besides this machine
-    #[arg(long)]
-    allow_target: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
+/// Exit codes: 0 all went well, 1 it ran and not all went well, 2 it could not run.
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(false) => ExitCode::from(1),
         Err(fault) => {
             eprintln!("keyline-loadtest: {fault}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }
@@ -144,8 +116,37 @@ async fn run(command: Command) -> Result<bool, Fault> {
             file.flush()?;
             eprintln!("{rows} rows in {}", out.display());
         }
-        Command::Register(load) => return register(load, false).await,
-        Command::Refresh(load) => return register(load, true).await,
+        Command::Register(load) => {
+            return apply(load, false, |run| run.job("register", &Job::Register, run.phones())).await;
+        }
+        Command::Refresh(load) => {
+            let work = |run: &mut Run| {
+                run.prepare(run.load.rate())?;
+                run.job("refresh", &Job::Refresh, run.phones())
+            };
+            return apply(load, false, work).await;
+        }
+        Command::Call { load, call } => {
+            let plan = call.plan()?;
+            let work = move |run: &mut Run| {
+                run.prepare(call.register_rate)?;
+                run.job("call", &Job::Call(plan), run.phones() / 2)
+            };
+            return apply(load, false, work).await;
+        }
+        Command::Options(load) => {
+            return apply(load, false, |run| run.job("options", &Job::Options, run.phones())).await;
+        }
+        Command::Handshake { load, resume } => {
+            if !is_stream(&load) {
+                return Err("handshakes need a tcp: or tls: target".into());
+            }
+            // The first connection of each phone is whole, whatever is continued later.
+            let times = if resume { 10 } else { 1 };
+            let work =
+                move |run: &mut Run| run.job("handshake", &Job::Handshake { resume }, times * run.phones());
+            return apply(load, resume, work).await;
+        }
         Command::Figures { keyline, phones, rate, json } => {
             let phones = phones.clamp(2, inventory::PHONES_MAX);
             let measured = figures::measure(&keyline, phones, rate).await?;
@@ -153,73 +154,6 @@ async fn run(command: Command) -> Result<bool, Fault> {
         }
     }
     Ok(true)
-}
-
-async fn register(load: Load, refresh: bool) -> Result<bool, Fault> {
-    let targets = match &load.allow_target {
-        Some(path) => Targets::with_file(path)?,
-        None => Targets::loopback(),
-    };
-    targets.check(load.target)?;
-    let phones = match (&load.inventory, load.devices) {
-        (Some(path), _) => inventory::read(BufReader::new(File::open(path)?))?,
-        (None, devices) => inventory::fleet(load.seed, devices.unwrap_or(0).min(inventory::PHONES_MAX)),
-    };
-    let (first, again) = if load.tcp || load.tls {
-        streams(&load, &phones, refresh).await?
-    } else {
-        datagrams(&load, phones, refresh).await?
-    };
-    let clean = first.is_clean() && again.as_ref().is_none_or(Report::is_clean);
-    print(load.json, &first, &first.figures())?;
-    if let Some(again) = again {
-        print(load.json, &again, &again.figures())?;
-    }
-    Ok(clean)
-}
-
-async fn datagrams(
-    load: &Load,
-    phones: Vec<FleetPhone>,
-    refresh: bool,
-) -> Result<(Report, Option<Report>), Fault> {
-    let mut options = UdpOptions::new(load.target);
-    if let Some(host) = &load.host {
-        options.host.clone_from(host);
-    }
-    options.bind = fleet::own_address(load.target)?;
-    (options.threads, options.sockets) = (load.threads, load.sockets);
-    (options.expires, options.timeout) = (load.expires, Duration::from_secs(load.timeout));
-    let mut devices = UdpFleet::new(phones, &options)?;
-    let rate = load.rate;
-    let run = move || (devices.register(rate), refresh.then(|| devices.refresh(rate)));
-    Ok(tokio::task::spawn_blocking(run).await?)
-}
-
-async fn streams(
-    load: &Load,
-    phones: &[FleetPhone],
-    refresh: bool,
-) -> Result<(Report, Option<Report>), Fault> {
-    let roots = match &load.ca {
-        Some(path) => std::fs::read_to_string(path)?,
-        None => String::new(),
-    };
-    let tls = load.tls;
-    let options = StreamOptions {
-        target: load.target,
-        host: load.host.clone().unwrap_or_else(|| load.target.ip().to_string()),
-        bind: fleet::own_address(load.target)?,
-        expires: load.expires,
-        timeout: Duration::from_secs(load.timeout),
-        transport: Box::new(move |_| {
-            if tls { Transport::Tls(Box::new(TlsOptions::trusting(roots.clone()))) } else { Transport::Tcp }
-        }),
-    };
-    let mut devices = StreamFleet::new(phones, &options);
-    let first = devices.register(load.rate).await;
-    let again = if refresh { Some(devices.refresh(load.rate).await) } else { None };
-    Ok((first, again))
 }
 
 #[allow(clippy::print_stdout, reason = "the result of a command")]

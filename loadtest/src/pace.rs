@@ -10,13 +10,26 @@ use std::time::Duration;
 pub struct Pace {
     count: u64,
     per_second: f64,
+    /// Seconds in which the rate rises evenly from nothing.
+    ramp: f64,
 }
 
 impl Pace {
     /// `count` items at `per_second`; a rate that is not a positive number makes all due at once.
     pub fn new(count: u64, per_second: f64) -> Pace {
         let positive = per_second.is_finite() && per_second > 0.0;
-        Pace { count, per_second: if positive { per_second } else { f64::INFINITY } }
+        Pace { count, per_second: if positive { per_second } else { f64::INFINITY }, ramp: 0.0 }
+    }
+
+    /// The same pace, its rate rising evenly from nothing over that time.
+    #[must_use]
+    pub fn ramp(self, time: Duration) -> Pace {
+        Pace { ramp: time.as_secs_f64(), ..self }
+    }
+
+    /// Number of items.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// How many items are due after that time from the start; item 0 is due at once.
@@ -24,7 +37,14 @@ impl Pace {
         if self.per_second.is_infinite() {
             return self.count;
         }
-        let due = (elapsed.as_secs_f64() * self.per_second).floor();
+        let elapsed = elapsed.as_secs_f64();
+        // Within the ramp the rate is rate * t / ramp, and what was due its integral.
+        let full = if elapsed < self.ramp {
+            elapsed * elapsed / (2.0 * self.ramp)
+        } else {
+            elapsed - self.ramp / 2.0
+        };
+        let due = (full * self.per_second).floor();
         if due >= self.count as f64 { self.count } else { (due as u64 + 1).min(self.count) }
     }
 
@@ -33,7 +53,13 @@ impl Pace {
         if self.per_second.is_infinite() {
             return Duration::ZERO;
         }
-        Duration::from_secs_f64(index as f64 / self.per_second)
+        let full = index as f64 / self.per_second;
+        let in_ramp = full < self.ramp / 2.0;
+        Duration::from_secs_f64(if in_ramp {
+            (2.0 * full * self.ramp).sqrt()
+        } else {
+            full + self.ramp / 2.0
+        })
     }
 
     /// How long all of them take.
@@ -45,7 +71,7 @@ impl Pace {
     pub fn share(&self, part: u64, parts: u64) -> Pace {
         let parts = parts.max(1);
         let count = self.count / parts + u64::from(part < self.count % parts);
-        Pace { count, per_second: self.per_second / parts as f64 }
+        Pace { count, per_second: self.per_second / parts as f64, ..*self }
     }
 }
 
@@ -65,6 +91,18 @@ mod tests {
                 }
             }
             assert_eq!(pace.due(Duration::from_secs(1_000_000)), 1_000);
+        }
+    }
+
+    #[test]
+    fn a_ramp_begins_slowly_and_ends_at_the_rate() {
+        let pace = Pace::new(10_000, 100.0).ramp(Duration::from_secs(10));
+        assert_eq!(pace.due(Duration::from_secs(5)), 126, "an eighth of a thousand, and the first");
+        assert_eq!(pace.due(Duration::from_secs(10)), 501);
+        assert_eq!(pace.due(Duration::from_secs(11)), 601);
+        for index in [0, 1, 100, 499, 500, 501, 9_999] {
+            let at = pace.at(index) + Duration::from_micros(1);
+            assert!(pace.due(at) > index && pace.due(pace.at(index).mul_f64(0.999)) <= index + 1, "{index}");
         }
     }
 

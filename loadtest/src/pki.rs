@@ -74,6 +74,16 @@ impl Authority {
         })
     }
 
+    /// Certificate and key of a device, signed by the authority and kept nowhere.
+    ///
+    /// # Errors
+    /// [`PkiError::Make`].
+    pub fn issue(&self, name: &str) -> Result<Identity, PkiError> {
+        let key = KeyPair::generate()?;
+        let chain_pem = client(name).signed_by(&key, &self.issuer)?.pem();
+        Ok(Identity { chain_pem, key_pem: key.serialize_pem() })
+    }
+
     /// Certificate and key of another maker's device: signed by itself.
     ///
     /// # Errors

@@ -129,6 +129,23 @@ impl TlsOptions {
     /// # Errors
     /// [`TlsError`] for missing roots and unreadable material.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut config = self.resuming()?;
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    /// The configuration for rustls with a memory of sessions: the second handshake resumes the first.
+    ///
+    /// # Errors
+    /// As [`TlsOptions::client_config`].
+    pub fn resuming_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut config = self.resuming()?;
+        // One server, one phone: few tickets.
+        config.resumption = rustls::client::Resumption::in_memory_sessions(2);
+        Ok(Arc::new(config))
+    }
+
+    fn resuming(&self) -> Result<ClientConfig, TlsError> {
         let mut roots = RootCertStore::empty();
         for root in certificates("root certificate", &self.roots_pem)? {
             roots.add(root)?;
@@ -144,7 +161,7 @@ impl TlsOptions {
         let builder = ClientConfig::builder_with_provider(Arc::new(self.provider()))
             .with_protocol_versions(versions)?
             .with_root_certificates(roots);
-        let mut config = match &self.identity {
+        Ok(match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let chain = certificates("client certificate", &identity.chain_pem)?;
@@ -152,9 +169,7 @@ impl TlsOptions {
                     .map_err(|e| TlsError::Pem { what: "client key", reason: e.to_string() })?;
                 builder.with_client_auth_cert(chain, key)?
             }
-        };
-        config.resumption = rustls::client::Resumption::disabled();
-        Ok(Arc::new(config))
+        })
     }
 
     /// The name that the server must prove.

@@ -1,0 +1,156 @@
+//! Fleets against a scripted proxy that knows nothing of Keyline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::users::User;
+use super::{Amount, CallPlan, Carrier, Certificates, Fleet, Job, Options, Span, Tally, Target, TlsSetup};
+use crate::inventory::fleet;
+use crate::pki::Authority;
+use crate::switchboard::{Rules, Switchboard};
+use crate::tls::TlsOptions;
+
+const CALL: CallPlan =
+    CallPlan { hold: Duration::from_millis(20), ring: Duration::ZERO, busy: 0, cancel: 0, b2bua: false };
+
+fn users(count: u32) -> Vec<User> {
+    let one = |phone| {
+        let user = User::from(phone);
+        User { user: user.number.clone(), password: "secret".into(), ..user }
+    };
+    fleet(1, count).into_iter().map(one).collect()
+}
+
+fn guarded() -> Rules {
+    Rules { password: Some("secret".into()), ..Rules::default() }
+}
+
+fn options(board: &Switchboard, carrier: Carrier) -> Options {
+    let address = match carrier {
+        Carrier::Udp => board.udp,
+        Carrier::Tcp => board.tcp,
+        Carrier::Tls => board.tls,
+    };
+    let options = Options::new(Target { carrier, address }, vec!["127.0.0.1".parse().unwrap()]);
+    Options { timeout: Duration::from_secs(20), ..options }
+}
+
+fn all(count: u64, rate: f64) -> Amount {
+    Amount { count, rate, ramp: Duration::ZERO }
+}
+
+/// Runs jobs on a thread of their own, as the board needs the runtime's.
+async fn run(users: Vec<User>, options: Options, jobs: Vec<(Job, Amount)>) -> (Vec<Tally>, u64) {
+    let work = move || {
+        let mut fleet = Fleet::open(users, options).unwrap();
+        let tallies = jobs.iter().map(|(job, amount)| fleet.run(job, *amount)).collect();
+        (tallies, fleet.connected())
+    };
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+fn clean(tally: &Tally, count: u64) {
+    assert_eq!((tally.begun, tally.good, tally.failed), (count, count, 0), "{tally:#?}");
+}
+
+async fn board(rules: Rules) -> Arc<Switchboard> {
+    Switchboard::start(rules).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phones_register_and_refresh_over_udp() {
+    let board = board(guarded()).await;
+    let options = Options { threads: 2, sockets: 3, ..options(&board, Carrier::Udp) };
+    let jobs = vec![(Job::Register, all(101, 5_000.0)), (Job::Refresh, all(202, 0.0))];
+    let (tallies, _) = run(users(101), options, jobs).await;
+    clean(&tallies[0], 101);
+    assert_eq!(tallies[0].statuses[&("REGISTER", 401)], 101);
+    // Twice as many as phones: each waits for its answer before it sends again.
+    clean(&tallies[1], 202);
+    assert!(!tallies[1].statuses.contains_key(&("REGISTER", 401)), "the nonces are kept");
+    assert_eq!(tallies[1].span(Span::Operation).unwrap().len(), 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_is_counted() {
+    let board = board(Rules { min_expires: 7_200, ..guarded() }).await;
+    let mut wrong = users(3);
+    wrong[1].password = "wrong".into();
+    // One answer is lost; with so little patience nothing is sent twice.
+    board.rules.lock().unwrap().lose.insert("REGISTER".into(), 1);
+    let options = Options { timeout: Duration::from_millis(400), ..options(&board, Carrier::Udp) };
+    let (tallies, _) = run(wrong, options, vec![(Job::Register, all(3, 0.0))]).await;
+    let tally = &tallies[0];
+    assert_eq!((tally.good, tally.failed, tally.timeouts), (0, 3, 1), "{tally:#?}");
+    assert_eq!((tally.outcomes["no_answer"], tally.outcomes["refused"]), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_messages_are_repeated() {
+    let board = board(guarded()).await;
+    for method in ["REGISTER", "200", "BYE"] {
+        board.rules.lock().unwrap().lose.insert(method.into(), 1);
+    }
+    let jobs = vec![(Job::Register, all(2, 0.0)), (Job::Call(CALL), all(2, 0.0))];
+    let (tallies, _) = run(users(2), options(&board, Carrier::Udp), jobs).await;
+    clean(&tallies[0], 2);
+    assert_eq!(tallies[0].repeated, 1);
+    clean(&tallies[1], 2);
+    assert_eq!(tallies[1].outcomes["completed"], 2);
+    assert!(tallies[1].repeated >= 2, "{:?}", tallies[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_answered_busy_or_cancelled_as_planned() {
+    let board = board(guarded()).await;
+    let plan = CallPlan { busy: 20, cancel: 30, ..CALL };
+    let jobs = vec![(Job::Register, all(20, 0.0)), (Job::Call(plan), all(100, 2_000.0))];
+    let (tallies, _) = run(users(20), options(&board, Carrier::Udp), jobs).await;
+    let tally = &tallies[1];
+    clean(tally, 100);
+    let outcomes = ["completed", "busy", "cancelled", "callee_bye", "callee_cancelled"];
+    assert_eq!(outcomes.map(|name| tally.outcomes[name]), [50, 20, 30, 50, 30], "{tally:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_is_told_from_a_back_to_back_user_agent() {
+    let board = board(guarded()).await;
+    let plan = CallPlan { b2bua: true, ..CALL };
+    let jobs = vec![(Job::Register, all(4, 0.0)), (Job::Call(plan), all(3, 0.0))];
+    let (tallies, _) = run(users(4), options(&board, Carrier::Udp), jobs).await;
+    assert_eq!((tallies[1].good, tallies[1].outcomes["legs_not_apart"]), (3, 3), "{:#?}", tallies[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phones_keep_their_tls_connections() {
+    let board = board(guarded()).await;
+    let folder = tempfile::tempdir().unwrap();
+    // The board believes its own authority only; certificates of another one break the handshake.
+    for (certificates, good) in [(Certificates::None, 20), (made(&folder), 0)] {
+        let tls = TlsSetup::new(TlsOptions::trusting(board.ca.pem.clone()), certificates, false);
+        let options = Options { tls: Some(tls), ..options(&board, Carrier::Tls) };
+        let jobs = vec![(Job::Register, all(20, 0.0)), (Job::Refresh, all(20, 0.0))];
+        let (tallies, connected) = run(users(20), options, jobs).await;
+        assert_eq!((tallies[0].good, tallies[1].good, connected), (good, good, good), "{tallies:#?}");
+    }
+}
+
+fn made(folder: &tempfile::TempDir) -> Certificates {
+    Certificates::Made(Box::new(Authority::open(folder.path()).unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_are_whole_or_resumed() {
+    let board = board(guarded()).await;
+    for (resume, kinds) in [(false, (30, 0)), (true, (3, 27))] {
+        let tls = TlsSetup::new(TlsOptions::trusting(board.ca.pem.clone()), Certificates::None, resume);
+        let options = Options { tls: Some(tls), ..options(&board, Carrier::Tls) };
+        // Paced, so that a phone has its ticket before it comes back.
+        let (tallies, connected) =
+            run(users(3), options, vec![(Job::Handshake { resume }, all(30, 100.0))]).await;
+        clean(&tallies[0], 30);
+        let seen = ["full", "resumed"].map(|kind| tallies[0].outcomes.get(kind).copied().unwrap_or(0));
+        assert_eq!((seen[0], seen[1]), kinds);
+        assert_eq!(connected, 0);
+    }
+}

@@ -10,7 +10,7 @@ use keyline_storage::{Health, Writer};
 
 use crate::backup::Backup;
 use crate::board::Boards;
-use crate::catalog::{CatalogActor, Export, Import, ImportDone, ImportError};
+use crate::catalog::{Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look};
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
 
@@ -201,6 +201,29 @@ impl Handle {
         for shard in self.shards.iter() {
             shard.do_send(ReleaseCalls);
         }
+    }
+
+    /// Looks at the configuration where it is written: no change is half seen. Runs on the catalog's thread, so
+    /// it must be short.
+    ///
+    /// # Errors
+    /// When the catalog does not answer.
+    pub async fn look<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Catalog) -> R + Send + 'static,
+    ) -> Result<R, String> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let look = Look(Box::new(move |catalog| {
+            // Nobody waits any more: the answer is lost on nobody.
+            let _ = sender.send(look(catalog));
+        }));
+        self.catalog.send(look).await.map_err(|e| e.to_string())?;
+        answer.await.map_err(|_| "the catalog gave no answer".to_owned())
+    }
+
+    /// Messages that wait for each shard, and how many may.
+    pub fn queues(&self) -> (Vec<usize>, usize) {
+        (self.depth.iter().map(|d| d.load(Ordering::Relaxed)).collect(), self.bound)
     }
 
     /// Writes what is queued and stops the writer: the last thing that a node does.

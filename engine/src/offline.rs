@@ -1,5 +1,6 @@
 //! A store that no node holds: first initialisation, import, export, certificates.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,9 +10,11 @@ use keyline_actors::backup;
 use keyline_actors::catalog::{FILE_MAX, ImportDone as Done, ImportError, Inspect};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::inventory::CertificateFacts;
+use serde_json::Value;
 
+use crate::admin::lists::World;
 use crate::admin::views::{ImportDone, ImportRefused, ImportWarning, RowRefusal};
-use crate::admin::{AdminToken, OfflineApi, TokenError};
+use crate::admin::{AdminToken, Code, OfflineApi, Problem, Reading, TokenError};
 use crate::config::{self, Config, Durability};
 use crate::pki::authority::{self, AuthorityError};
 use crate::pki::inspect;
@@ -120,6 +123,12 @@ impl OfflineApi for Offline {
     fn certificate(&self, name: &str) -> Option<String> {
         self.opened.keyring().certificate(name).ok().flatten()
     }
+
+    fn read(&self, read: Reading) -> Result<Value, Problem> {
+        let own = authority::certificates(&self.opened.keyring())
+            .map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
+        read(&World { inventory: self.opened.catalog().inventory(), live: None, own: &own_facts(&own) })
+    }
 }
 
 /// Rows and revision of a whole backup.
@@ -149,6 +158,16 @@ fn make_folder(data: &Path) -> Result<(), OfflineError> {
         .recursive(true)
         .create(data)
         .map_err(|source| OfflineError::Folder { path: data.to_owned(), source })
+}
+
+/// What the node's own certificates say, by name.
+pub fn own_facts(certificates: &HashMap<String, String>) -> Vec<(String, CertificateFacts)> {
+    let mut all: Vec<_> = certificates
+        .iter()
+        .filter_map(|(name, pem)| Some((name.clone(), inspect::row_facts(pem).ok()?)))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
 }
 
 /// What an import did, for operators.

@@ -10,6 +10,7 @@
 #[macro_use]
 mod common;
 
+mod api;
 mod backup;
 mod baresip;
 mod calls;

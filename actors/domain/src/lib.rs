@@ -10,6 +10,7 @@ pub mod class;
 pub mod credential;
 pub mod digest;
 pub mod flow;
+pub mod hardening;
 pub mod identity;
 pub mod ids;
 pub mod inventory;

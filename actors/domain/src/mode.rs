@@ -26,6 +26,17 @@ pub enum DeviceSecurityMode {
     Encrypted,
 }
 
+impl DeviceSecurityMode {
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NonSecure => "non_secure",
+            Self::Authenticated => "authenticated",
+            Self::Encrypted => "encrypted",
+        }
+    }
+}
+
 /// Class of a leg, a call or a conference, lowest first, so that the minimum is `Ord::min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,6 +92,16 @@ pub enum Protocol {
     Sip,
     /// Skinny Client Control Protocol.
     Sccp,
+}
+
+impl Protocol {
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+            Self::Sccp => "sccp",
+        }
+    }
 }
 
 impl Protocol {

@@ -17,6 +17,8 @@ use crate::route::CallKey;
 pub struct CallEntry {
     /// When the INVITE was admitted.
     pub started: UnixMillis,
+    /// The device that called.
+    pub caller: Arc<str>,
     /// The number that was called.
     pub called: Arc<str>,
     /// Security as last classified; `None` before the answer.
@@ -63,9 +65,16 @@ impl CallBoard {
         self.calls.is_empty()
     }
 
-    /// At most `limit` calls in progress, in no order.
-    pub fn list(&self, limit: usize) -> Vec<(CallKey, CallEntry)> {
-        self.calls.iter().take(limit).map(|e| (*e.key(), e.value().clone())).collect()
+    /// The call has not ended.
+    pub fn is_in_progress(&self, call: CallKey) -> bool {
+        self.calls.contains_key(&call)
+    }
+
+    /// Visits all calls in progress, in no order.
+    pub fn visit(&self, mut visit: impl FnMut(CallKey, &CallEntry)) {
+        for entry in &self.calls {
+            visit(*entry.key(), entry.value());
+        }
     }
 
     pub(crate) fn begin(&self, call: CallKey, entry: CallEntry) {

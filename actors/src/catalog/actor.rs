@@ -26,6 +26,11 @@ pub(crate) struct Import(pub(crate) Vec<u8>);
 #[rtype(result = "Vec<u8>")]
 pub(crate) struct Export;
 
+/// Look at the configuration, in order with all changes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Catalog) + Send>);
+
 /// The actor.
 pub(crate) struct CatalogActor {
     pub(crate) catalog: Catalog,
@@ -137,5 +142,17 @@ impl Handler<Export> for CatalogActor {
             out.push(b'\n');
         }
         actix::MessageResult(out)
+    }
+}
+
+impl Handler<Look> for CatalogActor {
+    type Result = ();
+
+    fn handle(&mut self, look: Look, _: &mut Self::Context) {
+        // Whoever asked sees that no answer comes.
+        if catch_unwind(AssertUnwindSafe(|| (look.0)(&self.catalog))).is_err() {
+            self.metrics.restarted(ActorKind::Catalog);
+            tracing::error!("a look at the configuration panicked");
+        }
     }
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::error::OpenError;
 
-pub(crate) use actor::{CatalogActor, Export, Import};
+pub(crate) use actor::{CatalogActor, Export, Import, Look};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
 
 /// Schema of [`Table::Config`] rows: JSON.

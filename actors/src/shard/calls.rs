@@ -52,6 +52,7 @@ impl Shard {
         };
         let entry = CallEntry {
             started: at,
+            caller: caller.name.as_str().into(),
             called: invite.called.as_str().into(),
             security: None,
             max_forwards: invite.max_forwards,

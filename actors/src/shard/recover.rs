@@ -28,6 +28,7 @@ impl Shard {
                 .collect();
             let entry = CallEntry {
                 started: row.answered_at,
+                caller: row.caller.facts.device.as_str().into(),
                 called: user(&row.callee.dialog.remote_uri).into(),
                 security: None,
                 max_forwards: 70,

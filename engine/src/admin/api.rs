@@ -1,39 +1,36 @@
-//! The read API, one for HTTPS and for the control socket: routes, parameters and answers.
+//! The read API, one for HTTPS and for the control socket: routes and answers.
 
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ACCEPT, AUTHORIZATION};
-use actix_web::middleware::{DefaultHeaders, Next};
-use actix_web::{Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use actix_web::http::header::ACCEPT;
+use actix_web::{HttpRequest, HttpResponse, web};
 use keyline_domain::class::explain_text;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::http::{Answer, Pairs, nothing_here, object, page, readable};
+use super::lists::{List, Position, Query, Row, Shape};
 use super::node::NodeApi;
 use super::openapi;
 use super::problem::{Code, Problem};
-use super::token::AdminToken;
+use super::views::{CallView, RegistrationView, Timestamp};
 
 /// Where the API stands.
 pub(super) const PREFIX: &str = "/api/v1";
 
-/// Most rows of a page.
-pub const LIMIT_MAX: usize = 1000;
+/// What `/calls` knows.
+pub(super) static CALLS: Shape =
+    Shape { name: "calls", key: "id", filters: &["id", "caller", "called", "class"], sorts: &["started"] };
 
-/// Rows of a page if none is asked for.
-pub const LIMIT_DEFAULT: usize = 100;
-
-/// Longest cursor taken, in bytes.
-pub const CURSOR_MAX: usize = 512;
-
-/// What is served without a token: what a load balancer and a client generator need.
-const OPEN: [&str; 3] = ["/api/v1/health", "/api/v1/ready", "/api/v1/openapi.json"];
+/// What `/registrations` knows. Rows come in the order in which devices were added, which never changes.
+pub(super) static REGISTRATIONS: Shape = Shape {
+    name: "registrations",
+    key: "aor",
+    filters: &["aor", "device", "contact", "transport", "flow", "suite", "profile"],
+    sorts: &["place"],
+};
 
 /// The node as handlers see it.
 pub(super) type Node = web::Data<dyn NodeApi>;
-
-type Answer = Result<HttpResponse, Problem>;
 
 /// Adds the read API and the answers to everything else.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
@@ -45,67 +42,29 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .app_data(
             web::PathConfig::default()
                 .error_handler(|e, _| Problem::new(Code::BadRequest, format!("path: {e}")).into()),
-        )
-        .service(
-            web::scope(PREFIX)
-                .service(readable("/health", health))
-                .service(readable("/ready", ready))
-                .service(readable("/openapi.json", openapi))
-                .service(readable("/calls", calls))
-                .service(readable("/calls/{id}/security", call_security))
-                .service(readable("/registrations", registrations)),
-        )
-        .default_service(web::to(nothing_here));
-}
-
-/// Headers of every answer: nothing of an administrator's view belongs into a cache.
-pub(super) fn headers() -> DefaultHeaders {
-    DefaultHeaders::new().add(("Cache-Control", "no-store")).add(("X-Content-Type-Options", "nosniff"))
-}
-
-/// A path that GET and HEAD may ask for; another method is told so.
-pub(super) fn readable<H, Args>(path: &str, handler: H) -> Resource
-where
-    H: Handler<Args>,
-    Args: FromRequest + 'static,
-    H::Output: Responder + 'static,
-{
-    web::resource(path)
-        .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
-        .default_service(web::to(|request: HttpRequest| other_method(request, "GET, HEAD")))
-}
-
-/// The answer to a method that a path does not know; `allow` lists those it does.
-pub(super) async fn other_method(request: HttpRequest, allow: &'static str) -> Answer {
-    let detail = format!("{} {} is not possible; use {allow}", request.method(), request.path());
-    Err(Problem::new(Code::MethodNotAllowed, detail).with("allow", allow))
-}
-
-/// The answer to an unknown path.
-pub(super) async fn nothing_here(request: HttpRequest) -> Answer {
-    let detail = format!("{} is not known here; {PREFIX}/openapi.json lists what is", request.path());
-    Err(Problem::new(Code::NotFound, detail))
-}
-
-/// Lets a request pass that carries the token, or asks for one of the open paths. Everything else, known
-/// or not, is refused: a new path is closed until it is listed.
-pub(super) async fn authorize<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let admitted = OPEN.contains(&request.path())
-        || request.app_data::<web::Data<AdminToken>>().is_some_and(|token| {
-            // Two headers are no credential (RFC 9110 §5.3 allows a list only where the field is one).
-            let mut given = request.headers().get_all(AUTHORIZATION);
-            let first = given.next().and_then(|value| value.to_str().ok());
-            first.is_some_and(|value| token.admits(value)) && given.next().is_none()
-        });
-    if admitted {
-        return Ok(next.call(request).await?.map_into_left_body());
+        );
+    let mut scope = web::scope(PREFIX)
+        .service(readable("/health", health))
+        .service(readable("/ready", ready))
+        .service(readable("/openapi.json", openapi))
+        .service(readable("/nodes", nodes))
+        .service(readable("/calls", calls))
+        .service(readable("/calls/{id}", call))
+        .service(readable("/calls/{id}/security", call_security))
+        .service(readable("/registrations", registrations))
+        .service(readable("/certificates/{purpose}/{fingerprint}", certificate));
+    for list in List::ALL {
+        let path = list.shape().name;
+        let rows = move |node: Node, request: HttpRequest, pairs: Pairs| rows(list, node, request, pairs);
+        scope = scope.service(readable(&format!("/{path}"), rows));
+        if list != List::Certificates {
+            let single = move |node: Node, request: HttpRequest, key: web::Path<String>| {
+                one(list, node, request, key.into_inner())
+            };
+            scope = scope.service(readable(&format!("/{path}/{{key}}"), single));
+        }
     }
-    let detail = "send Authorization: Bearer with the token in admin.token of the data directory";
-    let problem = Problem::new(Code::Unauthorized, detail);
-    Ok(request.error_response(problem).map_into_right_body())
+    config.service(scope).default_service(web::to(nothing_here));
 }
 
 /// `/health`, also on the metrics listener.
@@ -133,78 +92,113 @@ pub(super) async fn ready(node: Node) -> HttpResponse {
     }
 }
 
-async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(openapi::document())
+async fn openapi(request: HttpRequest) -> Answer {
+    object(&request, &openapi::document())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitQuery {
-    limit: Option<usize>,
+async fn nodes(node: Node) -> HttpResponse {
+    HttpResponse::Ok().json(page(vec![node.status()], None))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageQuery {
-    limit: Option<usize>,
-    after: Option<String>,
+/// A page of a list of the configuration.
+async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
+    let mut pairs = pairs.into_inner();
+    if list == List::Certificates {
+        // `?purpose=` is the contract's short form of a filter.
+        for (name, value) in pairs.iter_mut().filter(|(name, _)| name == "purpose") {
+            *value = format!("purpose:is_exactly:{value}");
+            *name = "filter".to_owned();
+        }
+    }
+    let query = Query::parse(list.shape(), &pairs)?;
+    let page = node.read(Box::new(move |world| Ok(list.page(world, &query).body()))).await?;
+    Ok(HttpResponse::Ok().json(page))
 }
 
-fn bounded(limit: Option<usize>) -> Result<usize, Problem> {
-    match limit.unwrap_or(LIMIT_DEFAULT) {
-        limit @ 1..=LIMIT_MAX => Ok(limit),
-        limit => Err(Problem::new(Code::BadRequest, format!("limit is {limit}; use 1 to {LIMIT_MAX}"))),
+async fn one(list: List, node: Node, request: HttpRequest, key: String) -> Answer {
+    let value = node.read(Box::new(move |world| list.one(world, &key))).await?;
+    object(&request, &value)
+}
+
+async fn certificate(node: Node, request: HttpRequest, key: web::Path<(String, String)>) -> Answer {
+    let (purpose, fingerprint) = key.into_inner();
+    one(List::Certificates, node, request, format!("{purpose}/{fingerprint}")).await
+}
+
+impl Row for CallView {
+    fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
+        match field {
+            "id" => each(&self.id),
+            "caller" => each(&self.caller),
+            "called" => each(&self.called),
+            "class" => self.class.iter().for_each(|class| each(class.as_str())),
+            _ => {}
+        }
     }
 }
 
-/// A page: its rows, and where to go on.
-#[derive(Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    /// Cursor of the next page.
-    next: Option<String>,
+async fn calls(node: Node, pairs: Pairs) -> Answer {
+    let query = Query::parse(&CALLS, &pairs)?;
+    let keep = |call: &CallView| query.admits(call);
+    let mut items = node.calls(query.after.as_ref(), query.backwards, query.limit + 1, &keep);
+    let more = items.len() > query.limit;
+    items.truncate(query.limit);
+    let next = items.last().filter(|_| more).map(|last| query.cursor(&position(last)));
+    let mut body = page(items, next);
+    body["more"] = more.into();
+    Ok(HttpResponse::Ok().json(body))
 }
 
-/// Calls move too fast for a cursor: the answer says whether there are more than were asked for.
-#[derive(Serialize)]
-struct Calls {
-    items: Vec<super::views::CallView>,
-    more: bool,
+/// Place of a call in the list.
+pub(super) fn position(call: &CallView) -> Position {
+    Position { value: Timestamp::to_string(&call.started), key: call.id.clone() }
 }
 
-async fn calls(node: Node, query: web::Query<LimitQuery>) -> Answer {
-    let limit = bounded(query.limit)?;
-    let mut items = node.calls(limit + 1);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    Ok(HttpResponse::Ok().json(Calls { items, more }))
+fn no_call(id: &str) -> Problem {
+    let detail = format!("call {id:?} is neither in progress nor among those that ended lately");
+    Problem::new(Code::CallNotFound, detail)
+}
+
+async fn call(node: Node, id: web::Path<String>, request: HttpRequest) -> Answer {
+    object(&request, &node.call(&id).ok_or_else(|| no_call(&id))?)
 }
 
 /// JSON, or with `Accept: text/plain` the text of `keyline explain call`.
 async fn call_security(node: Node, id: web::Path<String>, request: HttpRequest) -> Answer {
-    let Some(view) = node.call_security(&id) else {
-        let detail =
-            format!("call {:?} is neither in progress nor among those that ended lately", id.as_str());
-        return Err(Problem::new(Code::CallNotFound, detail));
-    };
+    let view = node.call_security(&id).ok_or_else(|| no_call(&id))?;
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-    Ok(match accept {
-        Some(accept) if accept.starts_with("text/plain") => HttpResponse::Ok()
+    match accept {
+        Some(accept) if accept.starts_with("text/plain") => Ok(HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
-            .body(explain_text(&view.id, &view.security)),
-        _ => HttpResponse::Ok().json(view),
-    })
+            .body(explain_text(&view.id, &view.security))),
+        _ => object(&request, &view),
+    }
 }
 
-async fn registrations(node: Node, query: web::Query<PageQuery>) -> Answer {
-    let limit = bounded(query.limit)?;
-    let after = query.after.as_deref();
-    if let Some(long) = after.filter(|cursor| cursor.len() > CURSOR_MAX) {
-        let detail = format!("after has {} bytes; pass next of the page before unchanged", long.len());
-        return Err(Problem::new(Code::BadRequest, detail));
+impl Row for RegistrationView {
+    fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
+        match field {
+            "aor" => each(&self.aor),
+            "device" => each(&self.device),
+            "contact" => each(&self.contact),
+            "transport" => each(super::views::transport_text(self.transport)),
+            "flow" => each(&self.flow),
+            "suite" => self.suite.iter().for_each(|suite| each(suite)),
+            "profile" => each(&self.profile),
+            _ => {}
+        }
     }
-    let page = node.registrations(after, limit);
-    Ok(HttpResponse::Ok().json(Page { items: page.rows, next: page.next }))
+}
+
+async fn registrations(node: Node, pairs: Pairs) -> Answer {
+    let query = Query::parse(&REGISTRATIONS, &pairs)?;
+    if query.backwards {
+        return Err(super::lists::refusal("sort", "registrations have one order only".to_owned()));
+    }
+    let after = query.after.as_ref().map(|p| p.key.as_str());
+    let found = node.registrations(after, query.limit, &|row| query.admits(row));
+    let next = found.next.map(|place| query.cursor(&Position::key(place)));
+    Ok(HttpResponse::Ok().json(page(found.rows, next)))
 }
 
 /// What handlers are given.

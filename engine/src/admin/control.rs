@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
+use super::remote::Remote;
 use super::socket::{CONTROL_SOCKET, ShortPath};
 
 /// Answers that are read as a whole end here, in bytes.
@@ -38,6 +40,14 @@ pub enum ControlError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A node elsewhere cannot be asked.
+    #[error("cannot ask {url}: {reason}")]
+    Remote {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
     },
     /// The connection broke.
     #[error("the node ended the connection: {0}; its log says why")]
@@ -67,10 +77,18 @@ fn detail(problem: &Value) -> &str {
 }
 
 /// A connection to a running node.
-#[derive(Debug)]
 pub struct Control {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+    /// Value of `Authorization`; over the control socket there is none.
+    authorization: Option<HeaderValue>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Control {
@@ -98,32 +116,89 @@ impl Control {
         let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream)))?;
         // It ends with the connection; what went wrong is told to whoever waits for an answer.
         runtime.spawn(async move { drop(connection.await) });
-        Ok(Some(Self { runtime, sender }))
+        Ok(Some(Self { runtime, sender, host: HeaderValue::from_static("keyline"), authorization: None }))
+    }
+
+    /// Connects to the admin API of a node anywhere.
+    pub fn remote(remote: &Remote) -> Result<Self, ControlError> {
+        let failed = |reason: String| ControlError::Remote { url: remote.url.clone(), reason };
+        let (host, port) = remote.host_and_port().map_err(failed)?;
+        let failed = |reason: String| ControlError::Remote { url: remote.url.clone(), reason };
+        let authorization = HeaderValue::from_str(&format!("Bearer {}", remote.token.trim()))
+            .map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+            .map_err(|_| failed("the token has characters that a header cannot carry".to_owned()))?;
+        let tls = remote.tls().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ControlError::Runtime)?;
+        let exchange = async {
+            let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await?;
+            let name = rustls::pki_types::ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            tokio_rustls::TlsConnector::from(tls).connect(name, stream).await
+        };
+        let stream = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange).await });
+        let failed = |reason: String| ControlError::Remote { url: remote.url.clone(), reason };
+        let stream = stream.map_err(|_| ControlError::Silent)?.map_err(|e| failed(e.to_string()))?;
+        let (sender, connection) = runtime.block_on(handshake(TokioIo::new(stream)))?;
+        runtime.spawn(async move { drop(connection.await) });
+        let host = HeaderValue::from_str(&format!("{host}:{port}")).map_err(|e| failed(e.to_string()))?;
+        Ok(Self { runtime, sender, host, authorization: Some(authorization) })
+    }
+
+    fn request(&self, method: Method, path: &str, accept: &'static str, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = request(method, path, accept, body);
+        let headers = request.headers_mut();
+        headers.insert(hyper::header::HOST, self.host.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
+        }
+        request
     }
 
     /// GET of a path, as text.
     pub fn text(&mut self, path: &str) -> Result<String, ControlError> {
-        let body = self.whole(request(Method::GET, path, "text/plain", Bytes::new()), Some(PATIENCE))?;
+        let body = self.whole(self.request(Method::GET, path, "text/plain", Bytes::new()), Some(PATIENCE))?;
         String::from_utf8(body).map_err(|_| ControlError::Strange)
     }
 
     /// GET of a path, as JSON.
     pub fn json(&mut self, path: &str) -> Result<Value, ControlError> {
         let body =
-            self.whole(request(Method::GET, path, "application/json", Bytes::new()), Some(PATIENCE))?;
+            self.whole(self.request(Method::GET, path, "application/json", Bytes::new()), Some(PATIENCE))?;
         serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    }
+
+    /// GET of a path, as JSON, with the status: for answers that say no by it.
+    pub fn status(&mut self, path: &str) -> Result<(u16, Value), ControlError> {
+        let ask = self.request(Method::GET, path, "application/json", Bytes::new());
+        let Self { runtime, sender, .. } = self;
+        runtime.block_on(async {
+            let exchange = async {
+                sender.ready().await?;
+                sender.send_request(ask).await
+            };
+            let answer =
+                tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| ControlError::Silent)??;
+            let status = answer.status().as_u16();
+            let body = collect(answer.into_body()).await?;
+            Ok((status, serde_json::from_slice(&body).map_err(|_| ControlError::Strange)?))
+        })
     }
 
     /// POST of a body to a path; the answer is JSON.
     pub fn post(&mut self, path: &str, body: Vec<u8>) -> Result<Value, ControlError> {
-        let body = self.whole(request(Method::POST, path, "application/json", body.into()), None)?;
+        let body = self.whole(self.request(Method::POST, path, "application/json", body.into()), None)?;
         serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
     }
 
     /// GET of a path, handed on piece by piece as it comes.
     pub fn copy(&mut self, path: &str, out: &mut dyn io::Write) -> Result<(), ControlError> {
-        let Self { runtime, sender } = self;
-        let ask = request(Method::GET, path, "*/*", Bytes::new());
+        let ask = self.request(Method::GET, path, "*/*", Bytes::new());
+        let Self { runtime, sender, .. } = self;
         runtime.block_on(async {
             let answer = successful(sender, ask, None).await?;
             each(answer.into_body(), |piece| out.write_all(piece).map_err(ControlError::Output)).await
@@ -135,7 +210,7 @@ impl Control {
         ask: Request<Full<Bytes>>,
         patience: Option<Duration>,
     ) -> Result<Vec<u8>, ControlError> {
-        let Self { runtime, sender } = self;
+        let Self { runtime, sender, .. } = self;
         runtime.block_on(async {
             let answer = successful(sender, ask, patience).await?;
             collect(answer.into_body()).await
@@ -149,8 +224,7 @@ fn request(method: Method, path: &str, accept: &'static str, body: Bytes) -> Req
     // Paths are made by this program with every part escaped; a slip of ours asks for the root, a 404.
     *request.uri_mut() = path.parse().unwrap_or_default();
     let headers = request.headers_mut();
-    headers.insert(hyper::header::HOST, hyper::header::HeaderValue::from_static("keyline"));
-    headers.insert(hyper::header::ACCEPT, hyper::header::HeaderValue::from_static(accept));
+    headers.insert(hyper::header::ACCEPT, HeaderValue::from_static(accept));
     request
 }
 

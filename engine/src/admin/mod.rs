@@ -6,13 +6,17 @@
 //! the other end of the socket.
 
 pub mod control;
+pub mod lists;
 pub mod views;
 
 mod api;
 mod backup;
+mod guard;
+mod http;
 mod node;
 mod openapi;
 mod problem;
+pub mod remote;
 mod server;
 mod socket;
 mod token;
@@ -20,8 +24,8 @@ mod token;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use api::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
-pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi};
+pub use lists::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
+pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi, Reading};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use server::{ApiSetup, Running, Setup, StartError, start};
 pub use socket::{CONTROL_SOCKET, IMPORT_MAX};

@@ -5,8 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 
+use serde_json::Value;
+
+use super::lists::{Position, World};
+use super::problem::Problem;
 use super::views::{
-    CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
+    CallDetail, CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
+    RegistrationView,
 };
 
 /// A future that may move between threads.
@@ -15,6 +20,9 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Writes a backup to where it is told.
 pub type BackupWriter = Box<dyn FnOnce(&mut dyn Write) -> Result<(), String> + Send>;
 
+/// Makes an answer from the configuration; it runs where that is written and must be short.
+pub type Reading = Box<dyn FnOnce(&World<'_>) -> Result<Value, Problem> + Send>;
+
 /// The running node. The plain functions read boards and answer at once; they are called on the admin
 /// servers' own threads.
 pub trait NodeApi: Send + Sync + 'static {
@@ -22,13 +30,32 @@ pub trait NodeApi: Send + Sync + 'static {
     fn ready(&self) -> Readiness;
     /// What is broken, if anything is.
     fn health(&self) -> Health;
-    /// At most `limit` calls in progress, oldest first where that is cheap.
-    fn calls(&self, limit: usize) -> Vec<CallView>;
+    /// The node with its shards and their queues, as a row of `/nodes`.
+    fn status(&self) -> Value;
+    /// At most `limit` calls in progress that `keep` admits, in order of start and id, or backwards, behind a
+    /// position (start, id).
+    fn calls(
+        &self,
+        after: Option<&Position>,
+        backwards: bool,
+        limit: usize,
+        keep: &dyn Fn(&CallView) -> bool,
+    ) -> Vec<CallView>;
+    /// A call in progress or one that ended lately.
+    fn call(&self, id: &str) -> Option<CallDetail>;
     /// Security of a call in progress or of one that ended lately.
     fn call_security(&self, id: &str) -> Option<CallSecurityView>;
-    /// At most `limit` bindings behind the cursor `after`. An unknown cursor gives what would stand
-    /// behind it.
-    fn registrations(&self, after: Option<&str>, limit: usize) -> RegistrationPage;
+    /// At most `limit` bindings that `keep` admits, behind the place `after`. An unknown place gives what would
+    /// stand behind it.
+    fn registrations(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        keep: &dyn Fn(&RegistrationView) -> bool,
+    ) -> RegistrationPage;
+    /// An answer made from the configuration, in order with all changes. `Busy` when the catalog gives none in
+    /// time.
+    fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>>;
     /// Imports an inventory, all or nothing, while the node runs.
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>>;
     /// The inventory as NDJSON without secrets; else why not, on one line.
@@ -51,4 +78,6 @@ pub trait OfflineApi {
     fn export(&self, out: &mut dyn Write) -> Result<(), String>;
     /// PEM of an own certificate.
     fn certificate(&self, name: &str) -> Option<String>;
+    /// An answer made from the configuration.
+    fn read(&self, read: Reading) -> Result<Value, Problem>;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -33,13 +33,41 @@ pub enum Code {
     ImportRunning,
     /// Rows of an import are wrong; nothing was stored.
     ImportRefused,
+    /// No such phone.
+    PhoneNotFound,
+    /// No such security profile.
+    SecurityProfileNotFound,
+    /// No such user in this store.
+    UserNotFound,
+    /// No such line.
+    LineNotFound,
+    /// No such parameter.
+    ParameterNotFound,
+    /// No such phone model.
+    PhoneModelNotFound,
+    /// The token is good, its role is not enough.
+    Forbidden,
+    /// `Accept` names no form that the path has.
+    NotAcceptable,
+    /// A body where none is taken, or of another type.
+    UnsupportedMediaType,
+    /// Too many wrong tokens from this address; none is looked at for a while.
+    TooManyAttempts,
+    /// As many traces run as may.
+    TooManyTraces,
+    /// The catalog gave no answer in time, as during a large import.
+    Busy,
+    /// No such token.
+    TokenNotFound,
+    /// The token cannot be made as asked for.
+    TokenRefused,
     /// The node could not do it.
     Internal,
 }
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -49,6 +77,20 @@ impl Code {
         Self::BodyTooLarge,
         Self::ImportRunning,
         Self::ImportRefused,
+        Self::PhoneNotFound,
+        Self::SecurityProfileNotFound,
+        Self::UserNotFound,
+        Self::LineNotFound,
+        Self::ParameterNotFound,
+        Self::PhoneModelNotFound,
+        Self::Forbidden,
+        Self::NotAcceptable,
+        Self::UnsupportedMediaType,
+        Self::TooManyAttempts,
+        Self::TooManyTraces,
+        Self::Busy,
+        Self::TokenNotFound,
+        Self::TokenRefused,
         Self::Internal,
     ];
 
@@ -64,6 +106,20 @@ impl Code {
             Self::BodyTooLarge => "body_too_large",
             Self::ImportRunning => "import_running",
             Self::ImportRefused => "import_refused",
+            Self::PhoneNotFound => "phone_not_found",
+            Self::SecurityProfileNotFound => "security_profile_not_found",
+            Self::UserNotFound => "user_not_found",
+            Self::LineNotFound => "line_not_found",
+            Self::ParameterNotFound => "parameter_not_found",
+            Self::PhoneModelNotFound => "phone_model_not_found",
+            Self::Forbidden => "forbidden",
+            Self::NotAcceptable => "not_acceptable",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::TooManyTraces => "too_many_traces",
+            Self::Busy => "busy",
+            Self::TokenNotFound => "token_not_found",
+            Self::TokenRefused => "token_refused",
             Self::Internal => "internal",
         }
     }
@@ -73,11 +129,25 @@ impl Code {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound | Self::CallNotFound | Self::CertificateNotFound => StatusCode::NOT_FOUND,
+            Self::NotFound
+            | Self::CallNotFound
+            | Self::CertificateNotFound
+            | Self::PhoneNotFound
+            | Self::SecurityProfileNotFound
+            | Self::UserNotFound
+            | Self::LineNotFound
+            | Self::ParameterNotFound
+            | Self::PhoneModelNotFound
+            | Self::TokenNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ImportRunning => StatusCode::CONFLICT,
-            Self::ImportRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ImportRefused | Self::TokenRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyTraces | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -93,6 +163,20 @@ impl Code {
             Self::BodyTooLarge => "The body is too large",
             Self::ImportRunning => "An import is already running",
             Self::ImportRefused => "The import was refused; nothing was stored",
+            Self::PhoneNotFound => "There is no such phone",
+            Self::SecurityProfileNotFound => "There is no such security profile",
+            Self::UserNotFound => "There is no such user",
+            Self::LineNotFound => "There is no such line",
+            Self::ParameterNotFound => "There is no such parameter",
+            Self::PhoneModelNotFound => "There is no such phone model",
+            Self::Forbidden => "The token's role does not allow it",
+            Self::NotAcceptable => "No form of the answer is acceptable",
+            Self::UnsupportedMediaType => "The body is of the wrong type",
+            Self::TooManyAttempts => "Too many wrong tokens",
+            Self::TooManyTraces => "Too many traces run",
+            Self::Busy => "The node is busy",
+            Self::TokenNotFound => "There is no such token",
+            Self::TokenRefused => "The token was not made",
             Self::Internal => "The node could not do it",
         }
     }
@@ -162,6 +246,10 @@ impl ResponseError for Problem {
                 answer
                     .insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyline\"")));
             }
+            Code::TooManyAttempts | Code::TooManyTraces | Code::Busy => {
+                let after = self.extra.get("retry_after_s").and_then(Value::as_u64).unwrap_or(5);
+                answer.insert_header((RETRY_AFTER, after));
+            }
             Code::MethodNotAllowed => {
                 let allowed = self.extra.get("allow").and_then(Value::as_str).unwrap_or("GET, HEAD");
                 answer.insert_header((ALLOW, allowed));
@@ -193,6 +281,18 @@ mod tests {
     fn an_extra_member_never_replaces_a_fixed_one() {
         let document = Problem::new(Code::Internal, "x").with("status", 200).with("code", "ok").document();
         assert_eq!((document["status"].as_u64(), document["code"].as_str()), (Some(500), Some("internal")));
+    }
+
+    /// docs/PROBLEMS.md has a row for every code, with its status, and none that there is not.
+    #[test]
+    fn every_code_is_documented() {
+        let text = include_str!("../../../docs/PROBLEMS.md");
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
+            assert!(rows.iter().any(|line| line.starts_with(&row)), "{row}");
+        }
+        assert_eq!(rows.len(), Code::ALL.len());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use rustls::ServerConfig;
 use tokio::sync::oneshot;
 
 use super::api;
+use super::guard;
+use super::http;
 use super::node::NodeApi;
 use super::socket::{self, CONTROL_SOCKET, ImportGate};
 use super::token::AdminToken;
@@ -216,7 +218,7 @@ impl Servers {
         if let Some(listener) = self.metrics {
             let node = Arc::clone(&self.node);
             let app =
-                move || App::new().app_data(api::data(&node)).wrap(api::headers()).configure(observable);
+                move || App::new().app_data(api::data(&node)).wrap(http::headers()).configure(observable);
             servers.push(common!(app).listen(listener)?.run());
         }
         if let Some((listener, tls, token)) = self.api {
@@ -226,8 +228,9 @@ impl Servers {
                 App::new()
                     .app_data(api::data(&node))
                     .app_data(token.clone())
-                    .wrap(from_fn(api::authorize))
-                    .wrap(api::headers())
+                    .wrap(from_fn(http::negotiate))
+                    .wrap(from_fn(guard::authorize))
+                    .wrap(http::headers())
                     .configure(api::configure)
             };
             let server = common!(app).tls_handshake_timeout(HANDSHAKE_TIMEOUT);
@@ -240,7 +243,7 @@ impl Servers {
                 App::new()
                     .app_data(api::data(&node))
                     .app_data(gate.clone())
-                    .wrap(api::headers())
+                    .wrap(http::headers())
                     .configure(socket::configure)
             };
             listener.set_nonblocking(true)?;
@@ -253,10 +256,10 @@ impl Servers {
 /// The metrics listener.
 fn observable(config: &mut web::ServiceConfig) {
     config
-        .service(api::readable("/metrics", metrics))
-        .service(api::readable("/health", api::health))
-        .service(api::readable("/ready", api::ready))
-        .default_service(web::to(api::nothing_here));
+        .service(http::readable("/metrics", metrics))
+        .service(http::readable("/health", api::health))
+        .service(http::readable("/ready", api::ready))
+        .default_service(web::to(http::nothing_here));
 }
 
 async fn metrics(node: api::Node) -> HttpResponse {

@@ -15,6 +15,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::api::{self, Node};
+use super::http;
 use super::problem::{Code, Problem};
 use super::views::ImportRefused;
 
@@ -103,11 +104,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/import")
                 .route(web::post().to(import))
-                .default_service(web::to(|request: HttpRequest| api::other_method(request, "POST"))),
+                .default_service(web::to(|request: HttpRequest| http::other_method(request, "POST"))),
         )
-        .service(api::readable("/export", export))
-        .service(api::readable("/backup", super::backup::backup))
-        .service(api::readable("/certificates/{name}", certificate));
+        .service(http::readable("/export", export))
+        .service(http::readable("/backup", super::backup::backup))
+        .service(http::readable("/certificates/{name}", certificate));
     api::configure(config);
 }
 

@@ -84,10 +84,38 @@ pub struct CallView {
     pub id: String,
     /// When the INVITE was admitted.
     pub started: Timestamp,
+    /// The device that called.
+    pub caller: String,
     /// The number that was called.
     pub called: String,
     /// Class as last computed; `null` before the answer.
     pub class: Option<SecurityClass>,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Not answered.
+    Early,
+    /// Answered.
+    Answered,
+    /// Ended lately.
+    Ended,
+}
+
+/// `/calls/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub call: CallView,
+    /// How far it is.
+    pub state: CallState,
+    /// What every phone on the call shows; `null` before the answer.
+    pub icon: Option<&'static str>,
+    /// Devices of the answered legs.
+    pub devices: Vec<String>,
 }
 
 /// `/calls/{id}/security`.

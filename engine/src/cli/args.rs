@@ -23,6 +23,15 @@ pub(super) struct Place {
     /// Data directory, instead of the one in the configuration
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// Ask the admin API of another node: https://HOST:PORT
+    #[arg(long, global = true, value_name = "URL", requires = "token_file")]
+    pub(super) url: Option<String>,
+    /// File with the bearer token for --url
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Certificate that the node of --url must prove (PEM): what `keyline cert export --name CallManager` prints there
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,13 +70,78 @@ pub(super) enum Command {
     /// Say why something is as it is
     #[command(subcommand)]
     Explain(Explain),
+    /// Whether the node is well; exit code 1 if it is not
+    Health(Showing),
     /// List the calls in progress
     Calls(Listing),
+    /// One call
+    #[command(subcommand)]
+    Call(Call),
     /// List the phones that are registered
     Registrations(Listing),
-    /// The node's own certificates
+    /// Phones: list them, show one with registration, certificates, trust, profile and hardening
+    #[command(subcommand)]
+    Phone(Object),
+    /// Phone security profiles
+    #[command(subcommand)]
+    Profile(Object),
+    /// Users and whether they have digest credentials
+    #[command(subcommand)]
+    User(User),
+    /// Lines and their phones
+    #[command(subcommand)]
+    Line(ListOnly),
+    /// Cluster parameters with their values
+    #[command(subcommand)]
+    Parameter(Object),
+    /// Phone models and their features
+    #[command(subcommand)]
+    Model(Object),
+    /// Certificates: the node's own, and those it trusts
     #[command(subcommand)]
     Cert(Cert),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Object {
+    /// List them
+    List(Listing),
+    /// Show one with everything that is known of it
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Showing,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ListOnly {
+    /// List them
+    List(Listing),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// List them
+    List {
+        /// Application users instead of end users
+        #[arg(long)]
+        application: bool,
+        #[command(flatten)]
+        form: Listing,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Call {
+    /// Show one
+    Show {
+        /// Id from `keyline calls`
+        id: String,
+        #[command(flatten)]
+        form: Showing,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,15 +153,69 @@ pub(super) enum Explain {
     },
 }
 
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// Aligned columns
+    Table,
+    /// One JSON object a line, with all fields
+    Json,
+    /// Comma-separated values (RFC 4180), with the columns of the table
+    Csv,
+}
+
+/// Rows that are printed if no number is given.
+const ROWS: u64 = 1000;
+
 #[derive(Debug, Args)]
 pub(super) struct Listing {
-    /// One JSON object a line instead of a table
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Form,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Only rows that fit: FIELD:PATTERN:TEXT with begins, contains, is_exactly, ends, is_empty, is_not_empty;
+    /// all of several must hold
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub(super) filters: Vec<String>,
+    /// Field to sort by; with - in front, backwards
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    pub(super) sort: Option<String>,
+    /// Most rows [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// All rows
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+impl Listing {
+    pub(super) fn form(&self) -> Form {
+        if self.json { Form::Json } else { self.format }
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        if self.all { u64::MAX } else { self.limit.unwrap_or(ROWS) }
+    }
+
+    /// The number of rows was asked for.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.limit.is_some()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Showing {
+    /// JSON instead of text
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Cert {
+    /// List the node's own certificates and those it trusts
+    List(Listing),
     /// Print one of the node's own certificates
     Export {
         /// Which one

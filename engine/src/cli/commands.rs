@@ -2,14 +2,22 @@
 
 use std::path::Path;
 
-use super::args::{Arguments, Cert, Command, Explain, Format, OwnName, Place};
-use super::{Failure, World, backup, inventory, listing, pem};
+use super::args::{Arguments, Call, Cert, Command, Explain, Format, ListOnly, Object, OwnName, Place, User};
+use super::source::Source;
+use super::{Failure, World, backup, inventory, listing, pem, show};
 use crate::admin::TOKEN_FILE;
 use crate::admin::control::{Control, escape};
+use crate::admin::lists::List;
 use crate::config::{Config, Sources};
 
 pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<(), Failure> {
     let config = configuration(&arguments.place, world)?;
+    let place = &arguments.place;
+    if place.url.is_some() && !arguments.command.is_thin() {
+        return Err(Failure::Refused(
+            "this command works on the node of this machine only: leave out --url".to_owned(),
+        ));
+    }
     match &arguments.command {
         Command::Serve => world.backend.serve(config),
         Command::Init => init(&config, world),
@@ -23,11 +31,38 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Backup { file } => backup::backup(&config, file, world),
         Command::Restore { file } => backup::restore(&config, file, world),
         Command::Explain(Explain::Call { id }) => {
-            let text = running(&config)?.text(&format!("/api/v1/calls/{}/security", escape(id)))?;
+            let path = format!("/api/v1/calls/{}/security", escape(id));
+            let text = Source::running(place, &config)?.text(&path)?;
             world.out.write_all(text.as_bytes()).map_err(Failure::output)
         }
-        Command::Calls(form) => listing::calls(&mut running(&config)?, form.json, world.out),
-        Command::Registrations(form) => listing::registrations(&mut running(&config)?, form.json, world.out),
+        Command::Health(form) => show::health(&mut Source::running(place, &config)?, form, world),
+        Command::Calls(form) => {
+            listing::list(&mut Source::running(place, &config)?, &listing::CALLS, form, world)
+        }
+        Command::Call(Call::Show { id, form }) => {
+            show::one(&mut Source::running(place, &config)?, "calls", None, id, form, world)
+        }
+        Command::Registrations(form) => {
+            listing::list(&mut Source::running(place, &config)?, &listing::REGISTRATIONS, form, world)
+        }
+        Command::Phone(what) => objects(what, List::Phones, &listing::PHONES, place, &config, world),
+        Command::Profile(what) => {
+            objects(what, List::SecurityProfiles, &listing::PROFILES, place, &config, world)
+        }
+        Command::Parameter(what) => {
+            objects(what, List::Parameters, &listing::PARAMETERS, place, &config, world)
+        }
+        Command::Model(what) => objects(what, List::PhoneModels, &listing::MODELS, place, &config, world),
+        Command::User(User::List { application, form }) => {
+            let table = if *application { &listing::APPLICATION_USERS } else { &listing::END_USERS };
+            listing::list(&mut Source::any(place, &config, world)?, table, form, world)
+        }
+        Command::Line(ListOnly::List(form)) => {
+            listing::list(&mut Source::any(place, &config, world)?, &listing::LINES, form, world)
+        }
+        Command::Cert(Cert::List(form)) => {
+            listing::list(&mut Source::any(place, &config, world)?, &listing::CERTIFICATES, form, world)
+        }
         Command::Cert(Cert::Export { name, format }) => certificate(&config, *name, *format, world),
     }
 }
@@ -39,14 +74,21 @@ fn configuration(place: &Place, world: &World<'_>) -> Result<Config, Failure> {
     Ok(Config::load(&sources)?)
 }
 
-/// The node that runs on the data directory; a command that only a running node can answer needs one.
-fn running(config: &Config) -> Result<Control, Failure> {
-    Control::connect(&config.node.data_dir)?.ok_or_else(|| {
-        let place = config.node.data_dir.display();
-        Failure::Refused(format!(
-            "no node runs on {place}; start one with `keyline serve`, or name another with --data"
-        ))
-    })
+fn objects(
+    what: &Object,
+    list: List,
+    table: &listing::Table,
+    place: &Place,
+    config: &Config,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let mut source = Source::any(place, config, world)?;
+    match what {
+        Object::List(form) => listing::list(&mut source, table, form, world),
+        Object::Show { name, form } => {
+            show::one(&mut source, list.shape().name, Some(list), name, form, world)
+        }
+    }
 }
 
 fn is_made(data_dir: &Path) -> bool {
@@ -103,4 +145,19 @@ fn certificate(config: &Config, name: OwnName, format: Format, world: &mut World
         Format::Der => pem::first_der(&text)?,
     };
     world.out.write_all(&bytes).map_err(Failure::output)
+}
+
+impl Command {
+    /// It only asks the admin API.
+    fn is_thin(&self) -> bool {
+        match self {
+            Self::Explain(_) | Self::Health(_) | Self::Calls(_) | Self::Call(_) | Self::Registrations(_) => {
+                true
+            }
+            Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
+            Self::Model(_) | Self::Cert(Cert::List(_)) => true,
+            Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
+            Self::Backup { .. } | Self::Restore { .. } | Self::Cert(Cert::Export { .. }) => false,
+        }
+    }
 }

@@ -1,102 +1,233 @@
-//! Tables of what a running node does.
-
-use std::io::Write;
+//! Lists as tables, lines of JSON, or comma-separated values; each page is printed as it comes.
 
 use serde_json::Value;
 
-use super::{Failure, failure::line};
+use super::args::{Form, Listing};
+use super::source::Source;
+use super::{Failure, World, failure::line};
 use crate::admin::LIMIT_MAX;
-use crate::admin::control::{Control, escape};
+use crate::admin::lists::List;
 
-/// Columns: title and field.
-type Columns<const N: usize> = [(&'static str, &'static str); N];
-
-const CALLS: Columns<4> = [("ID", "id"), ("STARTED", "started"), ("CALLED", "called"), ("CLASS", "class")];
-
-const REGISTRATIONS: Columns<6> = [
-    ("DEVICE", "device"),
-    ("AOR", "aor"),
-    ("FLOW", "flow"),
-    ("EXPIRES", "expires_at"),
-    ("SUITE", "suite"),
-    ("PROFILE", "profile"),
-];
-
-pub(super) fn calls(node: &mut Control, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = node.json(&format!("/api/v1/calls?limit={LIMIT_MAX}"))?;
-    let rows = items(&answer);
-    print(&CALLS, rows, json, true, out)?;
-    if answer["more"] == true && !json {
-        writeln!(out, "(more than {LIMIT_MAX} calls are in progress)").map_err(Failure::output)?;
-    }
-    Ok(())
+/// A list and its columns: title and field.
+pub(super) struct Table {
+    path: &'static str,
+    list: Option<List>,
+    columns: &'static [(&'static str, &'static str)],
 }
 
-/// All pages, each printed as it comes.
-pub(super) fn registrations(node: &mut Control, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut after: Option<String> = None;
+/// Columns of calls in progress.
+pub(super) static CALLS: Table = Table {
+    path: "calls",
+    list: None,
+    columns: &[
+        ("ID", "id"),
+        ("STARTED", "started"),
+        ("CALLER", "caller"),
+        ("CALLED", "called"),
+        ("CLASS", "class"),
+    ],
+};
+
+/// Columns of bindings.
+pub(super) static REGISTRATIONS: Table = Table {
+    path: "registrations",
+    list: None,
+    columns: &[
+        ("DEVICE", "device"),
+        ("AOR", "aor"),
+        ("FLOW", "flow"),
+        ("EXPIRES", "expires_at"),
+        ("SUITE", "suite"),
+        ("PROFILE", "profile"),
+    ],
+};
+
+/// Columns of phones.
+pub(super) static PHONES: Table = Table {
+    path: "phones",
+    list: Some(List::Phones),
+    columns: &[
+        ("NAME", "name"),
+        ("LINES", "lines"),
+        ("MODEL", "model"),
+        ("MODE", "device_security_mode"),
+        ("REGISTERED", "registered"),
+        ("PENDING", "pending"),
+        ("PROFILE", "security_profile"),
+        ("DESCRIPTION", "description"),
+    ],
+};
+
+/// Columns of profiles.
+pub(super) static PROFILES: Table = Table {
+    path: "security-profiles",
+    list: Some(List::SecurityProfiles),
+    columns: &[
+        ("NAME", "name"),
+        ("MODEL", "model"),
+        ("PROTOCOL", "protocol"),
+        ("MODE", "device_security_mode"),
+        ("TRANSPORT", "transport"),
+        ("DIGEST", "digest_authentication"),
+        ("PHONES", "phones"),
+        ("VERSION", "version"),
+    ],
+};
+
+/// Columns of end users.
+pub(super) static END_USERS: Table = Table {
+    path: "end-users",
+    list: Some(List::EndUsers),
+    columns: &[("ID", "id"), ("PHONE", "phone"), ("CREDENTIALS", "digest_credentials_set")],
+};
+
+/// Columns of application users.
+pub(super) static APPLICATION_USERS: Table =
+    Table { path: "application-users", list: Some(List::ApplicationUsers), columns: END_USERS.columns };
+
+/// Columns of lines.
+pub(super) static LINES: Table =
+    Table { path: "lines", list: Some(List::Lines), columns: &[("DN", "dn"), ("PHONES", "phones")] };
+
+/// Columns of parameters.
+pub(super) static PARAMETERS: Table = Table {
+    path: "parameters",
+    list: Some(List::Parameters),
+    columns: &[("NAME", "name"), ("VALUE", "value"), ("SET", "set"), ("HELP", "help")],
+};
+
+/// Columns of models.
+pub(super) static MODELS: Table = Table {
+    path: "phone-models",
+    list: Some(List::PhoneModels),
+    columns: &[
+        ("NAME", "name"),
+        ("VENDOR", "vendor_class"),
+        ("PROTOCOLS", "protocols"),
+        ("TRUSTED", "trusted"),
+        ("CAPABILITIES", "capabilities"),
+    ],
+};
+
+/// Columns of certificates.
+pub(super) static CERTIFICATES: Table = Table {
+    path: "certificates",
+    list: Some(List::Certificates),
+    columns: &[
+        ("PURPOSE", "purpose"),
+        ("NAME", "name"),
+        ("SUBJECT", "subject"),
+        ("UNTIL", "not_after"),
+        ("PHONE", "phone"),
+        ("FINGERPRINT", "fingerprint"),
+    ],
+};
+
+/// Prints the rows that are asked for, page by page.
+pub(super) fn list(
+    source: &mut Source,
+    table: &Table,
+    form: &Listing,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let mut printer = Printer::new(table.columns, form.form());
+    let mut left = form.limit();
+    let mut cursor: Option<String> = None;
     loop {
-        let cursor = after.as_deref().map(|after| format!("&after={}", escape(after))).unwrap_or_default();
-        let answer = node.json(&format!("/api/v1/registrations?limit={LIMIT_MAX}{cursor}"))?;
-        print(&REGISTRATIONS, items(&answer), json, after.is_none(), out)?;
+        let limit = left.min(LIMIT_MAX as u64);
+        let mut pairs = vec![("limit".to_owned(), limit.to_string())];
+        pairs.extend(form.filters.iter().map(|f| ("filter".to_owned(), f.clone())));
+        pairs.extend(form.sort.iter().map(|s| ("sort".to_owned(), s.clone())));
+        pairs.extend(cursor.iter().map(|c| ("cursor".to_owned(), c.clone())));
+        let answer = source.page(table.path, table.list, pairs)?;
+        let rows = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        left = left.saturating_sub(rows.len() as u64);
+        world.out.write_all(printer.page(rows).as_bytes()).map_err(Failure::output)?;
         match answer["next"].as_str() {
             // A cursor that does not move would be printed for ever.
-            Some(next) if after.as_deref() != Some(next) => after = Some(next.to_owned()),
+            Some(next) if left > 0 && cursor.as_deref() != Some(next) => cursor = Some(next.to_owned()),
+            Some(_) if left == 0 && !form.is_bounded() => {
+                let _ =
+                    writeln!(world.err, "keyline: there are more; --all prints them, --limit some of them");
+                return Ok(());
+            }
             _ => return Ok(()),
         }
     }
 }
 
-fn items(answer: &Value) -> &[Value] {
-    answer["items"].as_array().map_or(&[], Vec::as_slice)
+/// Columns as wide as their widest cell so far; the last one is not padded.
+struct Printer {
+    columns: &'static [(&'static str, &'static str)],
+    form: Form,
+    widths: Vec<usize>,
+    titled: bool,
 }
 
-fn print<const N: usize>(
-    columns: &Columns<N>,
-    rows: &[Value],
-    json: bool,
-    first: bool,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let mut text = String::new();
-    if json {
-        for row in rows {
-            text.push_str(&row.to_string());
-            text.push('\n');
-        }
-    } else {
-        table(columns, rows, first, &mut text);
+impl Printer {
+    fn new(columns: &'static [(&'static str, &'static str)], form: Form) -> Self {
+        Self { columns, form, widths: vec![0; columns.len()], titled: false }
     }
-    out.write_all(text.as_bytes()).map_err(Failure::output)
-}
 
-/// Columns as wide as their widest cell; the last one is not padded.
-fn table<const N: usize>(columns: &Columns<N>, rows: &[Value], title: bool, text: &mut String) {
-    let titles = title.then(|| columns.map(|(title, _)| title.to_owned()));
-    let cells = rows.iter().map(|row| columns.map(|(_, field)| cell(&row[field])));
-    let lines: Vec<[String; N]> = titles.into_iter().chain(cells).collect();
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    for line in &lines {
-        for (place, cell) in line.iter().enumerate() {
-            text.push_str(cell);
-            if place + 1 < N {
-                let gap = widths[place].saturating_sub(cell.chars().count()) + 2;
-                text.extend(std::iter::repeat_n(' ', gap));
+    fn page(&mut self, rows: &[Value]) -> String {
+        let mut text = String::new();
+        let titles = (!std::mem::replace(&mut self.titled, true))
+            .then(|| self.columns.iter().map(|(title, _)| (*title).to_owned()).collect());
+        let cells = rows.iter().map(|row| self.columns.iter().map(|(_, field)| cell(&row[field])).collect());
+        match self.form {
+            Form::Json => rows.iter().for_each(|row| text.push_str(&format!("{row}\n"))),
+            Form::Csv => titles.into_iter().chain(cells).for_each(|line: Vec<String>| csv(&line, &mut text)),
+            Form::Table => {
+                let lines: Vec<Vec<String>> = titles.into_iter().chain(cells).collect();
+                self.table(&lines, &mut text);
             }
         }
-        text.push('\n');
+        text
+    }
+
+    fn table(&mut self, lines: &[Vec<String>], text: &mut String) {
+        for line in lines {
+            for (width, cell) in self.widths.iter_mut().zip(line) {
+                *width = (*width).max(shown(cell).chars().count());
+            }
+        }
+        for line in lines {
+            for (place, cell) in line.iter().enumerate() {
+                let cell = shown(cell);
+                text.push_str(cell);
+                if place + 1 < self.columns.len() {
+                    let gap = self.widths[place].saturating_sub(cell.chars().count()) + 2;
+                    text.extend(std::iter::repeat_n(' ', gap));
+                }
+            }
+            text.push('\n');
+        }
     }
 }
 
+fn shown(cell: &str) -> &str {
+    if cell.is_empty() { "-" } else { cell }
+}
+
+fn csv(cells: &[String], text: &mut String) {
+    for (place, cell) in cells.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        match cell.contains([',', '"', '\n', '\r']) {
+            true => text.push_str(&format!("\"{}\"", cell.replace('"', "\"\""))),
+            false => text.push_str(cell),
+        }
+    }
+    text.push_str("\r\n");
+}
+
+/// A value on one line, without what moves a terminal's cursor.
 fn cell(value: &Value) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => String::new(),
         Value::String(text) => line(text),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => line(&other.to_string()),
     }
 }
@@ -108,16 +239,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other_and_nothing_moves_the_cursor() {
+    fn columns_stand_below_each_other_over_pages_and_nothing_moves_the_cursor() {
         let rows = [
-            json!({ "id": "1", "started": "t", "called": "1002", "class": null }),
-            json!({ "id": "long-id", "started": "t", "called": "\u{1b}[2Jx", "class": "encrypted" }),
+            json!({ "dn": "1", "phones": ["a", "b"] }),
+            json!({ "dn": "long-dn", "phones": ["\u{1b}[2Jx"] }),
+            json!({ "dn": "2", "phones": [] }),
         ];
-        let mut text = String::new();
-        table(&CALLS, &rows, true, &mut text);
-        assert_eq!(
-            text,
-            "ID       STARTED  CALLED  CLASS\n1        t        1002    -\nlong-id  t         [2Jx   encrypted\n"
-        );
+        let mut printer = Printer::new(LINES.columns, Form::Table);
+        assert_eq!(printer.page(&rows[..2]), "DN       PHONES\n1        a b\nlong-dn   [2Jx\n");
+        assert_eq!(printer.page(&rows[2..]), "2        -\n");
+    }
+
+    #[test]
+    fn values_with_commas_and_quotes_are_quoted() {
+        let mut printer = Printer::new(LINES.columns, Form::Csv);
+        let text =
+            printer.page(&[json!({ "dn": "a,\"b\"", "phones": [] }), json!({ "dn": "1", "phones": ["x"] })]);
+        assert_eq!(text, "DN,PHONES\r\n\"a,\"\"b\"\"\",\r\n1,x\r\n");
     }
 }

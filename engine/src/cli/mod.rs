@@ -13,6 +13,8 @@ mod inventory;
 mod listing;
 mod log;
 mod pem;
+mod show;
+mod source;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use clap::CommandFactory;
 use tempfile::TempDir;
 
 use super::*;
-use crate::admin::OfflineApi;
 use crate::admin::tests::fake::{ROWS, controlled};
 use crate::admin::views::{ImportDone, ImportRefused, RowRefusal};
+use crate::admin::{OfflineApi, Problem, Reading};
 use crate::config::Config;
 
 /// Remembers what it was asked for.
@@ -57,6 +57,11 @@ impl OfflineApi for Store {
 
     fn export(&self, out: &mut dyn Write) -> Result<(), String> {
         writeln!(out, "{}", self.data.display()).map_err(|e| e.to_string())
+    }
+
+    fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
+        let inventory = crate::admin::tests::fake::inventory();
+        read(&crate::admin::lists::World { inventory, live: None, own: &[] })
     }
 
     fn certificate(&self, name: &str) -> Option<String> {
@@ -289,7 +294,7 @@ fn listings_show_every_row_once_as_table_or_as_lines_of_json() {
             .lines()
             .nth(1)
             .unwrap()
-            .starts_with("07.0.1  1970-01-01T00:00:00.000Z  1002    encrypted")
+            .starts_with("07.0.1  1970-01-01T00:00:00.000Z  SEP000000000001  1002    encrypted")
     );
     node.stop();
 }
@@ -328,4 +333,93 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         assert_eq!((code, err.len()), (DONE, 0), "{running}");
         drop(node);
     }
+}
+
+#[test]
+fn without_a_node_lists_are_read_from_the_store_and_an_empty_folder_stays_empty() {
+    let data = folder();
+    keyline(data.path(), &["phone", "list"]).assert_refused(&["holds no data", "keyline init"]);
+    std::fs::write(data.path().join(crate::admin::TOKEN_FILE), "x").unwrap();
+    let table = keyline(data.path(), &["phone", "list"]);
+    assert_eq!((table.code, table.asked.as_slice()), (DONE, &["open".to_owned()][..]), "{}", table.err);
+    assert_eq!(table.text().lines().count(), ROWS + 2);
+    let line = table.text().lines().nth(1).unwrap();
+    assert!(line.starts_with("SEP000000000000  1000"), "{line}");
+    let few = keyline(data.path(), &["phone", "list", "--limit", "3", "--format", "csv", "--sort", "-name"]);
+    assert_eq!(few.text().lines().count(), 4);
+    assert!(
+        few.text()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("SEPFFFFFFFFFFFF,,Cisco 8845,non_secure,,,Digest/one,")
+    );
+    for (line, rows) in [
+        (&["user", "list", "--json"][..], ROWS),
+        (&["user", "list", "--application", "--json"], 0),
+        (&["line", "list", "--filter", "dn:begins:100", "--json"], 10),
+        (&["phone", "list", "--filter", "name:contains:f", "--filter", "line:is_empty", "--json"], 1),
+        (&["parameter", "list", "--filter", "name:is_exactly:no_answer_s", "--json"], 1),
+        (&["profile", "list", "--filter", "predefined:is_exactly:false", "--json"], 1),
+        (&["model", "list", "--filter", "name:is_exactly:cisco 8845", "--json"], 1),
+        (&["cert", "list", "--json"], 0),
+    ] {
+        let outcome = keyline(data.path(), line);
+        assert_eq!((outcome.code, outcome.text().lines().count()), (DONE, rows), "{line:?} {}", outcome.err);
+    }
+    let shown = keyline(data.path(), &["phone", "show", "SEPFFFFFFFFFFFF"]);
+    assert!(shown.text().contains("security_profile") && shown.text().contains("common_phone_profile"));
+    let json = keyline(data.path(), &["profile", "show", "Digest/one", "--json"]);
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&json.out).unwrap()["digest_authentication"],
+        true
+    );
+}
+
+#[test]
+fn what_is_asked_wrongly_is_refused_by_store_and_node_alike() {
+    let data = folder();
+    std::fs::write(data.path().join(crate::admin::TOKEN_FILE), "x").unwrap();
+    for running in [false, true] {
+        let node = running.then(|| controlled(data.path()));
+        keyline(data.path(), &["phone", "show", "SEP1"]).assert_refused(&["no phone", "SEP1"]);
+        keyline(data.path(), &["phone", "list", "--filter", "nme:begins:x"]).assert_refused(&["nme", "name"]);
+        keyline(data.path(), &["phone", "list", "--sort", "model"]).assert_refused(&["sorted by"]);
+        drop(node);
+    }
+}
+
+#[test]
+fn a_node_that_is_asked_says_when_there_is_more() {
+    let data = folder();
+    let node = controlled(data.path());
+    let first = keyline(data.path(), &["phone", "list", "--limit", "5"]);
+    assert_eq!((first.text().lines().count(), first.err.as_str()), (6, ""));
+    let one = keyline(data.path(), &["call", "show", "07.0.1"]);
+    assert!(one.text().contains("caller   SEP000000000001"), "{}", one.text());
+    keyline(data.path(), &["call", "show", "none"]).assert_refused(&["neither in progress"]);
+    let health = keyline(data.path(), &["health"]);
+    assert!(health.code == DONE && health.text().contains("storage_ok"), "{}", health.err);
+    node.stop();
+}
+
+#[test]
+fn a_node_elsewhere_needs_https_a_token_and_its_certificate() {
+    let data = folder();
+    let token = data.path().join("token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let token = token.to_str().unwrap();
+    assert_eq!(keyline(data.path(), &["calls", "--url", "https://127.0.0.1:1"]).code, USAGE);
+    assert_eq!(keyline(data.path(), &["calls", "--token-file", token]).code, USAGE);
+    let without = keyline(data.path(), &["calls", "--url", "https://127.0.0.1:1", "--token-file", token]);
+    without.assert_refused(&["--ca-file", "cert export"]);
+    let ca = data.path().join("ca.pem");
+    std::fs::write(&ca, rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem()).unwrap();
+    let ca = ca.to_str().unwrap();
+    for (url, part) in [("http://127.0.0.1:1", "https://"), ("https://127.0.0.1:1", "refused")] {
+        let line = ["phone", "list", "--url", url, "--token-file", token, "--ca-file", ca];
+        keyline(data.path(), &line).assert_refused(&["cannot ask", part]);
+    }
+    let line = ["export", "--url", "https://127.0.0.1:1", "--token-file", token, "--ca-file", ca];
+    keyline(data.path(), &line).assert_refused(&["--url"]);
 }

@@ -1,30 +1,41 @@
-//! What the admin servers ask of the running node, answered from the boards.
+//! What the admin servers ask of the running node, answered from the boards and by the catalog.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keyline_actors::Handle;
+use keyline_actors::board::CallEntry;
 use keyline_actors::clock::now;
-use keyline_domain::cipher;
-use keyline_domain::ids::DeviceIndex;
+use keyline_actors::route::CallKey;
+use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::inventory::CertificateFacts;
 use prometheus::{Registry, TextEncoder};
+use serde_json::{Value, json};
 
+use crate::admin::lists::{Live, Position, SCAN_MAX, World, binding};
 use crate::admin::views::{
-    CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
-    RegistrationView, Timestamp, flow_text,
+    CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
+    RegistrationPage, RegistrationView, Timestamp,
 };
-use crate::admin::{BackupWriter, BoxFuture, NodeApi};
+use crate::admin::{BackupWriter, BoxFuture, Code, NodeApi, Problem, Reading};
 use crate::config::Config;
 use crate::offline;
+
+/// How long a read of the configuration may wait for its turn: behind an import, at most.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The node as the admin servers see it.
 pub(super) struct RunningNode {
     handle: Handle,
     registry: Registry,
     certificates: HashMap<String, String>,
-    domain: String,
+    own: Arc<Vec<(String, CertificateFacts)>>,
+    name: String,
+    domain: Arc<str>,
     began: Instant,
+    started: UnixMillis,
     ready: AtomicBool,
 }
 
@@ -36,12 +47,31 @@ impl RunningNode {
         config: &Config,
         began: Instant,
     ) -> Self {
-        let domain = config.node.domain.clone();
-        Self { handle, registry, certificates, domain, began, ready: AtomicBool::new(false) }
+        Self {
+            handle,
+            registry,
+            own: Arc::new(offline::own_facts(&certificates)),
+            certificates,
+            name: config.node.name.clone(),
+            domain: config.node.domain.as_str().into(),
+            began,
+            started: now(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+    }
+}
+
+fn call_view(key: CallKey, entry: &CallEntry) -> CallView {
+    CallView {
+        id: key.to_string(),
+        started: Timestamp(entry.started),
+        caller: entry.caller.to_string(),
+        called: entry.called.to_string(),
+        class: entry.security.as_ref().map(|s| s.class),
     }
 }
 
@@ -73,22 +103,87 @@ impl NodeApi for RunningNode {
         }
     }
 
-    fn calls(&self, limit: usize) -> Vec<CallView> {
-        let mut calls: Vec<_> = self
-            .handle
-            .boards
-            .calls
-            .list(limit)
+    fn status(&self) -> Value {
+        let (queues, bound) = self.handle.queues();
+        let shards: Vec<_> = queues
             .into_iter()
-            .map(|(key, e)| CallView {
-                id: key.to_string(),
-                started: Timestamp(e.started),
-                called: e.called.to_string(),
-                class: e.security.map(|s| s.class),
-            })
+            .enumerate()
+            .map(|(shard, queue)| json!({ "shard": shard, "queue": queue, "queue_max": bound }))
             .collect();
-        calls.sort_by(|a, b| a.started.cmp(&b.started).then_with(|| a.id.cmp(&b.id)));
-        calls
+        let storage = self.handle.storage_counters();
+        json!({
+            "name": self.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": Timestamp(self.started),
+            "uptime_s": Health::uptime(self.began.elapsed()),
+            "ready": self.ready().ready,
+            "shards_alive": self.handle.shards_connected(),
+            "shards": shards,
+            "calls": self.handle.boards.calls.len(),
+            "devices": self.handle.boards.devices.len(),
+            "storage": {
+                "ok": self.handle.storage_fault().is_none(),
+                "commits": storage.commits, "conflicts": storage.conflicts,
+                "failures": storage.failures, "queued": storage.queued,
+            },
+        })
+    }
+
+    /// The smallest ones that fit, by a heap: a list of a hundred thousand calls is never sorted as a whole.
+    fn calls(
+        &self,
+        after: Option<&Position>,
+        backwards: bool,
+        limit: usize,
+        keep: &dyn Fn(&CallView) -> bool,
+    ) -> Vec<CallView> {
+        type Place = (UnixMillis, String);
+        #[derive(PartialEq, Eq)]
+        struct Kept(Place, bool, CallView);
+        impl Ord for Kept {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                let order = self.0.cmp(&other.0);
+                if self.1 { order.reverse() } else { order }
+            }
+        }
+        impl PartialOrd for Kept {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        let mut heap: BinaryHeap<Kept> = BinaryHeap::new();
+        self.handle.boards.calls.visit(|key, entry| {
+            let view = call_view(key, entry);
+            let behind = after.is_none_or(|p| {
+                let (value, id) = (view.started.to_string(), view.id.as_str());
+                let (at, from) = ((value.as_str(), id), (p.value.as_str(), p.key.as_str()));
+                if backwards { at < from } else { at > from }
+            });
+            if behind && keep(&view) {
+                heap.push(Kept((entry.started, view.id.clone()), backwards, view));
+                if heap.len() > limit {
+                    heap.pop();
+                }
+            }
+        });
+        heap.into_sorted_vec().into_iter().map(|kept| kept.2).collect()
+    }
+
+    fn call(&self, id: &str) -> Option<CallDetail> {
+        let key: CallKey = id.parse().ok()?;
+        let entry = self.handle.boards.calls.get(key)?;
+        let state = match (self.handle.boards.calls.is_in_progress(key), &entry.security) {
+            (false, _) => CallState::Ended,
+            (true, None) => CallState::Early,
+            (true, Some(_)) => CallState::Answered,
+        };
+        let security = entry.security.as_ref();
+        Some(CallDetail {
+            call: call_view(key, &entry),
+            state,
+            icon: security.map(|s| s.icon),
+            devices: security.iter().flat_map(|s| &s.legs).map(|leg| leg.device.to_string()).collect(),
+        })
     }
 
     fn call_security(&self, id: &str) -> Option<CallSecurityView> {
@@ -97,8 +192,13 @@ impl NodeApi for RunningNode {
         Some(CallSecurityView { id: id.to_owned(), security: (*security).clone() })
     }
 
-    /// The cursor is `device index.binding`: indexes are never reused, so pages do not shift.
-    fn registrations(&self, after: Option<&str>, limit: usize) -> RegistrationPage {
+    /// The place is `device index.binding`: indexes are never reused, so pages do not shift.
+    fn registrations(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        keep: &dyn Fn(&RegistrationView) -> bool,
+    ) -> RegistrationPage {
         let start = after.and_then(|a| {
             let (device, binding) = a.split_once('.')?;
             Some((device.parse::<u32>().ok()?, binding.parse::<usize>().ok()?))
@@ -106,35 +206,51 @@ impl NodeApi for RunningNode {
         let devices = &self.handle.boards.devices;
         let (at, mut page) = (now(), RegistrationPage::default());
         let first = start.map_or(0, |(d, _)| d);
-        for index in first..u32::try_from(devices.len()).unwrap_or(u32::MAX) {
+        let mut last = None;
+        for (seen, index) in (first..u32::try_from(devices.len()).unwrap_or(u32::MAX)).enumerate() {
+            if seen >= SCAN_MAX {
+                // All bindings of the devices before this one were looked at.
+                page.next = Some(format!("{}.{}", index - 1, usize::MAX));
+                return page;
+            }
             let Some(slot) = devices.slot(DeviceIndex(index)) else { break };
             let (Some(device), Some(row)) = (slot.device(), slot.row()) else { continue };
             for (n, b) in row.bindings.iter().enumerate() {
                 if start.is_some_and(|(d, last)| d == index && n <= last) || !b.is_live(at) {
                     continue;
                 }
+                let view = binding(&device, b, &self.domain);
+                if !keep(&view) {
+                    continue;
+                }
                 if page.rows.len() >= limit {
+                    page.next = last;
                     return page;
                 }
-                let suite = b.origin.peer.suite;
-                page.rows.push(RegistrationView {
-                    aor: format!("sip:{}@{}", b.line, self.domain),
-                    device: device.name.to_string(),
-                    contact: b.contact.to_string(),
-                    expires_at: Timestamp(b.granted_until),
-                    transport: b.origin.flow.transport(),
-                    flow: flow_text(&b.origin.flow),
-                    suite: (suite != 0).then(|| match cipher::suite(suite) {
-                        Some(s) => s.name.to_owned(),
-                        None => format!("0x{suite:04x}"),
-                    }),
-                    profile: device.profile_name.to_string(),
-                });
-                page.next = Some(format!("{index}.{n}"));
+                page.rows.push(view);
+                last = Some(format!("{index}.{n}"));
             }
         }
-        page.next = None;
         page
+    }
+
+    fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
+        let (handle, domain, own) = (self.handle.clone(), Arc::clone(&self.domain), Arc::clone(&self.own));
+        let boards = Arc::clone(&self.handle.boards);
+        Box::pin(async move {
+            let look = handle.look(move |catalog| {
+                let live = Live { boards: &boards, domain: &domain, at: now() };
+                read(&World { inventory: catalog.inventory(), live: Some(live), own: &own })
+            });
+            match tokio::time::timeout(READ_PATIENCE, look).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(reason)) => Err(Problem::new(Code::Internal, reason)),
+                Err(_) => {
+                    let detail = "the catalog is busy, as with a large import; ask again later";
+                    Err(Problem::new(Code::Busy, detail).with("retry_after_s", READ_PATIENCE.as_secs()))
+                }
+            }
+        })
     }
 
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>> {

@@ -27,6 +27,7 @@ mod rows;
 mod secret;
 mod store;
 mod stored;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +48,4 @@ pub use rows::{
 };
 pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};
 pub use store::{DeviceView, Inventory, PhoneDetails, UserStore, UserView};
+pub use view::{PhoneView, Rows};

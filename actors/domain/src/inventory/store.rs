@@ -362,7 +362,7 @@ impl std::fmt::Debug for Inventory {
     }
 }
 
-fn user_view(id: &UserId, entry: &UserEntry) -> UserView {
+pub(super) fn user_view(id: &UserId, entry: &UserEntry) -> UserView {
     UserView {
         id: id.clone(),
         store: entry.store,

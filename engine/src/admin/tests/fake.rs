@@ -1,15 +1,19 @@
 //! A node that is made up.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use keyline_domain::class::CallSecurity;
 use keyline_domain::ids::UnixMillis;
+use keyline_domain::inventory::{Apply, Inventory, Sealer, in_order, parse_row};
 use keyline_domain::mode::{SecurityClass, Transport};
 
+use serde_json::{Value, json};
+
+use crate::admin::lists::{Position, World};
 use crate::admin::views::*;
-use crate::admin::{BackupWriter, BoxFuture, NodeApi, Running, Setup, start};
+use crate::admin::{BackupWriter, BoxFuture, NodeApi, Problem, Reading, Running, Setup, start};
 
 /// Rows that the fake has registered.
 pub(crate) const ROWS: usize = 250;
@@ -33,6 +37,58 @@ fn row(n: usize) -> RegistrationView {
     }
 }
 
+fn call(n: u64) -> CallView {
+    CallView {
+        id: format!("07.{n}.1"),
+        started: Timestamp(UnixMillis(n)),
+        caller: "SEP000000000001".to_owned(),
+        called: "1002".to_owned(),
+        class: n.is_multiple_of(2).then_some(SecurityClass::Encrypted),
+    }
+}
+
+struct Plain;
+
+impl Sealer for Plain {
+    fn seal(&self, plain: &[u8], _: &str) -> Vec<u8> {
+        plain.to_vec()
+    }
+
+    fn open(&self, sealed: &[u8], _: &str) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+        Some(zeroize::Zeroizing::new(sealed.to_vec()))
+    }
+}
+
+/// Phones `SEP000000000000` and so on, each with a line and a user.
+pub(crate) fn inventory() -> &'static Inventory {
+    static INVENTORY: OnceLock<Inventory> = OnceLock::new();
+    INVENTORY.get_or_init(|| {
+        let mut rows: Vec<String> = (0..ROWS)
+            .flat_map(|n| {
+                [
+                    format!(r#"{{"kind":"line","dn":"{}"}}"#, 1000 + n),
+                    format!(r#"{{"kind":"end_user","id":"user{n}","digest_credentials":"Secret{n}"}}"#),
+                    format!(
+                        r#"{{"kind":"phone","name":"SEP{n:012X}","model":"Cisco 8845","lines":["{}"],"digest_user":"user{n}","description":"desk {n}"}}"#,
+                        1000 + n
+                    ),
+                ]
+            })
+            .collect();
+        rows.push(r#"{"kind":"security_profile","name":"Digest/one","model":"Cisco 8845","protocol":"sip","digest_authentication":true}"#.to_owned());
+        rows.push(r#"{"kind":"common_phone_profile","name":"Lobby","hardening":{"pc_port":"disabled"}}"#.to_owned());
+        rows.push(r#"{"kind":"enterprise_phone","hardening":{"pc_port":"enabled","web_access":"disabled"}}"#.to_owned());
+        rows.push(r#"{"kind":"phone","name":"SEPFFFFFFFFFFFF","model":"Cisco 8845","security_profile":"Digest/one","common_phone_profile":"Lobby","hardening":{"settings_access":"disabled"}}"#.to_owned());
+        let rows: Vec<_> = rows.iter().map(|r| parse_row(r).unwrap()).collect();
+        let mut inventory = Inventory::new();
+        assert!(inventory.check(&rows, true).is_ok());
+        for row in in_order(rows) {
+            inventory.apply(row, Apply { sealer: &Plain, offline: true }).unwrap();
+        }
+        inventory
+    })
+}
+
 impl NodeApi for Fake {
     fn ready(&self) -> Readiness {
         match self.unready.load(Ordering::Relaxed) {
@@ -53,14 +109,31 @@ impl NodeApi for Fake {
         }
     }
 
-    fn calls(&self, limit: usize) -> Vec<CallView> {
-        let call = |n| CallView {
-            id: format!("07.{n}.1"),
-            started: Timestamp(UnixMillis(n)),
-            called: "1002".to_owned(),
-            class: (n % 2 == 0).then_some(SecurityClass::Encrypted),
-        };
-        (0..3).map(call).take(limit).collect()
+    fn status(&self) -> Value {
+        json!({ "name": "fake", "version": "0", "started": "1970-01-01T00:00:00.000Z", "uptime_s": 7,
+            "ready": true, "shards_alive": 1, "calls": 3, "devices": 250,
+            "shards": [{ "shard": 0, "queue": 0, "queue_max": 8 }],
+            "storage": { "ok": true, "commits": 1, "conflicts": 0, "failures": 0, "queued": 0 } })
+    }
+
+    fn calls(
+        &self,
+        after: Option<&Position>,
+        backwards: bool,
+        limit: usize,
+        keep: &dyn Fn(&CallView) -> bool,
+    ) -> Vec<CallView> {
+        let mut calls: Vec<_> = (0..3).map(call).filter(keep).collect();
+        if backwards {
+            calls.reverse();
+        }
+        let at = after.and_then(|p| calls.iter().position(|c| c.id == p.key)).map_or(0, |at| at + 1);
+        calls.into_iter().skip(at).take(limit).collect()
+    }
+
+    fn call(&self, id: &str) -> Option<CallDetail> {
+        let call = (0..3).map(call).find(|c| c.id == id)?;
+        Some(CallDetail { call, state: CallState::Early, icon: None, devices: Vec::new() })
     }
 
     fn call_security(&self, id: &str) -> Option<CallSecurityView> {
@@ -68,11 +141,22 @@ impl NodeApi for Fake {
         (id == "07/0 1").then(|| CallSecurityView { id: id.to_owned(), security })
     }
 
-    fn registrations(&self, after: Option<&str>, limit: usize) -> RegistrationPage {
-        let from = after.and_then(|cursor| cursor.strip_prefix("at &=")?.parse().ok()).unwrap_or(0);
-        let to = (from + limit).min(ROWS);
-        let next = (to < ROWS).then(|| format!("at &={to}"));
-        RegistrationPage { rows: (from..to).map(row).collect(), next }
+    fn registrations(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        keep: &dyn Fn(&RegistrationView) -> bool,
+    ) -> RegistrationPage {
+        let from = after.and_then(|place| place.parse().ok()).unwrap_or(0);
+        let all: Vec<_> = (0..ROWS).filter(|n| keep(&row(*n))).collect();
+        let to = (from + limit).min(all.len());
+        let next = (to < all.len()).then(|| to.to_string());
+        RegistrationPage { rows: all[from..to].iter().map(|n| row(*n)).collect(), next }
+    }
+
+    fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
+        let answer = read(&World { inventory: inventory(), live: None, own: &[] });
+        Box::pin(async move { answer })
     }
 
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>> {
@@ -125,7 +209,6 @@ impl NodeApi for Fake {
 
 /// A self-signed certificate for `localhost`, the same in every test of the process.
 fn certificate() -> &'static str {
-    use std::sync::OnceLock;
     static PEM: OnceLock<String> = OnceLock::new();
     PEM.get_or_init(|| rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem())
 }

@@ -11,7 +11,7 @@ use actix_web::{App, web};
 use serde_json::Value;
 
 use super::fake::{Fake, ROWS};
-use crate::admin::{AdminToken, NodeApi, PROBLEM_JSON, api, openapi};
+use crate::admin::{AdminToken, NodeApi, PROBLEM_JSON, api, guard, http, openapi};
 
 const TOKEN: &str = "Bearer correct-horse";
 
@@ -27,8 +27,9 @@ async fn ask(node: &Arc<Fake>, method: Method, path: &str, token: Option<&str>) 
     let app = App::new()
         .app_data(api::data(&node))
         .app_data(web::Data::new(AdminToken::new("correct-horse", "test").unwrap()))
-        .wrap(from_fn(api::authorize))
-        .wrap(api::headers())
+        .wrap(from_fn(http::negotiate))
+        .wrap(from_fn(guard::authorize))
+        .wrap(http::headers())
         .configure(api::configure);
     let app = init_service(app).await;
     let mut request = TestRequest::with_uri(path).method(method);
@@ -113,7 +114,7 @@ async fn pages_join_without_gap_or_repetition() {
             assert!(seen.insert(row["device"].as_str().unwrap().to_owned()));
         }
         let Some(next) = answer.body["next"].as_str() else { break };
-        path = format!("/api/v1/registrations?limit=99&after={}", crate::admin::control::escape(next));
+        path = format!("/api/v1/registrations?limit=99&cursor={}", crate::admin::control::escape(next));
     }
     assert_eq!(seen.len(), ROWS);
 }
@@ -134,7 +135,7 @@ async fn parameters_have_bounds_and_unknown_ones_are_refused() {
         assert_problem(&get(&format!("/api/v1/registrations?{query}")).await, 400, "bad_request");
         assert_problem(&get(&format!("/api/v1/calls?{query}")).await, 400, "bad_request");
     }
-    let long = format!("/api/v1/registrations?after={}", "x".repeat(513));
+    let long = format!("/api/v1/registrations?cursor={}", "x".repeat(5000));
     assert_problem(&get(&long).await, 400, "bad_request");
     assert_eq!(get("/api/v1/registrations?limit=1000").await.status, 200);
 }
@@ -162,27 +163,221 @@ async fn security_of_a_call_is_found_by_its_escaped_id() {
     assert_problem(&get("/api/v1/calls/nobody/security").await, 404, "call_not_found");
 }
 
+/// Asks every described path with parts that exist, and holds the answer against the described shape.
 #[actix_web::test]
-async fn the_description_lists_exactly_what_is_served() {
+async fn every_described_path_answers_in_the_described_shape() {
     let document = openapi::document();
-    let described: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let served = [
-        "/api/v1/calls",
-        "/api/v1/calls/{id}/security",
-        "/api/v1/health",
-        "/api/v1/openapi.json",
-        "/api/v1/ready",
-        "/api/v1/registrations",
-    ];
-    assert_eq!(described, served.into());
-    for path in described {
-        let answer = get(&path.replace("{id}", "07%2F0%201")).await;
-        assert_eq!(answer.status, 200, "{path}");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let key = match path.rsplit('/').nth(1).unwrap() {
+            "phones" => "SEPFFFFFFFFFFFF",
+            "security-profiles" => "Digest%2Fone",
+            "end-users" => "user7",
+            "application-users" | "certificates" => "none",
+            "lines" => "1001",
+            "parameters" => "no_answer_s",
+            "phone-models" => "Cisco%208845",
+            _ => "07.0.1",
+        };
+        let id = if path.ends_with("/security") { "07%2F0%201" } else { "07.0.1" };
+        let url = path.replace("{key}", key).replace("{id}", id);
+        let url = url.replace("{purpose}/{fingerprint}", "own/none");
+        let answer = get(&url).await;
+        let expected = if url.ends_with("none") { "404" } else { "200" };
+        assert_eq!(answer.status.as_str(), expected, "{url} {}", answer.body);
+        let described = &item["get"]["responses"][expected]["content"];
+        let (kind, content) = described.as_object().unwrap().iter().next().unwrap();
+        assert_eq!(*kind, answer.kind, "{url}");
+        fits(&document, &content["schema"], &answer.body, &url);
     }
-    // Every reference has its target.
-    let text = document.to_string();
-    for part in text.split("#/components/schemas/").skip(1) {
-        let name = part.split('"').next().unwrap();
-        assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+}
+
+/// The part of JSON Schema that the description uses; members that are not described are told.
+fn fits(document: &Value, schema: &Value, value: &Value, place: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}"));
+        return fits(document, target, value, place);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let (null, other): (Vec<_>, Vec<_>) = any.iter().partition(|s| s["type"] == "null");
+        assert!(!null.is_empty() && other.len() == 1, "{place}");
+        if !value.is_null() {
+            fits(document, other[0], value, place);
+        }
+        return;
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    match &schema["type"] {
+        Value::Null => {}
+        Value::Array(kinds) => assert!(kinds.iter().any(|k| k == kind), "{place}: {value}"),
+        one => assert_eq!(one, kind, "{place}: {value}"),
+    }
+    if let Some(of) = schema["enum"].as_array() {
+        assert!(of.contains(value), "{place}: {value}");
+    }
+    for item in value.as_array().into_iter().flatten() {
+        fits(document, &schema["items"], item, &format!("{place}[]"));
+    }
+    let Some(members) = value.as_object() else { return };
+    for required in schema["required"].as_array().into_iter().flatten() {
+        assert!(members.contains_key(required.as_str().unwrap()), "{place}: no {required}");
+    }
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, value) in members {
+        // A security profile has the fields that its model has, and they are told in the contract.
+        let Some(schema) = properties.get(name) else {
+            assert!(
+                place.contains("security-profiles") || place.contains("takes"),
+                "{place}: {name} is not described"
+            );
+            continue;
+        };
+        fits(document, schema, value, &format!("{place}.{name}"));
+    }
+}
+
+#[actix_web::test]
+async fn a_single_object_has_an_entity_tag_and_a_known_one_is_304() {
+    let node: Arc<dyn NodeApi> = Arc::<Fake>::default();
+    let app = App::new().app_data(api::data(&node)).wrap(from_fn(http::negotiate)).configure(api::configure);
+    let app = init_service(app).await;
+    let path = "/api/v1/phones/sepffffffffffff";
+    let first = call_service(&app, TestRequest::with_uri(path).to_request()).await;
+    let tag = first.headers().get("etag").unwrap().clone();
+    for (given, status) in [(tag.to_str().unwrap(), 304), ("*", 304), ("\"x\", W/\"y\"", 200)] {
+        let request = TestRequest::with_uri(path).insert_header(("If-None-Match", given)).to_request();
+        assert_eq!(call_service(&app, request).await.status(), status, "{given}");
+    }
+}
+
+#[actix_web::test]
+async fn forms_that_there_are_not_and_bodies_are_refused() {
+    let node: Arc<dyn NodeApi> = Arc::<Fake>::default();
+    let app = App::new().app_data(api::data(&node)).wrap(from_fn(http::negotiate)).configure(api::configure);
+    let app = init_service(app).await;
+    for (header, value, status) in [
+        ("Accept", "text/html", 406),
+        ("Accept", "text/html, */*;q=0.1", 200),
+        ("Content-Length", "5", 415),
+        ("Transfer-Encoding", "chunked", 415),
+    ] {
+        let request = TestRequest::with_uri("/api/v1/phones").insert_header((header, value)).to_request();
+        assert_eq!(call_service(&app, request).await.status(), status, "{header}: {value}");
+    }
+    let options = TestRequest::with_uri("/api/v1/phones").method(Method::OPTIONS).to_request();
+    let answer = call_service(&app, options).await;
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers().get("allow").unwrap()),
+        (204, &"GET, HEAD, OPTIONS".parse().unwrap())
+    );
+    let delete = TestRequest::with_uri("/api/v1/phones").method(Method::DELETE).to_request();
+    let answer = call_service(&app, delete).await;
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key("allow")), (405, true));
+}
+
+/// Every page of every list, joined, holds each row once, in both directions and under a filter.
+#[actix_web::test]
+async fn r178_pages_of_every_list_join_in_both_directions() {
+    for (list, key, filter, all) in [
+        ("phones", "name", "", ROWS + 1),
+        ("phones", "name", "&filter=name:begins:sep0000000000&filter=line:is_not_empty", ROWS),
+        ("phones", "name", "&filter=name:begins:SEP00000000001", 16),
+        ("phones", "name", "&filter=name:begins:SEPX", 0),
+        ("lines", "dn", "&filter=dn:begins:11", 100),
+        ("lines", "dn", "", ROWS),
+        ("end-users", "id", "&filter=id:ends:9", 25),
+        ("application-users", "id", "", 0),
+        ("parameters", "name", "&filter=set:is_exactly:true", 0),
+        ("phone-models", "name", "&filter=vendor_class:is_exactly:preferred", usize::MAX),
+        (
+            "security-profiles",
+            "name",
+            "&filter=model:is_exactly:cisco%208845&filter=protocol:is_exactly:sip",
+            2,
+        ),
+    ] {
+        let mut orders = Vec::new();
+        for sort in [key.to_owned(), format!("-{key}")] {
+            let (mut names, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let answer = get(&format!("/api/v1/{list}?limit=7&sort={sort}{filter}{cursor}")).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let items = answer.body["items"].as_array().unwrap();
+                assert!(items.len() <= 7);
+                names.extend(items.iter().map(|row| row[key].as_str().unwrap().to_owned()));
+                match answer.body["next"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+            orders.push(names);
+        }
+        assert!(
+            orders[0].is_sorted() && (all == usize::MAX || orders[0].len() == all),
+            "{list}{filter}: {}",
+            orders[0].len()
+        );
+        orders[1].reverse();
+        assert_eq!(orders[0], orders[1], "{list}");
+    }
+}
+
+#[actix_web::test]
+async fn r189_phones_are_found_by_profile_line_and_user() {
+    for (filter, found) in [
+        ("security_profile:is_exactly:digest/one", "SEPFFFFFFFFFFFF"),
+        ("line:is_exactly:1007", "SEP000000000007"),
+        ("digest_user:is_exactly:user7", "SEP000000000007"),
+        ("description:is_exactly:desk%207", "SEP000000000007"),
+        ("common_phone_profile:is_not_empty", "SEPFFFFFFFFFFFF"),
+    ] {
+        let answer = get(&format!("/api/v1/phones?filter={filter}")).await;
+        let names: Vec<_> = answer.body["items"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
+        assert_eq!(names, [found], "{filter}");
+    }
+}
+
+#[actix_web::test]
+async fn r010_r018_a_phone_shows_trust_profile_and_where_its_switches_come_from() {
+    let phone = get("/api/v1/phones/SEPFFFFFFFFFFFF").await.body;
+    assert_eq!(phone["trusted"]["value"], true);
+    assert!(phone["trusted"]["setting"].as_str().unwrap().contains("Cisco 8845"));
+    assert_eq!(phone["assigned"]["security_profile"], "Digest/one");
+    for (switch, value, origin) in [
+        ("settings_access", "disabled", "phone"),
+        ("pc_port", "disabled", "common_phone_profile"),
+        ("web_access", "disabled", "enterprise_phone"),
+        ("gratuitous_arp", "enabled", "default"),
+    ] {
+        let found = &phone["hardening"][switch];
+        assert_eq!(
+            (found["value"].as_str(), found["origin"].as_str()),
+            (Some(value), Some(origin)),
+            "{switch}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn r056_features_lead_to_models_and_models_to_features() {
+    let answer = get("/api/v1/phone-models?limit=1000&filter=capability:is_exactly:srtp").await;
+    let models = answer.body["items"].as_array().unwrap();
+    assert!(
+        !models.is_empty()
+            && models.iter().all(|m| m["capabilities"].as_array().unwrap().contains(&"srtp".into()))
+    );
+}
+
+#[actix_web::test]
+async fn no_answer_shows_a_secret() {
+    for path in ["phones", "end-users", "end-users/user7", "phones/SEP000000000007", "application-users"] {
+        let answer = get(&format!("/api/v1/{path}")).await;
+        assert!(!answer.body.to_string().contains("Secret"), "{path}");
     }
 }

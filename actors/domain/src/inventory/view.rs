@@ -1,0 +1,137 @@
+//! Borrowed views in order of name, for whoever lists the inventory: from any place on, in both directions.
+
+use std::ops::Bound;
+
+use crate::ids::{DeviceIndex, DeviceName, Dn, UserId};
+use crate::mode::Protocol;
+use crate::model::{Model, builtin_models};
+use crate::profile::{SecurityProfile, is_predefined, predefined};
+
+use super::store::PhoneEntry;
+use super::{CapfOperation, CertificateRow, Hardening, Inventory, PARAMETERS, ParameterSpec, ParameterValue};
+use super::{UserStore, UserView};
+
+/// A phone with what is written down about it.
+#[derive(Debug, Clone, Copy)]
+pub struct PhoneView<'a> {
+    /// Its place on the boards.
+    pub index: DeviceIndex,
+    /// Name.
+    pub name: &'a DeviceName,
+    /// Description; may be empty.
+    pub description: &'a str,
+    /// Model, whose word on trust is the only one (R041).
+    pub model: &'a Model,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// The assigned profile at its saved version.
+    pub profile: &'a SecurityProfile,
+    /// Lines in button order.
+    pub lines: &'a [Dn],
+    /// Whose digest credentials it uses.
+    pub digest_user: Option<&'a UserId>,
+    /// Common phone profile.
+    pub common_phone_profile: Option<&'a str>,
+    /// Switches of the phone itself.
+    pub hardening: Hardening,
+    /// CAPF operation that is ordered.
+    pub capf_operation: CapfOperation,
+}
+
+/// Rows that can be walked through.
+pub type Rows<'a, T> = Box<dyn Iterator<Item = T> + 'a>;
+
+impl Inventory {
+    /// Phones by name from a place on; backwards: the place is the upper end.
+    pub fn phones_from<'a>(&'a self, place: Bound<&str>, backwards: bool) -> Rows<'a, PhoneView<'a>> {
+        let view = move |(_, index): (&DeviceName, &DeviceIndex)| self.phone_view(*index);
+        match backwards {
+            false => Box::new(self.names.range::<str, _>((place, Bound::Unbounded)).filter_map(view)),
+            true => Box::new(self.names.range::<str, _>((Bound::Unbounded, place)).rev().filter_map(view)),
+        }
+    }
+
+    /// One phone, by its canonical name.
+    pub fn phone_named(&self, name: &str) -> Option<PhoneView<'_>> {
+        self.phone_view(*self.names.get(name)?)
+    }
+
+    /// One phone, by its place on the boards.
+    pub fn phone_view(&self, index: DeviceIndex) -> Option<PhoneView<'_>> {
+        let phone: &PhoneEntry = self.phone(index)?;
+        let extra = phone.extra.as_deref();
+        Some(PhoneView {
+            index,
+            name: &phone.name,
+            description: &phone.description,
+            model: self.model_by_id(phone.model)?,
+            protocol: phone.protocol,
+            profile: &self.profiles.get(&phone.profile)?.profile,
+            lines: &phone.lines,
+            digest_user: phone.digest_user.as_ref(),
+            common_phone_profile: extra.and_then(|e| e.common.as_deref()),
+            hardening: extra.map(|e| e.hardening).unwrap_or_default(),
+            capf_operation: extra.map(|e| e.capf_operation).unwrap_or_default(),
+        })
+    }
+
+    /// Users of a store by id from a place on; backwards: the place is the upper end.
+    pub fn users_from<'a>(
+        &'a self,
+        store: UserStore,
+        place: Bound<&str>,
+        backwards: bool,
+    ) -> Rows<'a, UserView> {
+        let view = move |(id, entry): (&UserId, &super::store::UserEntry)| {
+            (entry.store == store).then(|| super::store::user_view(id, entry))
+        };
+        match backwards {
+            false => Box::new(self.users.range::<str, _>((place, Bound::Unbounded)).filter_map(view)),
+            true => Box::new(self.users.range::<str, _>((Bound::Unbounded, place)).rev().filter_map(view)),
+        }
+    }
+
+    /// Lines with their devices by number from a place on; backwards: the place is the upper end.
+    pub fn lines_from<'a>(
+        &'a self,
+        place: Bound<&str>,
+        backwards: bool,
+    ) -> Rows<'a, (&'a Dn, &'a [DeviceIndex])> {
+        match backwards {
+            false => Box::new(
+                self.lines.range::<str, _>((place, Bound::Unbounded)).map(|(dn, all)| (dn, all.as_slice())),
+            ),
+            true => Box::new(
+                self.lines
+                    .range::<str, _>((Bound::Unbounded, place))
+                    .rev()
+                    .map(|(dn, all)| (dn, all.as_slice())),
+            ),
+        }
+    }
+
+    /// All models, built-in ones first.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        builtin_models().iter().chain(self.imported_models())
+    }
+
+    /// All profiles, the predefined one of each model and protocol included (R094).
+    pub fn all_profiles(&self) -> impl Iterator<Item = SecurityProfile> {
+        let given = self.models().flat_map(|m| m.protocols.iter().filter_map(|p| predefined(m, p)));
+        let made = self.profiles.iter().filter(|(id, _)| !is_predefined(**id));
+        given.chain(made.map(|(_, entry)| (*entry.profile).clone()))
+    }
+
+    /// All parameters with the value in force, and whether it was set.
+    pub fn all_parameters(&self) -> impl Iterator<Item = (&'static ParameterSpec, ParameterValue, bool)> {
+        PARAMETERS.iter().map(|spec| match self.set.get(spec.name) {
+            Some(value) => (spec, value.clone(), true),
+            None => (spec, spec.default_value(), false),
+        })
+    }
+
+    /// All trusted certificates, by purpose and fingerprint.
+    pub fn all_certificates(&self) -> impl Iterator<Item = &CertificateRow> {
+        self.certificates.values()
+    }
+}

@@ -1,0 +1,82 @@
+//! What the boards know of a device.
+
+use std::sync::Arc;
+
+use keyline_actors::board::Device;
+use keyline_domain::cipher;
+use keyline_domain::ids::DeviceIndex;
+use keyline_domain::phone::{AppliedVersion, Binding, Peer, Row};
+use serde_json::{Value, json};
+
+use super::Live;
+use crate::admin::views::{RegistrationView, Timestamp, flow_text};
+
+/// State of one device at one moment.
+pub(super) struct Status {
+    pub(super) registered: bool,
+    /// What it is judged by is not what is saved.
+    pub(super) pending: bool,
+    pub(super) applied: Option<AppliedVersion>,
+    device: Arc<Device>,
+    row: Option<Arc<Row>>,
+}
+
+impl Status {
+    pub(super) fn of(live: &Live<'_>, index: DeviceIndex) -> Option<Self> {
+        let slot = live.boards.devices.slot(index)?;
+        let (device, row, applied) = (slot.device()?, slot.row(), slot.applied());
+        Some(Self {
+            registered: row.as_ref().is_some_and(|r| r.is_registered(live.at)),
+            pending: applied.is_some_and(|a| a != device.assigned),
+            applied,
+            device,
+            row,
+        })
+    }
+
+    /// What the connection of the newest binding proved.
+    pub(super) fn last_peer(&self) -> Option<Peer> {
+        self.row.as_ref()?.bindings.iter().max_by_key(|b| b.granted_until).map(|b| b.origin.peer)
+    }
+
+    pub(super) fn bindings(&self, live: &Live<'_>) -> Value {
+        let row = self.row.iter().flat_map(|row| row.live(live.at));
+        row.map(|b| {
+            let view = binding(&self.device, b, live.domain);
+            json!({
+                "aor": view.aor,
+                "contact": view.contact,
+                "expires_at": view.expires_at,
+                "transport": view.transport,
+                "flow": view.flow,
+                "suite": view.suite,
+                "proof": b.origin.peer.proof,
+                "instance": b.instance,
+                "reg_id": b.reg_id,
+            })
+        })
+        .collect()
+    }
+}
+
+/// A binding as `/registrations` shows it.
+pub fn binding(device: &Device, binding: &Binding, domain: &str) -> RegistrationView {
+    RegistrationView {
+        aor: format!("sip:{}@{domain}", binding.line),
+        device: device.name.to_string(),
+        contact: binding.contact.to_string(),
+        expires_at: Timestamp(binding.granted_until),
+        transport: binding.origin.flow.transport(),
+        flow: flow_text(&binding.origin.flow),
+        suite: suite_text(binding.origin.peer.suite),
+        profile: device.profile_name.to_string(),
+    }
+}
+
+/// Name of a cipher suite; `None` without TLS.
+pub(super) fn suite_text(suite: u16) -> Option<String> {
+    (suite != 0).then(|| match cipher::suite(suite) {
+        Some(known) => known.name.to_owned(),
+        None => format!("0x{suite:04x}"),
+    })
+}

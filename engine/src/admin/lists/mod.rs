@@ -1,0 +1,236 @@
+//! The lists and objects of the read API, made from the configuration and the boards. The same functions
+//! answer over HTTPS, over the control socket, and to the command line when no node runs.
+//!
+//! Phones, users and lines may be a million: their pages are walked in the order of their keys, and one page
+//! looks at no more than [`SCAN_MAX`] rows. A page may therefore be short, even empty, while `next` is set:
+//! the answer to one request is bounded, whatever its filter. The other lists are small; they are filtered and
+//! sorted as a whole.
+
+mod certificates;
+mod cursor;
+mod live;
+mod others;
+mod phones;
+mod profiles;
+mod query;
+
+use std::ops::Bound;
+
+use keyline_actors::board::Boards;
+use keyline_domain::ids::UnixMillis;
+use keyline_domain::inventory::{CertificateFacts, Inventory, UserStore};
+use serde_json::{Value, json};
+
+pub use cursor::{CURSOR_MAX, Position};
+pub use live::binding;
+pub use query::{
+    FILTER_TEXT_MAX, FILTERS_MAX, Filter, LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query, Row, Shape, refusal,
+};
+
+use super::problem::{Code, Problem};
+
+/// Rows that one page looks at. At 0.2 µs a row the catalog is kept for some milliseconds.
+pub const SCAN_MAX: usize = 50_000;
+
+/// What objects are made from.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Configuration.
+    pub inventory: &'a Inventory,
+    /// What runs; `None` where no node does.
+    pub live: Option<Live<'a>>,
+    /// The node's own certificates by name.
+    pub own: &'a [(String, CertificateFacts)],
+}
+
+/// The running part.
+#[derive(Clone, Copy)]
+pub struct Live<'a> {
+    /// Boards.
+    pub boards: &'a Boards,
+    /// Domain of addresses of record.
+    pub domain: &'a str,
+    /// Now.
+    pub at: UnixMillis,
+}
+
+/// A page of any list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// Rows.
+    pub items: Vec<Value>,
+    /// Cursor of the next page; `None` when there is none.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The body of an answer.
+    pub fn body(self) -> Value {
+        json!({ "items": self.items, "next": self.next })
+    }
+}
+
+/// Lists of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `/phones`
+    Phones,
+    /// `/security-profiles`
+    SecurityProfiles,
+    /// `/end-users`
+    EndUsers,
+    /// `/application-users`
+    ApplicationUsers,
+    /// `/lines`
+    Lines,
+    /// `/parameters`
+    Parameters,
+    /// `/phone-models`
+    PhoneModels,
+    /// `/certificates`
+    Certificates,
+}
+
+impl List {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Phones,
+        Self::SecurityProfiles,
+        Self::EndUsers,
+        Self::ApplicationUsers,
+        Self::Lines,
+        Self::Parameters,
+        Self::PhoneModels,
+        Self::Certificates,
+    ];
+
+    /// What it knows.
+    pub fn shape(self) -> &'static Shape {
+        match self {
+            Self::Phones => &phones::SHAPE,
+            Self::SecurityProfiles => &profiles::SHAPE,
+            Self::EndUsers => &others::END_USERS,
+            Self::ApplicationUsers => &others::APPLICATION_USERS,
+            Self::Lines => &others::LINES,
+            Self::Parameters => &others::PARAMETERS,
+            Self::PhoneModels => &profiles::MODELS,
+            Self::Certificates => &certificates::SHAPE,
+        }
+    }
+
+    /// One page.
+    pub fn page(self, world: &World<'_>, query: &Query) -> Page {
+        match self {
+            Self::Phones => phones::page(world, query),
+            Self::SecurityProfiles => profiles::page(world, query),
+            Self::EndUsers => others::users(world, UserStore::EndUser, query),
+            Self::ApplicationUsers => others::users(world, UserStore::ApplicationUser, query),
+            Self::Lines => others::lines(world, query),
+            Self::Parameters => others::parameters(world, query),
+            Self::PhoneModels => profiles::models(world, query),
+            Self::Certificates => certificates::page(world, query),
+        }
+    }
+
+    /// One object, by its key.
+    ///
+    /// # Errors
+    /// The problem that says that there is none.
+    pub fn one(self, world: &World<'_>, key: &str) -> Result<Value, Problem> {
+        let (found, code, what) = match self {
+            Self::Phones => (phones::one(world, key), Code::PhoneNotFound, "phone"),
+            Self::SecurityProfiles => {
+                (profiles::one(world, key), Code::SecurityProfileNotFound, "security profile")
+            }
+            Self::EndUsers => (others::user(world, UserStore::EndUser, key), Code::UserNotFound, "end user"),
+            Self::ApplicationUsers => {
+                (others::user(world, UserStore::ApplicationUser, key), Code::UserNotFound, "application user")
+            }
+            Self::Lines => (others::line(world, key), Code::LineNotFound, "line"),
+            Self::Parameters => (others::parameter(world, key), Code::ParameterNotFound, "parameter"),
+            Self::PhoneModels => (profiles::model(world, key), Code::PhoneModelNotFound, "phone model"),
+            Self::Certificates => (certificates::one(world, key), Code::CertificateNotFound, "certificate"),
+        };
+        found.ok_or_else(|| Problem::new(code, format!("there is no {what} {key:?}")))
+    }
+}
+
+/// Where to begin in a list that is ordered by key, with the cursor and a prefix that all keys must have.
+/// For walking backwards the place is the upper end.
+fn place(query: &Query, prefix: Option<&str>) -> Bound<String> {
+    let after = query.after.as_ref().map(|p| p.key.as_str());
+    match (query.backwards, after, prefix) {
+        (false, Some(after), Some(prefix)) if after < prefix => Bound::Included(prefix.to_owned()),
+        (false, None, Some(prefix)) => Bound::Included(prefix.to_owned()),
+        // Nothing that begins with the prefix stands behind this.
+        (true, None, Some(prefix)) => Bound::Included(format!("{prefix}\u{10ffff}")),
+        (_, Some(after), _) => Bound::Excluded(after.to_owned()),
+        (_, None, None) => Bound::Unbounded,
+    }
+}
+
+/// A page of rows that come in the order of their keys from the query's place on.
+fn walk<R: Row>(
+    query: &Query,
+    prefix: Option<&str>,
+    rows: impl Iterator<Item = R>,
+    key: impl Fn(&R) -> &str,
+    show: impl Fn(&R) -> Value,
+) -> Page {
+    let mut page = Page::default();
+    let mut last: Option<String> = None;
+    for (seen, row) in rows.enumerate() {
+        let at = key(&row);
+        // Behind (or, backwards, in front of) the last key with the prefix nothing can follow.
+        if prefix.is_some_and(|p| !at.starts_with(p)) {
+            return page;
+        }
+        if page.items.len() >= query.limit || seen >= SCAN_MAX {
+            page.next = last.map(|key| query.cursor(&Position::key(key)));
+            return page;
+        }
+        if query.admits(&row) {
+            page.items.push(show(&row));
+        }
+        if page.items.len() >= query.limit || seen + 1 >= SCAN_MAX {
+            last = Some(at.to_owned());
+        }
+    }
+    page
+}
+
+/// A page of a small list that comes in any order.
+fn pick<R: Row>(
+    query: &Query,
+    key_field: &str,
+    rows: impl Iterator<Item = R>,
+    show: impl Fn(&R) -> Value,
+) -> Page {
+    let by_key = query.sort == key_field;
+    let mut found: Vec<(Position, R)> = rows
+        .filter(|row| query.admits(row))
+        .map(|row| {
+            let value = if by_key { String::new() } else { row.first(query.sort) };
+            (Position { value, key: row.first(key_field) }, row)
+        })
+        .collect();
+    found.sort_by(|(a, _), (b, _)| {
+        let order = (&a.value, &a.key).cmp(&(&b.value, &b.key));
+        if query.backwards { order.reverse() } else { order }
+    });
+    let behind = |at: &Position| match &query.after {
+        None => true,
+        Some(after) if query.backwards => (&at.value, &at.key) < (&after.value, &after.key),
+        Some(after) => (&at.value, &at.key) > (&after.value, &after.key),
+    };
+    let mut page = Page::default();
+    let mut rest = found.into_iter().filter(|(at, _)| behind(at)).peekable();
+    while let Some((at, row)) = rest.next() {
+        page.items.push(show(&row));
+        if page.items.len() >= query.limit {
+            page.next = rest.peek().is_some().then(|| query.cursor(&at));
+            break;
+        }
+    }
+    page
+}

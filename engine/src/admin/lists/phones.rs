@@ -1,0 +1,175 @@
+//! `/phones`: status is held per device (R010).
+
+use keyline_domain::hardening;
+use keyline_domain::inventory::PhoneView;
+use serde_json::{Map, Value, json};
+
+use super::certificates::facts;
+use super::live::{Status, suite_text};
+use super::{Page, Query, Row, Shape, World, place, walk};
+
+pub(super) static SHAPE: Shape = Shape {
+    name: "phones",
+    key: "name",
+    filters: &[
+        "name",
+        "description",
+        "model",
+        "protocol",
+        "security_profile",
+        "device_security_mode",
+        "line",
+        "digest_user",
+        "common_phone_profile",
+        "registered",
+        "pending",
+    ],
+    // By another field every page would have to look at every phone.
+    sorts: &["name"],
+};
+
+struct Phone<'a> {
+    view: PhoneView<'a>,
+    world: &'a World<'a>,
+}
+
+impl Phone<'_> {
+    fn status(&self) -> Option<Status> {
+        Status::of(self.world.live.as_ref()?, self.view.index)
+    }
+}
+
+impl Row for Phone<'_> {
+    fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
+        let v = &self.view;
+        match field {
+            "name" => each(v.name.as_str()),
+            "description" => each(v.description),
+            "model" => each(&v.model.name),
+            "protocol" => each(v.protocol.as_str()),
+            "security_profile" => each(&v.profile.name),
+            "device_security_mode" => each(v.profile.settings.device_security_mode.as_str()),
+            "line" => v.lines.iter().for_each(|dn| each(dn.as_str())),
+            "digest_user" => v.digest_user.iter().for_each(|user| each(user.as_str())),
+            "common_phone_profile" => v.common_phone_profile.iter().for_each(|name| each(name)),
+            "registered" => self.status().iter().for_each(|s| each(yes(s.registered))),
+            "pending" => self.status().iter().for_each(|s| each(yes(s.pending))),
+            _ => {}
+        }
+    }
+}
+
+fn yes(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+pub(super) fn page(world: &World<'_>, query: &Query) -> Page {
+    // Names are kept in upper case.
+    let prefix = query.prefix("name").map(str::to_ascii_uppercase);
+    let prefix = prefix.as_deref();
+    let show = |phone: &Phone<'_>| short(phone);
+    fn key<'a>(phone: &'a Phone<'_>) -> &'a str {
+        phone.view.name.as_str()
+    }
+    // An index leads straight to the phones of a line or of a user.
+    let few = match (query.exact("line"), query.exact("digest_user")) {
+        (Some(dn), _) => Some(world.inventory.devices_on(dn).collect::<Vec<_>>()),
+        (None, Some(user)) => Some(world.inventory.device_of_digest_user(user).into_iter().collect()),
+        (None, None) => None,
+    };
+    if let Some(few) = few {
+        let phones = few.into_iter().filter_map(|index| world.inventory.phone_view(index));
+        return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
+    }
+    let place = place(query, prefix);
+    let rows = world.inventory.phones_from(place.as_ref().map(String::as_str), query.backwards);
+    walk(query, prefix, rows.map(|view| Phone { view, world }), key, show)
+}
+
+fn short(phone: &Phone<'_>) -> Value {
+    let (v, status) = (&phone.view, phone.status());
+    json!({
+        "name": v.name,
+        "description": v.description,
+        "model": v.model.name,
+        "protocol": v.protocol,
+        "security_profile": v.profile.name,
+        "device_security_mode": v.profile.settings.device_security_mode,
+        "lines": v.lines,
+        "digest_user": v.digest_user,
+        "common_phone_profile": v.common_phone_profile,
+        "registered": status.as_ref().map(|s| s.registered),
+        "pending": status.as_ref().map(|s| s.pending),
+    })
+}
+
+/// Everything about one phone.
+pub(super) fn one(world: &World<'_>, name: &str) -> Option<Value> {
+    let view = world.inventory.phone_named(&name.to_ascii_uppercase())?;
+    let phone = Phone { view, world };
+    let mut out = short(&phone);
+    let object = out.as_object_mut()?;
+    object.insert("trusted".to_owned(), trust(&view));
+    object.insert(
+        "assigned".to_owned(),
+        json!({
+            "security_profile": view.profile.name, "version": view.profile.version.0,
+        }),
+    );
+    let (applied, registration) = match (&world.live, phone.status()) {
+        (Some(live), Some(status)) => {
+            let settings = status.applied.and_then(|applied| {
+                let name = world.inventory.profile(applied.profile)?.name.clone();
+                let mode = live.boards.profiles.settings(applied)?.device_security_mode;
+                Some(json!({
+                    "security_profile": name, "version": applied.version.0, "device_security_mode": mode,
+                }))
+            });
+            (settings.unwrap_or(Value::Null), status.bindings(live))
+        }
+        _ => (Value::Null, Value::Null),
+    };
+    object.insert("applied".to_owned(), applied);
+    object.insert("registration".to_owned(), registration);
+    object.insert("certificates".to_owned(), certificates(&phone));
+    object.insert("hardening".to_owned(), switches(world, &view));
+    object.insert("capf".to_owned(), json!({ "operation": view.capf_operation }));
+    Some(out)
+}
+
+/// Trust comes from the model and can be set by no request (R041, R042).
+fn trust(view: &PhoneView<'_>) -> Value {
+    json!({
+        "value": view.model.trusted,
+        "setting": format!("phone_model `{}`: trusted = {}", view.model.name, view.model.trusted),
+    })
+}
+
+/// What is known of its certificates: those uploaded for it, and what its connection last proved (R057).
+fn certificates(phone: &Phone<'_>) -> Value {
+    let name = phone.view.name;
+    let uploaded: Vec<_> = phone
+        .world
+        .inventory
+        .all_certificates()
+        .filter(|row| row.phone.as_ref() == Some(name))
+        .filter_map(|row| Some(facts(row.purpose.as_str(), row.facts.as_ref()?, None)))
+        .collect();
+    let last = phone.status().and_then(|s| s.last_peer());
+    let presented = last.map(|peer| {
+        json!({
+            "proof": peer.proof,
+            "suite": suite_text(peer.suite),
+            "fingerprint_begins": peer.certificate.map(|c| c.iter().map(|b| format!("{b:02x}")).collect::<String>()),
+        })
+    });
+    json!({ "uploaded": uploaded, "presented": presented })
+}
+
+/// Effective switches with the level that each value comes from (R018).
+fn switches(world: &World<'_>, view: &PhoneView<'_>) -> Value {
+    let common = view.common_phone_profile.and_then(|name| world.inventory.common_phone_profile(name));
+    let all = hardening::effective(&view.hardening, common.as_ref(), &world.inventory.enterprise_phone());
+    let all = all.map(|e| (e.name.to_owned(), json!({ "value": e.value, "origin": e.origin.as_str() })));
+    Value::Object(Map::from_iter(all))
+}

@@ -1,0 +1,206 @@
+//! The API's description (OpenAPI 3.1), at `/api/v1/openapi.json`.
+
+mod schemas;
+
+use serde_json::{Map, Value, json};
+
+use super::api::{CALLS, PREFIX, REGISTRATIONS};
+use super::lists::{CURSOR_MAX, FILTER_TEXT_MAX, LIMIT_DEFAULT, LIMIT_MAX, List, Pattern, Shape};
+use super::problem::{Code, PROBLEM_JSON};
+
+/// The description of what this version serves.
+pub(super) fn document() -> Value {
+    let mut paths = Map::new();
+    let mut add = |path: &str, get: Value| {
+        paths.insert(format!("{PREFIX}{path}"), json!({ "get": get }));
+    };
+    add(
+        "/health",
+        open("What is broken, if anything is", "Health", "Something is broken; the body says what"),
+    );
+    add(
+        "/ready",
+        open("Whether the node takes registrations and calls", "Readiness", "Not ready; the body says why"),
+    );
+    add(
+        "/openapi.json",
+        json!({
+            "summary": "This description", "operationId": "openapi", "security": [],
+            "responses": responses("Description", &[]),
+        }),
+    );
+    add(
+        "/nodes",
+        json!({
+            "summary": "The node with its shards and their queues", "operationId": "nodes",
+            "responses": responses("Nodes", &[]),
+        }),
+    );
+    add("/calls", list("Calls in progress, oldest first", &CALLS, "Calls"));
+    add("/calls/{id}", one("A call in progress, or one that ended lately", "id", "Call", Code::CallNotFound));
+    let mut security = one(
+        "Class of a call, its icon, and every leg's criteria with cause and setting",
+        "id",
+        "CallSecurity",
+        Code::CallNotFound,
+    );
+    security["description"] = json!("With `Accept: text/plain` the text of `keyline explain call`.");
+    security["responses"]["200"]["content"]["text/plain"] = json!({ "schema": { "type": "string" } });
+    add("/calls/{id}/security", security);
+    add("/registrations", list("Bindings", &REGISTRATIONS, "Registrations"));
+    for (of, summary, page, single, not_found) in LISTS {
+        let (path, shape) = (of.shape().name, of.shape());
+        let mut listed = list(summary, shape, page);
+        if of == List::Certificates {
+            if let Some(parameters) = listed["parameters"].as_array_mut() {
+                parameters.push(json!({
+                    "name": "purpose", "in": "query", "description": "Short for filter=purpose:is_exactly:…",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": FILTER_TEXT_MAX },
+                }));
+            }
+            add(&format!("/{path}"), listed);
+            let mut found = one("One certificate", "purpose", single, not_found);
+            if let Some(parameters) = found["parameters"].as_array_mut() {
+                parameters.push(key("fingerprint"));
+            }
+            add(&format!("/{path}/{{purpose}}/{{fingerprint}}"), found);
+        } else {
+            add(&format!("/{path}"), listed);
+            add(&format!("/{path}/{{key}}"), one(&format!("One of {path}"), "key", single, not_found));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Keyline admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Problems are RFC 9457 documents; docs/PROBLEMS.md lists their codes.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{ "bearer": [] }],
+        "paths": paths,
+        "components": { "securitySchemes": { "bearer": {
+            "type": "http", "scheme": "bearer",
+            "description": "The text of admin.token in the node's data directory, or a token of `keyline token create`",
+        } }, "schemas": schemas::all() },
+    })
+}
+
+/// Lists of the configuration: summary, schema of a page, schema of one, and what is said when there is none.
+const LISTS: [(List, &str, &str, &str, Code); 8] = [
+    (List::Phones, "Phones by name", "Phones", "Phone", Code::PhoneNotFound),
+    (
+        List::SecurityProfiles,
+        "Phone security profiles, predefined ones included",
+        "SecurityProfiles",
+        "SecurityProfile",
+        Code::SecurityProfileNotFound,
+    ),
+    (List::EndUsers, "End users", "Users", "User", Code::UserNotFound),
+    (List::ApplicationUsers, "Application users", "Users", "User", Code::UserNotFound),
+    (List::Lines, "Lines with their phones", "Lines", "Line", Code::LineNotFound),
+    (List::Parameters, "Cluster parameters with help", "Parameters", "Parameter", Code::ParameterNotFound),
+    (
+        List::PhoneModels,
+        "Phone models with their features",
+        "PhoneModels",
+        "PhoneModel",
+        Code::PhoneModelNotFound,
+    ),
+    (
+        List::Certificates,
+        "Trusted certificates, and the node's own (purpose own)",
+        "Certificates",
+        "Certificate",
+        Code::CertificateNotFound,
+    ),
+];
+
+fn list(summary: &str, shape: &Shape, schema: &str) -> Value {
+    let patterns: Vec<_> = Pattern::ALL.iter().map(|(name, _)| *name).collect();
+    let sorts: Vec<String> = shape.sorts.iter().flat_map(|s| [(*s).to_owned(), format!("-{s}")]).collect();
+    let sorts = if shape.name == REGISTRATIONS.name { vec![sorts[0].clone()] } else { sorts };
+    json!({
+        "summary": summary,
+        "operationId": shape.name.replace('-', "_"),
+        "description": "A page may be short, even empty, while `next` is set: ask on until it is null.",
+        "parameters": [
+            {
+                "name": "limit", "in": "query", "description": "Most rows of the answer",
+                "schema": { "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT },
+            },
+            {
+                "name": "cursor", "in": "query", "description": "`next` of the page before, for the same filters and sort",
+                "schema": { "type": "string", "minLength": 1, "maxLength": CURSOR_MAX },
+            },
+            {
+                "name": "filter", "in": "query", "style": "form", "explode": true,
+                "description": "field:pattern:text, letters without regard to case; all of several must hold",
+                "schema": { "type": "array", "maxItems": super::lists::FILTERS_MAX, "items": {
+                    "type": "string",
+                    "pattern": format!("^({}):({})(:.*)?$", shape.filters.join("|"), patterns.join("|")),
+                } },
+                "example": [format!("{}:begins:a", shape.filters[0])],
+            },
+            {
+                "name": "sort", "in": "query", "description": "Field; with - in front, backwards",
+                "schema": { "type": "string", "enum": sorts },
+            },
+        ],
+        "responses": responses(schema, &[Code::BadRequest, Code::Busy]),
+    })
+}
+
+fn key(name: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+}
+
+fn one(summary: &str, parameter: &str, schema: &str, not_found: Code) -> Value {
+    json!({
+        "summary": summary,
+        "operationId": format!("{}_by_{parameter}_{}", schema.to_lowercase(), summary.len()),
+        "parameters": [key(parameter)],
+        "responses": responses(schema, &[not_found, Code::BadRequest, Code::Busy]),
+    })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn open(summary: &str, schema: &str, failing: &str) -> Value {
+    let content = json!({ "application/json": { "schema": reference(schema) } });
+    json!({
+        "summary": summary,
+        "operationId": schema.to_lowercase(),
+        "security": [],
+        "responses": {
+            "200": { "description": "Fine", "content": content },
+            "503": { "description": failing, "content": content },
+            "406": problem(Code::NotAcceptable), "415": problem(Code::UnsupportedMediaType),
+        },
+    })
+}
+
+fn problem(code: Code) -> Value {
+    json!({ "description": code.as_str(), "content": { PROBLEM_JSON: { "schema": reference("Problem") } } })
+}
+
+fn responses(schema: &str, problems: &[Code]) -> Value {
+    let mut out = json!({
+        "200": { "description": "Done", "content": { "application/json": { "schema": reference(schema) } } },
+        "304": { "description": "The client has it (If-None-Match)" },
+    });
+    let always = [
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::TooManyAttempts,
+        Code::NotAcceptable,
+        Code::UnsupportedMediaType,
+    ];
+    for code in problems.iter().chain(&always) {
+        out[code.status().as_str()] = problem(*code);
+    }
+    out
+}

@@ -1,0 +1,241 @@
+//! Shapes of the answers.
+
+use serde_json::{Value, json};
+
+/// An object with all its members: required unless the name ends with `?`.
+fn object(members: &[(&str, Value)]) -> Value {
+    let required: Vec<_> = members.iter().map(|(n, _)| *n).filter(|n| !n.ends_with('?')).collect();
+    let properties: serde_json::Map<_, _> =
+        members.iter().map(|(n, v)| (n.trim_end_matches('?').to_owned(), v.clone())).collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+fn page(row: Value) -> Value {
+    object(&[("items", list(row)), ("next", maybe_text())])
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn maybe_text() -> Value {
+    json!({ "type": ["string", "null"] })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn boolean() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn maybe_boolean() -> Value {
+    json!({ "type": ["boolean", "null"] })
+}
+
+fn instant() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn choice(of: &[&str]) -> Value {
+    json!({ "type": "string", "enum": of })
+}
+
+fn nullable(of: Value) -> Value {
+    json!({ "anyOf": [of, { "type": "null" }] })
+}
+
+fn class() -> Value {
+    choice(&["non_secure", "authenticated", "encrypted"])
+}
+
+fn icon() -> Value {
+    choice(&["lock", "shield", "none"])
+}
+
+fn protocol() -> Value {
+    choice(&["sip", "sccp"])
+}
+
+fn transport() -> Value {
+    text()
+}
+
+/// All schemas by name.
+pub(super) fn all() -> Value {
+    let mut out = json!({
+        "Description": { "type": "object", "required": ["openapi", "paths"] },
+        "Health": object(&[
+            ("status", choice(&["ok", "failing"])), ("storage_ok", boolean()), ("storage_detail?", text()),
+            ("shards_alive", count()), ("shards", count()), ("uptime_s", count()), ("version", text()),
+        ]),
+        "Readiness": object(&[("ready", boolean()), ("reasons", list(text()))]),
+        "Nodes": page(object(&[
+            ("name", text()), ("version", text()), ("started", instant()), ("uptime_s", count()),
+            ("ready", boolean()), ("shards_alive", count()), ("calls", count()), ("devices", count()),
+            ("shards", list(object(&[("shard", count()), ("queue", count()), ("queue_max", count())]))),
+            ("storage", object(&[
+                ("ok", boolean()), ("commits", count()), ("conflicts", count()), ("failures", count()),
+                ("queued", count()),
+            ])),
+        ])),
+        "Problem": object(&[
+            ("type", text()), ("title", text()), ("status", count()), ("detail", text()),
+            ("code", json!({ "type": "string", "description": "Stable; see docs/PROBLEMS.md" })),
+            ("parameter?", json!({ "type": "string", "description": "The parameter that is wrong" })),
+        ]),
+    });
+    if let (Some(all), Value::Object(rest), Value::Object(more)) =
+        (out.as_object_mut(), calls(), configured())
+    {
+        all.extend(rest);
+        all.extend(more);
+    }
+    out
+}
+
+fn calls() -> Value {
+    let call = [
+        ("id", text()),
+        ("started", instant()),
+        ("caller", json!({ "type": "string", "description": "Device that called" })),
+        ("called", json!({ "type": "string", "description": "Number that was called" })),
+        ("class", json!({ "anyOf": [class(), { "type": "null" }], "description": "null before the answer" })),
+    ];
+    let mut detail = call.to_vec();
+    detail.extend([
+        ("state", choice(&["early", "answered", "ended"])),
+        ("icon", nullable(icon())),
+        ("devices", list(text())),
+    ]);
+    let binding = [
+        ("aor", text()),
+        ("contact", text()),
+        ("expires_at", instant()),
+        ("transport", choice(&["udp", "tcp", "tls", "oauth"])),
+        ("flow", json!({ "type": "string", "description": "`lost` when the phone must come back first" })),
+        ("suite", maybe_text()),
+    ];
+    let mut row = binding.to_vec();
+    row.extend([("device", text()), ("profile", text())]);
+    let mut calls = page(object(&call));
+    calls["properties"]["more"] = boolean();
+    calls["required"] = json!(["items", "next", "more"]);
+    let criterion = object(&[
+        ("name", choice(&["trusted", "signaling", "media"])),
+        ("pass", boolean()),
+        ("cause", maybe_text()),
+        ("setting", maybe_text()),
+        ("also?", list(object(&[("cause", text()), ("setting", text())]))),
+    ]);
+    json!({
+        "Calls": calls,
+        "Call": object(&detail),
+        "CallSecurity": object(&[
+            ("id", text()), ("class", class()), ("icon", icon()),
+            ("legs", list(object(&[("device", text()), ("class", class()), ("criteria", list(criterion))]))),
+        ]),
+        "Binding": object(&{
+            let mut all = binding.to_vec();
+            all.extend([("proof", text()), ("instance", maybe_text()), ("reg_id", json!({ "type": ["integer", "null"] }))]);
+            all
+        }),
+        "Registrations": page(object(&row)),
+    })
+}
+
+fn configured() -> Value {
+    let phone = [
+        ("name", text()),
+        ("description", text()),
+        ("model", text()),
+        ("protocol", protocol()),
+        ("security_profile", text()),
+        ("device_security_mode", class()),
+        ("lines", list(text())),
+        ("digest_user", maybe_text()),
+        ("common_phone_profile", maybe_text()),
+        ("registered", maybe_boolean()),
+        ("pending", maybe_boolean()),
+    ];
+    let version = [("security_profile", text()), ("version", count())];
+    let mut applied = version.to_vec();
+    applied.push(("device_security_mode", class()));
+    let switch = object(&[
+        ("value", choice(&["enabled", "disabled"])),
+        ("origin", choice(&["phone", "common_phone_profile", "enterprise_phone", "default"])),
+    ]);
+    let mut detail = phone.to_vec();
+    detail.extend([
+        ("trusted", object(&[("value", boolean()), ("setting", text())])),
+        ("assigned", object(&version)),
+        ("applied", nullable(object(&applied))),
+        ("registration", nullable(list(reference("Binding")))),
+        (
+            "certificates",
+            object(&[
+                ("uploaded", list(reference("Certificate"))),
+                (
+                    "presented",
+                    nullable(object(&[
+                        ("proof", text()),
+                        ("suite", maybe_text()),
+                        ("fingerprint_begins", maybe_text()),
+                    ])),
+                ),
+            ]),
+        ),
+        ("hardening", json!({ "type": "object", "additionalProperties": switch })),
+        ("capf", object(&[("operation", text())])),
+    ]);
+    let profile = [
+        ("name", text()),
+        ("description", text()),
+        ("model", text()),
+        ("protocol", protocol()),
+        ("device_security_mode", class()),
+        ("transport", transport()),
+        ("predefined", boolean()),
+        ("version", count()),
+        ("phones", count()),
+    ];
+    let mut row = profile.to_vec();
+    row.push(("digest_authentication", boolean()));
+    json!({
+        "Phones": page(object(&phone)),
+        "Phone": object(&detail),
+        "SecurityProfiles": page(object(&row)),
+        "SecurityProfile": object(&profile),
+        "User": object(&[("id", text()), ("digest_credentials_set", boolean()), ("phone", maybe_text())]),
+        "Users": page(reference("User")),
+        "Line": object(&[("dn", text()), ("phones", list(text()))]),
+        "Lines": page(reference("Line")),
+        "Parameter": object(&[
+            ("name", text()), ("value", json!({})), ("set", boolean()), ("default", json!({})),
+            ("takes", object(&[("type", choice(&["boolean", "seconds", "choice", "choices", "text"]))])),
+            ("help", text()),
+        ]),
+        "Parameters": page(reference("Parameter")),
+        "PhoneModel": object(&[
+            ("name", text()), ("vendor_class", choice(&["own", "preferred"])), ("protocols", list(protocol())),
+            ("trusted", boolean()), ("capabilities", list(text())), ("tls_certificate", text()),
+            ("built_in", boolean()),
+        ]),
+        "PhoneModels": page(reference("PhoneModel")),
+        "Certificate": object(&[
+            ("purpose", text()), ("name", maybe_text()), ("fingerprint", text()), ("subject", text()),
+            ("common_name", text()), ("dns_names", list(text())), ("is_ca", boolean()),
+            ("not_before", instant()), ("not_after", instant()), ("phone", maybe_text()),
+        ]),
+        "Certificates": page(reference("Certificate")),
+    })
+}

@@ -165,6 +165,7 @@ impl Framer {
     fn find_head(&mut self) -> Result<Option<usize>, ParseError> {
         let pending = &self.buffer[self.start..];
         let limit = self.limits.head_bytes;
+        let too_long = |line: &[u8]| line.len() > self.limits.header_bytes;
         loop {
             let line = &pending[self.scanned..];
             let Some(feed) = memchr(b'\n', line) else {
@@ -172,7 +173,7 @@ impl Framer {
                     return Err(ParseError::HeadTooLarge { limit });
                 }
                 // Also keeps looking again at a line that arrives byte by byte cheap.
-                if line.len() > self.limits.header_bytes {
+                if too_long(line.strip_suffix(b"\r").unwrap_or(line)) {
                     return Err(ParseError::HeaderTooLarge { limit: self.limits.header_bytes });
                 }
                 // Bytes that can not begin a message (TLS on the TCP port, noise) need not be waited for.
@@ -186,6 +187,10 @@ impl Framer {
             let Some(line) = line[..feed].strip_suffix(b"\r") else { return Err(ParseError::Control) };
             if self.scanned == 0 && !plausible(line) {
                 return Err(ParseError::StartLine);
+            }
+            // Here as well, or it would depend on the chunks whether the connection ends.
+            if too_long(line) {
+                return Err(ParseError::HeaderTooLarge { limit: self.limits.header_bytes });
             }
             self.scanned += feed + 1;
             if self.scanned > limit {

@@ -97,3 +97,29 @@ fn sizes_are_bounded_before_anything_is_buffered_for_them() {
     let Frame::Broken { error, .. } = framer.next() else { panic!("not broken") };
     assert_eq!(error, ParseError::HeadTooLarge { limit: Limits::DEFAULT.head_bytes });
 }
+
+#[test]
+fn a_header_line_above_the_limit_ends_the_connection_however_it_arrives() {
+    let limits = Limits { header_bytes: 100, ..Limits::DEFAULT };
+    for (length, fits) in [(100, true), (101, false)] {
+        let line = format!("X-Long: {}\r\n", "x".repeat(length - 8));
+        let bytes = request("MESSAGE", &line, "");
+        for size in [1, 7, 50, bytes.len()] {
+            let mut framer = Framer::with_limits(Side::Acceptor, limits);
+            let mut seen = None;
+            for chunk in bytes.chunks(size) {
+                framer.push(chunk);
+                match framer.next() {
+                    Frame::NeedMore => {}
+                    Frame::Message(_) => seen = seen.or(Some(true)),
+                    Frame::Broken { error, .. } => {
+                        assert_eq!(error, ParseError::HeaderTooLarge { limit: 100 });
+                        seen = seen.or(Some(false));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(seen, Some(fits), "{length} bytes in chunks of {size}");
+        }
+    }
+}

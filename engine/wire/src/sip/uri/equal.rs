@@ -7,6 +7,10 @@ use crate::sip::{Param, Scheme, Uri};
 const BOTH_OR_NONE: [&str; 5] = ["transport", "user", "ttl", "method", "maddr"];
 
 pub(super) fn equivalent(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    // A name that stands twice (RFC 3261 §19.1.1 forbids it) would else not even agree with itself.
+    if a.raw == b.raw {
+        return true;
+    }
     match (a.scheme, b.scheme) {
         (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
             opt_same(a.user, b.user, false)

@@ -100,3 +100,13 @@ fn equality_follows_the_rfc_examples() {
         assert!(!uri(a).equivalent(&uri(b)) && !uri(b).equivalent(&uri(a)), "{a} {b}");
     }
 }
+
+#[test]
+fn a_uri_with_a_repeated_parameter_is_equivalent_to_itself() {
+    for text in ["tel:+1;x=1;x=2", "sip:a@b;x=1;x=2", "sips:a@b?h=1&h=2"] {
+        let uri = Uri::parse(text).unwrap();
+        assert!(uri.equivalent(&uri), "{text}");
+    }
+    let (a, b) = (Uri::parse("tel:+1;x=1;x=2").unwrap(), Uri::parse("tel:+1;x=1").unwrap());
+    assert_eq!(a.equivalent(&b), b.equivalent(&a));
+}

@@ -63,6 +63,9 @@ impl State {
                 "this host does not serve that domain",
             );
         }
+        if self.servers.is_merged(&key) {
+            return self.answer_stateless(shared, &path, message, 482, &[]);
+        }
         if let Some(unsupported) = unsupported(message, method) {
             return self.answer_stateless(shared, &path, message, 420, &[("Unsupported", &unsupported)]);
         }

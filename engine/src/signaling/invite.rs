@@ -35,6 +35,15 @@ impl State {
         let Some(called) = called.and_then(|u| Dn::parse(&u).ok()) else {
             return self.refuse_stateless(shared, &path, message, 404, "no such line");
         };
+        if !takes_sdp(message) {
+            return self.refuse_stateless(
+                shared,
+                &path,
+                message,
+                406,
+                "only application/sdp can be answered",
+            );
+        }
         let body = match read_body(message) {
             Ok(body) => body,
             Err(415) => {
@@ -286,6 +295,16 @@ pub(super) struct Voice {
 
 /// What a 415 says is taken.
 const UNSUPPORTED_MEDIA: [(&str, &str); 2] = [("Accept", media::SDP_TYPE), ("Accept-Encoding", "identity")];
+
+/// Whether the answer of a call may be a session description: an Accept that leaves it out says that no
+/// answer of ours could be read (RFC 3261 §8.2.3, §20.1). Without Accept it may.
+fn takes_sdp(message: &Message<'_>) -> bool {
+    !message.has(HeaderName::Accept)
+        || message.tokens(HeaderName::Accept).any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            [media::SDP_TYPE, "application/*", "*/*"].iter().any(|t| t.eq_ignore_ascii_case(range))
+        })
+}
 
 /// Body of a message; `None` without one.
 fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {

@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
-use keyline_wire::sip::{Method, TransactionKey};
+use keyline_wire::sip::{Message, Method, TransactionKey};
 
 /// What kind of server transaction a request makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ impl Kind {
 pub struct RequestKey {
     pub(super) print: Fingerprint,
     pub(super) kind: Kind,
+    /// What copies of the request on other paths have in common with it; `None` where there can be none.
+    pub(super) merge: Option<Fingerprint>,
 }
 
 /// 128 bits that stand for a key.
@@ -53,10 +55,7 @@ impl Fingerprints {
 
     /// Of a request from this source.
     pub(super) fn from(&self, key: &TransactionKey, source: IpAddr) -> Fingerprint {
-        let address = match source.to_canonical() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-            IpAddr::V6(ip) => ip.octets(),
-        };
+        let address = octets(source);
         let (mut first, mut second) = (self.first.build_hasher(), self.second.build_hasher());
         for hasher in [&mut first as &mut dyn Hasher, &mut second] {
             hasher.write(key.as_bytes());
@@ -65,10 +64,37 @@ impl Fingerprints {
         (first.finish(), second.finish())
     }
 
+    /// Of what RFC 3261 §8.2.2.2 compares: From tag, Call-ID and CSeq of a request without To tag. The source
+    /// address is part of it, as it is of the transaction: nobody elsewhere can claim a request first, and the
+    /// kernel deals other addresses to other workers anyway.
+    pub(super) fn merge(&self, request: &Message<'_>, source: IpAddr) -> Option<Fingerprint> {
+        let method = request.method().filter(|m| !matches!(m, Method::Ack | Method::Cancel))?;
+        let (None, Some(tag)) = (request.to_tag(), request.from_tag()) else { return None };
+        let (call_id, number) = (request.call_id()?, request.cseq()?.number);
+        let address = octets(source);
+        let (mut first, mut second) = (self.first.build_hasher(), self.second.build_hasher());
+        for hasher in [&mut first as &mut dyn Hasher, &mut second] {
+            for part in [tag, call_id, method.as_str()] {
+                hasher.write_usize(part.len());
+                hasher.write(part.as_bytes());
+            }
+            hasher.write_u32(number);
+            hasher.write(&address);
+        }
+        Some((first.finish(), second.finish()))
+    }
+
     pub(super) fn of(&self, key: &TransactionKey) -> Fingerprint {
         let (mut first, mut second) = (self.first.build_hasher(), self.second.build_hasher());
         first.write(key.as_bytes());
         second.write(key.as_bytes());
         (first.finish(), second.finish())
+    }
+}
+
+fn octets(source: IpAddr) -> [u8; 16] {
+    match source.to_canonical() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
     }
 }

@@ -179,6 +179,8 @@ pub struct Counts {
     pub opened: u64,
     /// Repeated messages that went no further.
     pub absorbed: u64,
+    /// Copies of open requests that came by another path (RFC 3261 §8.2.2.2).
+    pub merged: u64,
     /// Messages sent again by a timer or for a repeated request.
     pub repeated: u64,
     /// Completed transactions that gave way to new ones before their time.

@@ -1,6 +1,7 @@
 //! Server transactions: requests that arrived (RFC 3261 §17.2, RFC 6026 §7.1, RFC 4320 §4).
 
 mod list;
+mod merged;
 mod timers;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use super::slots::{NONE, Slots};
 use super::wheel::{Armed, Due, Wheel};
 use super::{Action, Counts, NEVER, Route, ServerAction, ServerEvent, TableConfig};
 use list::List;
+use merged::Merged;
 
 /// What a request is to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +119,7 @@ enum State {
 
 struct Transaction<R, T> {
     print: Fingerprint,
+    merge: Option<Fingerprint>,
     route: R,
     owner: T,
     /// The last response, or in [`State::Trying`] the 100 to send if the user stays silent.
@@ -147,6 +150,7 @@ pub struct ServerTable<R, T> {
     waiting: List,
     /// Non-INVITE with final response, oldest first: Timer J, and the order of eviction.
     completed: List,
+    merged: Merged,
     counts: Counts,
 }
 
@@ -163,6 +167,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
             due: Vec::new(),
             waiting: List::default(),
             completed: List::default(),
+            merged: Merged::default(),
             counts: Counts::default(),
         }
     }
@@ -180,7 +185,8 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
         let (Some(method), Some(identity)) = (request.method(), TransactionKey::server(request)) else {
             return Received::Unmatchable;
         };
-        let key = RequestKey { print: self.prints.from(&identity, source), kind: Kind::of(method) };
+        let print = self.prints.from(&identity, source);
+        let key = RequestKey { print, kind: Kind::of(method), merge: None };
         match (self.index.get(&key.print).copied(), key.kind) {
             (Some(slot), Kind::Ack) => self.acknowledge(now, slot, actions),
             (Some(slot), _) => {
@@ -190,7 +196,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
             }
             (None, Kind::Ack) => Received::Ack { accepted: None },
             (None, Kind::Cancel) => Received::Cancel { key, target: self.cancelled(request, source) },
-            (None, _) => Received::New(key),
+            (None, _) => Received::New(RequestKey { merge: self.prints.merge(request, source), ..key }),
         }
     }
 
@@ -225,6 +231,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
         let life = if invite { u64::from(timers.ring_cap) } else { timers.timeout() };
         let transaction = Transaction {
             print: key.print,
+            merge: key.merge,
             route,
             owner,
             resend_at: if trying.is_some() { now + wait } else { NEVER },
@@ -245,6 +252,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
         };
         self.counts.opened += 1;
         self.index.insert(key.print, slot);
+        self.merged.opened(key.merge, slot);
         if !invite {
             self.waiting.push(&mut self.slots, slot);
         }
@@ -454,6 +462,7 @@ impl<R: Route, T: Clone> ServerTable<R, T> {
         }
         if let Some(transaction) = self.slots.remove(slot) {
             self.index.remove(&transaction.print);
+            self.merged.ended(transaction.merge, slot);
             actions.push(Action::Terminated { tx, owner: transaction.owner });
         }
     }

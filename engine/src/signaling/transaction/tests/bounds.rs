@@ -91,3 +91,67 @@ fn the_lists_survive_removal_anywhere() {
     assert_eq!((table.len(), unanswered(&actions)), (0, 33));
     assert_eq!(table.next_wakeup(), None);
 }
+
+/// A request by its To, From tag, Call-ID and CSeq number; the branch is new each time.
+fn variant(method: &str, branch: &str, to: &str, tag: &str, call_id: &str, cseq: u32) -> String {
+    format!(
+        "{method} sip:keyline.local SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bK{branch}\r\n\
+         From: <sip:a@keyline.local>{tag}\r\nTo: <sip:b@keyline.local>{to}\r\nCall-ID: {call_id}\r\n\
+         CSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_copy_by_another_path_is_merged_and_nothing_else_is() {
+    let mut table = ServerTable::new(config(8));
+    let mut actions = Vec::new();
+    let mut key = |table: &mut ServerTable<Road, u32>, text: &str, source: u8| {
+        let source = std::net::Ipv4Addr::new(10, 0, 0, source).into();
+        match table.receive(START, &parsed(text), source, &mut actions) {
+            Received::New(key) => key,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut actions = Vec::new();
+    let first = key(&mut table, &variant("INVITE", "1", "", ";tag=f", "c", 1), 1);
+    assert!(!table.is_merged(&first));
+    let tx = table.open(START, first, UDP, None, 0, &mut actions).unwrap();
+    for (branch, source, merged) in [("2", 1, true), ("3", 1, true), ("2", 9, false), ("1", 9, false)] {
+        let copy = key(&mut table, &variant("INVITE", branch, "", ";tag=f", "c", 1), source);
+        assert_eq!(table.is_merged(&copy), merged, "{branch} from {source}");
+    }
+    for other in [
+        variant("INVITE", "4", ";tag=t", ";tag=f", "c", 1),
+        variant("INVITE", "4", "", ";tag=g", "c", 1),
+        variant("INVITE", "4", "", "", "c", 1),
+        variant("INVITE", "4", "", ";tag=f", "C", 1),
+        variant("INVITE", "4", "", ";tag=f", "c", 2),
+        variant("OPTIONS", "4", "", ";tag=f", "c", 1),
+        // Parts do not run into each other.
+        variant("INVITE", "4", "", ";tag=fc", "c", 1),
+    ] {
+        let other_key = key(&mut table, &other, 1);
+        assert!(!table.is_merged(&other_key), "{other}");
+    }
+    assert_eq!(table.counts().merged, 2);
+    // With the transaction its entry ends: nothing is left behind.
+    table.abandon(tx, &mut actions);
+    let again = key(&mut table, &variant("INVITE", "5", "", ";tag=f", "c", 1), 1);
+    assert!(!table.is_merged(&again));
+    assert_eq!(table.merged_entries(), 0);
+}
+
+#[test]
+fn remembered_copies_are_bounded_by_the_transactions() {
+    let mut table = ServerTable::new(config(4));
+    let mut actions = Vec::new();
+    for turn in 0..100u32 {
+        let text = variant("REGISTER", &turn.to_string(), "", ";tag=f", "c", turn);
+        let Received::New(key) = table.receive(START, &parsed(&text), SOURCE, &mut actions) else {
+            panic!("a new request")
+        };
+        let tx = table.open(START, key, UDP, None, 0, &mut actions).unwrap();
+        table.respond(START, tx, 200, bytes("200"), &mut actions).unwrap();
+        assert!(table.merged_entries() <= 4);
+    }
+}

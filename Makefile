@@ -13,6 +13,9 @@ DATA ?= $(CURDIR)/DATA
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 DEB_VERSION := 3.8.0
+FUZZ := $(CACHE)/tools/bin/cargo-fuzz
+FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS := message uri auth sdp stream
 
 BUILD_PACKAGES := build-essential pkg-config python3
 JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prometheus
@@ -20,7 +23,7 @@ JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prome
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
-.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz deb lint deny clean
+.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz fuzz-stable deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,7 +59,21 @@ bench-smoke: deps ## every bench once, so that none rots
 load: build ## the README's figures; PHONES=100000
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
 
-fuzz: ## mutated input against the parsers, a new seed each round, for FUZZ_S [60] seconds
+fuzz: ## libFuzzer over each parser for FUZZ_S [60] seconds each; ONLY=uri for one; needs the nightly compiler
+	@if ! rustup run nightly rustc --version > /dev/null 2>&1; then \
+	  echo "no nightly compiler (rustup toolchain install nightly): libFuzzer is left out, the stable mutations run instead" >&2; \
+	  exec $(MAKE) --no-print-directory fuzz-stable; \
+	fi; \
+	[ -x $(FUZZ) ] || cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(CACHE)/tools; \
+	for target in $(or $(ONLY),$(FUZZ_TARGETS)); do \
+	  seeds=tests/fuzz/corpus/$$target; \
+	  case $$target in message|stream) seeds="$$seeds tests/fixtures/rfc4475 tests/fixtures/rfc5118";; esac; \
+	  mkdir -p $(CACHE)/fuzz/$$target; \
+	  PATH="$(dir $(FUZZ)):$$PATH" cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target $(CACHE)/fuzz/$$target $$seeds -- \
+	    -max_total_time=$(or $(FUZZ_S),60) -max_len=8192 -timeout=10 -print_final_stats=1; \
+	done
+
+fuzz-stable: ## mutated input on the stable compiler, a new seed each round, for FUZZ_S [60] seconds
 	@cargo test --release --locked -q --no-run -p keyline-wire -p keyline-domain
 	@end=$$(( $$(date +%s) + $(or $(FUZZ_S),60) )); rounds=0; \
 	while [ "$$(date +%s)" -lt "$$end" ]; do \

@@ -31,6 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quinn", &["keyline-engine", "keyline-loadtest"]),
     ("hdrhistogram", &["keyline-loadtest"]),
     ("criterion", &["keyline-benches"]),
+    ("ezk-sip-types", &["keyline-tests"]),
 ];
 
 /// Packages in which time, threads, sockets and randomness are arguments.
@@ -136,6 +137,16 @@ fn crates_depend_only_along_the_arrows() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_fuzz_targets_stand_apart_and_see_wire_only() {
+    let text = std::fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).expect("a manifest");
+    let manifest: toml::Table = text.parse().expect("toml");
+    assert!(manifest.contains_key("workspace"), "stable builds must not need libFuzzer");
+    let names = dependencies(&manifest);
+    let own: Vec<_> = names.iter().filter(|d| d.starts_with("keyline-")).collect();
+    assert_eq!(own, ["keyline-wire"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod client;
 pub mod inventory;
+pub mod mutate;
 pub mod node;
 pub mod pki;
 pub mod place;

@@ -152,7 +152,8 @@ fn index(text: &str, limits: &Limits, lines: &mut Lines, error: &mut Option<Pars
     let mut at = start_end + 1;
     while at < bytes.len() {
         let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |step| at + step);
-        if end - at > limits.header_bytes {
+        let length = end - at - usize::from(bytes[at..end].ends_with(b"\r"));
+        if length > limits.header_bytes {
             error.get_or_insert(ParseError::HeaderTooLarge { limit: limits.header_bytes });
         } else if lines.len() == limits.headers {
             error.get_or_insert(ParseError::TooManyHeaders { limit: limits.headers });

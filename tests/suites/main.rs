@@ -15,6 +15,7 @@ mod backup;
 mod baresip;
 mod calls;
 mod calls_dialog;
+mod calls_early;
 mod calls_fork;
 mod calls_media;
 mod calls_odd;

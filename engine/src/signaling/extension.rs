@@ -21,6 +21,8 @@ pub(super) fn extensions(message: &Message<'_>) -> Extensions {
     let number = |name| message.first(name).and_then(|v: &str| v.trim().parse().ok());
     let session = message.session_expires();
     Extensions {
+        no_supported: !message.has(HeaderName::Supported),
+        no_allow: !message.has(HeaderName::Allow),
         require_100rel: message.lists(HeaderName::Require, "100rel"),
         rseq: number(HeaderName::Rseq),
         rack: message.first(HeaderName::Rack).and_then(rack),

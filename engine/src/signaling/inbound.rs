@@ -82,7 +82,7 @@ impl State {
             Method::Invite => self.invite(shared, path, message, key),
             Method::Options if to_server => self.options(shared, path, message),
             Method::Options | Method::Message => self.relay(shared, path, message, method, key),
-            Method::Bye | Method::Info | Method::Update => {
+            Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse_stateless(shared, &path, message, 481, "no such dialog");
             }
             // Whoever sends it is asked who it is first (R162, RFC 3261 §8.2).

@@ -316,7 +316,8 @@ fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {
         return Err(415);
     }
     let content_type = message.first(HeaderName::ContentType).unwrap_or(media::SDP_TYPE);
-    let invite = message.cseq().is_some_and(|c| matches!(c.method, Method::Invite | Method::Update));
+    let invite =
+        message.cseq().is_some_and(|c| matches!(c.method, Method::Invite | Method::Update | Method::Prack));
     // RFC 5621 §3.1: of a multipart body the session description counts; the other parts are the sender's
     // server's business.
     if invite && content_type.trim_start().get(..10).is_some_and(|t| t.eq_ignore_ascii_case("multipart/")) {

@@ -31,13 +31,16 @@ pub use shared::{INBOX, Inboxes, Shared, ToWorker};
 pub use worker::{Worker, WorkerLimits};
 
 /// Methods that we serve (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK";
 
 /// Option tags that calls serve: understood in Require, named in Supported.
-pub const CALL_EXTENSIONS: [&str; 1] = ["timer"];
+pub const CALL_EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 
 /// The same as a header value.
-pub const SUPPORTED: &str = "timer";
+pub const SUPPORTED: &str = "100rel, timer";
+
+/// Of requests: the call itself adds 100rel where it can bridge it.
+pub const SUPPORTED_IN_REQUESTS: &str = "timer";
 
 /// Option tags that we understand in a Require of a REGISTER.
 pub const REGISTER_EXTENSIONS: [&str; 1] = ["outbound"];

@@ -17,7 +17,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{ServerTxId, branch};
 use super::worker::State;
-use super::{ALLOW, SUPPORTED, media};
+use super::{ALLOW, SUPPORTED, SUPPORTED_IN_REQUESTS, media};
 
 /// Max-Forwards of a request that no request of a peer is behind.
 const MAX_FORWARDS: u64 = 70;
@@ -114,7 +114,9 @@ impl State {
         let body = match &out.body {
             Some(body) if offered => {
                 let policy = policy(shared, out.carry_crypto);
-                match shared.media.rewrite(call, &dialog.local_tag, Role::Offer, body, None, &policy) {
+                // What goes with a PRACK of ours answers an offer that came in a provisional (RFC 3262 §5).
+                let role = if out.method == CallMethod::Prack { Role::Answer } else { Role::Offer };
+                match shared.media.rewrite(call, &dialog.local_tag, role, body, None, &policy) {
                     Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
                     Err(status) => return self.tell_call(shared, call, failed(Failure::Unwritable(status))),
                 }
@@ -138,7 +140,7 @@ impl State {
             p.header("Allow", ALLOW);
         }
         if matches!(out.method, CallMethod::Invite | CallMethod::Update) {
-            p.header("Supported", SUPPORTED);
+            p.header("Supported", SUPPORTED_IN_REQUESTS);
         }
         headers(&mut p, &out.headers);
         let bytes = match body {

@@ -15,7 +15,11 @@ impl Call {
         }
         let leg = self.leg(id)?;
         let early = leg.early.iter().find(|e| e.remote_tag == response.to_tag);
-        let body = response.body.as_ref().or(early.and_then(|e| e.body.as_ref()));
+        if early.and_then(|e| e.session.as_ref()).is_some_and(super::early::EarlySession::is_settled) {
+            return None;
+        }
+        let owed = early.is_some_and(|e| e.owed.is_some());
+        let body = response.body.as_ref().or(early.and_then(|e| e.body.as_ref()).filter(|_| !owed));
         let carried = self.carries(LegId::CALLER, id);
         match (media_of(self.offer.as_ref()), media_of(body)) {
             (_, None) => Some(502),

@@ -85,6 +85,8 @@ pub enum TimerKind {
     FlowWait(LegId),
     /// A request of our own met 491 and is due again (RFC 3261 §14.1).
     Glare,
+    /// A reliable provisional of this early dialog of a phone is not acknowledged (RFC 3262 §3).
+    Provisional(LegId, u16),
     /// Nobody refreshed a leg's session in time (RFC 4028 §10).
     SessionEnd(LegId),
     /// Half of a leg's session is over and we refresh it.

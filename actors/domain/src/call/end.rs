@@ -16,6 +16,7 @@ impl Call {
         self.phase = Phase::Ending(why);
         // RFC 3326: why one side left is told to the other, whatever method ends its leg.
         self.parting = cancel.iter().filter(|h| h.name.eq_ignore_ascii_case("Reason")).cloned().collect();
+        self.drop_held();
         self.answer_all(status, 487);
         self.release_exchange(487);
         for id in self.ids() {
@@ -102,6 +103,9 @@ impl Call {
         // Requests that the end of the dialog leaves open (RFC 3261 §15.1.2).
         if let Some(deferred) = self.deferred.take() {
             self.reply(deferred.1.tx, open);
+        }
+        for id in self.ids() {
+            self.drop_early(id, open);
         }
         for relay in std::mem::take(&mut self.relays) {
             self.reply(relay.tx, open);

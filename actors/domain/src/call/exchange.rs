@@ -236,7 +236,7 @@ impl Call {
                 leg.dialog.remote_target = contact;
             }
             if let Some(peer) = response.peer {
-                leg.peer = peer;
+                leg.peer = leg.peer.told(peer, &response.ext);
             }
         }
         self.dirty = true;

@@ -1,5 +1,7 @@
 //! What a message says about the extensions that each leg keeps for itself: nothing of it passes to the other.
 
+use super::types::PeerFeatures;
+
 /// RAck (RFC 3262 §7.2): which reliable provisional a PRACK acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rack {
@@ -42,4 +44,16 @@ pub struct Extensions {
     pub rack: Option<Rack>,
     /// Session timer.
     pub session: SessionAsk,
+    /// It has no Supported: what was known of the peer stays.
+    pub no_supported: bool,
+    /// It has no Allow.
+    pub no_allow: bool,
+}
+
+impl PeerFeatures {
+    /// What is known of a peer after one more message.
+    pub(super) fn told(self, new: Self, ext: &Extensions) -> Self {
+        let supported = if ext.no_supported { self } else { new };
+        Self { update: if ext.no_allow { self.update } else { new.update }, ..supported }
+    }
 }

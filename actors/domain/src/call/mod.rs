@@ -23,9 +23,6 @@
 //! | In-dialog requests | routes by the tag, hands over Call-ID and tags | 481 for a wrong dialog, CSeq order, target refresh |
 //! | After [`Effect::Finished`] | carries BYE and CANCEL on; ends a late 2xx by ACK and BYE | is gone |
 //!
-//! Reliable provisionals are not offered: no leg is sent `Supported: 100rel`, `Require: 100rel` is 420 by the
-//! engine.
-//!
 //! # A call
 //!
 //! ```text
@@ -44,6 +41,12 @@
 //! and ignores later ones (RFC 3261 §13.2.1), so a second phone's media would never be heard. The tag of the
 //! phone that answers is the dialog's. A 18x with SDP always passes; a bare one only if the caller has not
 //! heard that status, or if a dialog that it knows changes its status.
+//!
+//! **Reliable provisionals** (RFC 3262). Each leg has its own RSeq and PRACK. A phone's are acknowledged at once,
+//! in order, except for one that brings an offer: that PRACK carries the caller's answer. Towards a caller that
+//! supports them those with SDP are reliable, towards one that requires them all; a 2xx waits for their PRACK, and
+//! without one in 64·T1 the INVITE gets 504. A further offer (UPDATE, or in the caller's PRACK) passes as UPDATE
+//! once the first is settled on both sides.
 //!
 //! **Late offer.** An INVITE without SDP goes out without SDP; the 2xx's offer goes to the caller, the answer
 //! of its ACK goes to the phone in a delayed ACK. Same for re-INVITEs.
@@ -72,11 +75,13 @@
 
 mod accept;
 mod choose;
+mod early;
 mod effect;
 mod end;
 mod exchange;
 mod extension;
 mod input;
+mod reliable;
 mod request;
 mod ring;
 mod row;
@@ -136,6 +141,12 @@ pub const FLOW_WAIT_MS: u64 = 60_000;
 
 /// 64·T1: a cancelled INVITE without a final response is given up (RFC 3261 §9.1).
 pub const CANCEL_WAIT_MS: u64 = 32_000;
+
+/// T1 (RFC 3261 §17.1.1.1): first repeat of a reliable provisional.
+pub const T1_MS: u64 = 500;
+
+/// 64·T1: a reliable provisional without PRACK refuses its INVITE (RFC 3262 §3).
+pub const PRACK_WAIT_MS: u64 = 32_000;
 
 /// Longer than a missing ACK (64·T1) and a BYE that nobody answers (64·T1) together.
 pub const LINGER_MS: u64 = 70_000;

@@ -2,12 +2,13 @@
 
 use smallvec::SmallVec;
 
-use super::RELAYS_MAX;
 use super::choose::Verdict;
+use super::early::Early;
 use super::effect::Effect;
 use super::input::Incoming;
-use super::state::{Call, Early, Leg, LegState, Phase, Relay, passed};
+use super::state::{Call, Leg, LegState, Phase, Relay, passed};
 use super::types::{Dialog, DialogId, Headers, LegId, Method};
+use super::{Env, RELAYS_MAX};
 
 /// Where a request belongs.
 struct Place {
@@ -18,7 +19,7 @@ struct Place {
 }
 
 impl Call {
-    pub(super) fn on_request(&mut self, incoming: Incoming) {
+    pub(super) fn on_request(&mut self, incoming: Incoming, env: Env<'_>) {
         let tx = incoming.tx;
         let Some(place) = self.place(&incoming.dialog) else { return self.reply(tx, 481) };
         let Some(leg) = self.leg_mut(place.leg) else { return self.reply(tx, 481) };
@@ -27,27 +28,29 @@ impl Call {
         if leg.facts.device != incoming.sender {
             return self.reply(tx, 403);
         }
-        // Lower is out of order (RFC 3261 §12.2.2); equal would be a second request of one number.
-        if leg.dialog.remote_cseq.is_some_and(|last| incoming.cseq <= last) {
-            return self.reply(tx, 500);
-        }
-        leg.dialog.remote_cseq = Some(incoming.cseq);
         if let Some(peer) = incoming.peer {
-            leg.peer = peer;
+            leg.peer = leg.peer.told(peer, &incoming.ext);
         }
         let state = leg.state.clone();
+        let Some(last) = self.last_cseq(&place) else { return self.reply(tx, 481) };
+        // Lower is out of order (RFC 3261 §12.2.2); equal would be a second request of one number.
+        if last.is_some_and(|last| incoming.cseq <= last) {
+            return self.reply(tx, 500);
+        }
+        *last = Some(incoming.cseq);
         match (incoming.method, place.early) {
             (Method::Bye, Some(early)) => self.early_bye(place.leg, early, incoming),
             (Method::Bye, None) => self.on_bye(place.leg, tx, &passed(&incoming.headers)),
             (Method::Options, _) => self.reply(tx, 200),
-            // No reliable provisional was ever sent.
+            (Method::Prack, Some(early)) if place.leg == LegId::CALLER => self.on_prack(early, incoming, env),
+            // Nothing of ours waits for one.
             (Method::Prack, _) => self.reply(tx, 481),
             (Method::Other, _) => self.reply(tx, 405),
             (Method::Info | Method::Message, Some(early)) => self.relay_early(place.leg, early, incoming),
-            (Method::Update, Some(_)) if incoming.body.is_none() => self.reply(tx, 200),
-            // The caller's offer is unanswered; to the phone it is ours (RFC 3311 §5.2).
-            (Method::Invite | Method::Update, Some(_)) if place.leg == LegId::CALLER => self.reply_busy(tx),
-            (Method::Invite | Method::Update, Some(_)) => self.reply(tx, 491),
+            (Method::Update, Some(early)) => self.early_offer(place.leg, early, incoming),
+            // The INVITE that makes the dialog is unanswered (RFC 3261 §14.2).
+            (Method::Invite, Some(_)) if place.leg == LegId::CALLER => self.reply_busy(tx),
+            (Method::Invite, Some(_)) => self.reply(tx, 491),
             (_, None) if self.phase != Phase::Up || state != LegState::Up => self.reply(tx, 481),
             (Method::Info | Method::Message, None) => self.relay(place.leg, incoming),
             (Method::Invite | Method::Update, None) => self.negotiate(place.leg, incoming),
@@ -58,6 +61,15 @@ impl Call {
     #[cfg(test)]
     pub(super) fn device_in(&self, id: &DialogId) -> Option<crate::ids::DeviceName> {
         Some(self.leg(self.place(id)?.leg)?.facts.device.clone())
+    }
+
+    /// CSeq number of the last request in that dialog. Each early dialog counts for itself.
+    fn last_cseq(&mut self, place: &Place) -> Option<&mut Option<u32>> {
+        let Some((phone, index)) = place.early else {
+            return self.leg_mut(place.leg).map(|l| &mut l.dialog.remote_cseq);
+        };
+        let early = self.early_mut(phone, index)?;
+        Some(if place.leg == LegId::CALLER { &mut early.caller_cseq } else { &mut early.phone_cseq })
     }
 
     fn place(&self, id: &DialogId) -> Option<Place> {
@@ -144,7 +156,7 @@ impl Call {
 }
 
 impl Leg {
-    fn early_dialog(&self, early: &Early) -> Dialog {
+    pub(super) fn early_dialog(&self, early: &Early) -> Dialog {
         let mut dialog = self.dialog.clone();
         dialog.remote_tag.clone_from(&early.remote_tag);
         dialog.route_set.clone_from(&early.route_set);

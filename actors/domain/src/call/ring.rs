@@ -9,11 +9,9 @@ use super::effect::{Effect, Effects, End, Reply, TimerKind};
 use super::exchange::{Exchange, Kind, Step};
 use super::extension::SessionAsk;
 use super::input::Response;
-use super::state::{
-    Call, Early, Leg, LegState, Phase, Stray, Unacked, can_cross, media_of, passed, reversed,
-};
+use super::state::{Call, Leg, LegState, Phase, Stray, Unacked, can_cross, media_of, passed};
 use super::types::{CallerLeg, ClientTx, Dialog, Header, Headers, LegId, Method, StartArgs, Target};
-use super::{CANCEL_WAIT_MS, EARLY_MAX, Env, LEGS_MAX, RING_CAP_MS, ROUTES_MAX, STRAYS_MAX, TARGET_WAIT_MS};
+use super::{CANCEL_WAIT_MS, Env, LEGS_MAX, RING_CAP_MS, ROUTES_MAX, STRAYS_MAX, TARGET_WAIT_MS};
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::media::LegMedia;
@@ -27,6 +25,7 @@ impl Call {
         call.offer = args.body;
         call.headers = passed(&args.headers);
         (call.now, call.session) = (env.now, args.session);
+        (call.invite_cseq, call.requires_100rel) = (args.caller.cseq, args.caller.ext.require_100rel);
         call.no_answer_ms = u64::from(args.no_answer_s) * 1000;
         let ask = args.caller.ext.session;
         call.legs.push(Leg::caller(args.caller, tag));
@@ -78,7 +77,8 @@ impl Call {
 
     /// Sends the INVITE of a target.
     pub(super) fn ring(&mut self, id: LegId) {
-        let (body, headers) = (self.offer.clone(), self.headers.clone());
+        let (body, mut headers) = (self.offer.clone(), self.headers.clone());
+        headers.extend(self.offers_100rel());
         let token = self.send(id, Method::Invite, body, headers);
         if let Some(leg) = self.leg_mut(id) {
             leg.invite = Some((token, leg.dialog.local_cseq));
@@ -108,6 +108,7 @@ impl Call {
         let trying = self.leg(id).is_some_and(Leg::is_trying);
         self.set_state(id, LegState::Gone);
         self.drop_relays(id);
+        self.drop_early(id, 481);
         if self.phase != Phase::Ringing {
             return;
         }
@@ -147,6 +148,9 @@ impl Call {
 
     /// Gives a target up: at once, by CANCEL, or by a CANCEL held until its first provisional.
     pub(super) fn cancel_leg(&mut self, id: LegId, headers: &Headers) {
+        if self.held.as_ref().is_some_and(|(held, _)| *held == id) {
+            return self.drop_held();
+        }
         let Some(leg) = self.leg_mut(id) else { return };
         match leg.state {
             LegState::Waiting | LegState::Away => leg.state = LegState::Gone,
@@ -168,7 +172,7 @@ impl Call {
     pub(super) fn on_invite_response(&mut self, id: LegId, response: Response, env: Env<'_>) {
         let Some(leg) = self.leg_mut(id) else { return };
         if let Some(peer) = response.peer {
-            leg.peer = peer;
+            leg.peer = leg.peer.told(peer, &response.ext);
         }
         match (response.status, leg.state.clone()) {
             (100..=199, LegState::Calling | LegState::Proceeding) => {
@@ -179,7 +183,7 @@ impl Call {
             }
             (100..=199, LegState::Cancelling { held: Some(headers) }) => self.send_cancel(id, headers),
             (200..=299, LegState::Calling | LegState::Proceeding) if self.phase == Phase::Ringing => {
-                self.answered(id, response, env);
+                self.accepted(id, response, env);
             }
             (200..=299, LegState::Cancelling { .. } | LegState::Calling | LegState::Proceeding) => {
                 self.unwanted(id, &response);
@@ -199,71 +203,35 @@ impl Call {
         }
     }
 
-    /// Passes a 18x on under the To tag of its early dialog.
-    fn provisional(&mut self, id: LegId, response: Response, env: Env<'_>) {
-        let first_of_call = self.legs.iter().all(|l| l.early.is_empty());
-        let Some(leg) = self.leg(id) else { return };
-        let known = leg.early.iter().position(|e| e.remote_tag == response.to_tag);
-        let full = leg.early.len() >= EARLY_MAX;
-        let index = match known {
-            Some(index) => index,
-            // Beyond the limit further early dialogs are not shown; their 2xx still counts.
-            None if full => return,
-            None => {
-                let caller_tag = match (first_of_call, self.leg(LegId::CALLER)) {
-                    (true, Some(caller)) => caller.dialog.local_tag.clone(),
-                    _ => self.tag(env),
-                };
-                let (remote_tag, contact) = (response.to_tag.clone(), response.contact.clone());
-                let route_set = reversed(&response.record_route);
-                let early = Early { remote_tag, caller_tag, contact, route_set, status: 0, body: None };
-                let Some(leg) = self.leg_mut(id) else { return };
-                leg.early.push(early);
-                leg.early.len() - 1
-            }
+    /// A 2xx while nobody else has answered.
+    fn accepted(&mut self, id: LegId, response: Response, env: Env<'_>) {
+        let (other, fork) = match &self.held {
+            Some((held, kept)) => (*held != id, *held == id && kept.to_tag != response.to_tag),
+            None => (false, false),
         };
-        let has_body = response.body.is_some();
-        let news = !self.heard.contains(&response.status);
-        let Some(early) = self.leg_mut(id).and_then(|l| l.early.get_mut(index)) else { return };
-        // A dialog that the caller has seen may change its status; a new bare one is told only if it is news.
-        let shown = early.status != 0;
-        if !(has_body || news || (shown && early.status != response.status)) {
-            return;
+        if fork {
+            self.another_2xx(id, &response);
+        } else if let Some(status) = self.answer_fault(id, &response) {
+            self.unusable(id, &response, status);
+        } else if other {
+            self.unwanted(id, &response);
+        } else if !self.hold_answer(id, &response) {
+            self.answered(id, response, env);
         }
-        early.status = response.status;
-        if has_body {
-            early.body.clone_from(&response.body);
-        }
-        let to_tag = Some(early.caller_tag.clone());
-        if news && self.heard.len() < EARLY_MAX {
-            self.heard.push(response.status);
-        }
-        let Some(tx) = self.invite else { return };
-        let carry_crypto = self.carries(LegId::CALLER, id);
-        let (status, reason, body) = (response.status, response.reason, response.body);
-        let headers = passed(&response.headers);
-        self.out.push(Effect::Reply(Box::new(Reply {
-            tx,
-            status,
-            reason,
-            to_tag,
-            body,
-            carry_crypto,
-            headers,
-        })));
     }
 
     /// The first 2xx: this leg is the call.
-    fn answered(&mut self, id: LegId, response: Response, env: Env<'_>) {
+    pub(super) fn answered(&mut self, id: LegId, response: Response, env: Env<'_>) {
         let late = media_of(self.offer.as_ref()).is_none();
-        if let Some(status) = self.answer_fault(id, &response) {
-            return self.unusable(id, &response, status);
-        }
         let Some(tx) = self.invite.take() else { return };
+        for leg in self.ids() {
+            self.drop_early(leg, 481);
+        }
         for timer in [TimerKind::NoAnswer, TimerKind::RingCap] {
             self.disarm(timer);
         }
         let unused = self.legs.iter().all(|l| l.early.is_empty());
+        let mut caller_cseq = Some(self.invite_cseq);
         let Some(leg) = self.leg_mut(id) else { return };
         let Some((token, cseq)) = leg.invite else { return };
         let early = leg.early.iter().position(|e| e.remote_tag == response.to_tag);
@@ -272,12 +240,21 @@ impl Call {
         leg.dialog = leg.dialog_of(&response);
         leg.state = LegState::Up;
         leg.facts.answered = true;
-        let (tag, early_body) = match early {
-            Some(early) => (Some(early.caller_tag), early.body),
-            None => (None, None),
+        let (tag, early_body, settled) = match early {
+            Some(early) => {
+                leg.dialog.remote_cseq = early.phone_cseq;
+                let settled = early.session.filter(super::early::EarlySession::is_settled);
+                caller_cseq = early.caller_cseq.or(caller_cseq);
+                (Some(early.caller_tag), early.body, settled)
+            }
+            None => (None, None, None),
         };
-        // A phone that gave its answer in a 183 may leave it out of the 2xx.
-        let body = response.body.or(early_body);
+        let body = match &settled {
+            // The caller has its answer; what an offer of the phone was answered by it knows best.
+            Some(session) => response.body.filter(|_| session.by_caller && !session.renewed),
+            // A phone that gave its answer in a 183 may leave it out of the 2xx.
+            None => response.body.or(early_body),
+        };
         let tag = match (tag, unused) {
             (Some(tag), _) => Some(tag),
             (None, true) => None,
@@ -286,17 +263,26 @@ impl Call {
         self.winner = Some(id);
         self.phase = Phase::Up;
         self.answered_at = env.now;
-        let offer = self.offer.take();
+        let (offer, invite_cseq) = (self.offer.take(), self.invite_cseq);
         if let Some(caller) = self.leg_mut(LegId::CALLER) {
             if let Some(tag) = tag {
                 caller.dialog.local_tag = tag;
             }
             caller.state = LegState::Up;
             caller.facts.answered = true;
-            caller.sdp_in_force.clone_from(&body);
-            caller.unacked = caller.dialog.remote_cseq.map(|cseq| Unacked { tx, cseq });
+            caller.sdp_in_force = settled.as_ref().map(|s| s.phone.clone()).or(body.clone());
+            caller.dialog.remote_cseq = caller_cseq;
+            caller.unacked = Some(Unacked { tx, cseq: invite_cseq });
         }
-        if late && media_of(body.as_ref()).is_some() {
+        if let Some(session) = &settled {
+            self.ack(id, token, cseq, None);
+            let (offer, answer) = session.agreement();
+            self.agree(media_of(Some(offer)), media_of(Some(answer)));
+            let sdp = session.caller.clone();
+            if let Some(leg) = self.leg_mut(id) {
+                leg.sdp_in_force = Some(sdp);
+            }
+        } else if late && media_of(body.as_ref()).is_some() {
             self.exchange = Some(Exchange {
                 kind: Kind::Passed { from: LegId::CALLER, tx: None, cseq: 0, method: Method::Invite },
                 to: id,
@@ -315,10 +301,9 @@ impl Call {
                 leg.sdp_in_force = offer;
             }
         }
-        let completed = [Header::new("Reason", r#"SIP;cause=200;text="Call completed elsewhere""#)];
         for other in self.ids() {
             if other != id && other != LegId::CALLER {
-                self.cancel_leg(other, &completed.clone().into_iter().collect());
+                self.cancel_leg(other, &Headers::from_iter([completed_elsewhere()]));
             }
         }
         self.reclassify(env);
@@ -350,7 +335,7 @@ impl Call {
     }
 
     /// The first 2xx of a leg that lost the race: ACK, then BYE.
-    fn unwanted(&mut self, id: LegId, response: &Response) {
+    pub(super) fn unwanted(&mut self, id: LegId, response: &Response) {
         self.disarm(TimerKind::CancelWait(id));
         let Some(leg) = self.leg_mut(id) else { return };
         let Some((token, cseq)) = leg.invite else { return };
@@ -400,6 +385,11 @@ impl Call {
     pub(super) fn invited_by(&self, token: ClientTx) -> Option<LegId> {
         self.legs.iter().find(|l| l.invite.is_some_and(|(t, _)| t == token)).map(|l| l.id)
     }
+}
+
+/// Goes with the CANCEL of a fork that lost: phones log no missed call then (RFC 3326).
+pub(super) fn completed_elsewhere() -> Header {
+    Header::new("Reason", r#"SIP;cause=200;text="Call completed elsewhere""#)
 }
 
 impl Leg {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::choose::Verdict;
+use super::early::Early;
 use super::effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
 use super::exchange::Exchange;
 use super::extension::SessionAsk;
@@ -26,6 +27,12 @@ pub struct Call {
     pub(super) legs: Vec<Leg>,
     /// The caller's INVITE while it has no final answer.
     pub(super) invite: Option<ServerTx>,
+    /// Its CSeq number.
+    pub(super) invite_cseq: u32,
+    /// It demands reliable provisionals (RFC 3262).
+    pub(super) requires_100rel: bool,
+    /// A 2xx that waits for the caller's PRACK.
+    pub(super) held: Option<(LegId, Box<Response>)>,
     /// Body and headers of that INVITE, for groups that ring later.
     pub(super) offer: Option<Body>,
     pub(super) headers: Headers,
@@ -91,17 +98,6 @@ pub(super) enum LegState {
     Leaving,
     /// No dialog any more.
     Gone,
-}
-
-/// One early dialog of a ringing phone.
-#[derive(Debug)]
-pub(super) struct Early {
-    pub(super) remote_tag: Option<Arc<str>>,
-    pub(super) caller_tag: Arc<str>,
-    pub(super) contact: Option<Arc<str>>,
-    pub(super) route_set: SmallVec<[Arc<str>; 1]>,
-    pub(super) status: u16,
-    pub(super) body: Option<Body>,
 }
 
 /// A 2xx of ours that waits for its ACK.
@@ -173,6 +169,9 @@ impl Call {
             phase: Phase::Ringing,
             legs: Vec::new(),
             invite: None,
+            invite_cseq: 0,
+            requires_100rel: false,
+            held: None,
             offer: None,
             headers: Headers::new(),
             best: None,

@@ -22,11 +22,11 @@ impl Call {
             Input::AckTimeout { tx } => self.on_ack_timeout(tx),
             Input::Cancel { tx, headers } => self.on_cancel(tx, &passed(&headers)),
             Input::DeviceFacts(facts) => self.on_facts(&facts),
-            Input::Failed { token, failure } => self.on_failed(token, failure),
+            Input::Failed { token, failure } => self.on_failed(token, failure, env),
             Input::FlowLost { flow } => self.on_flow_lost(flow),
             Input::Rekey => self.rekey |= self.phase == Phase::Up,
             Input::Release => self.end(End::Released, 480, &Headers::new()),
-            Input::Request(incoming) => self.on_request(*incoming),
+            Input::Request(incoming) => self.on_request(*incoming, env),
             Input::Response(response) => self.on_response(*response, env),
             Input::TargetBack { flow, contact, facts } => {
                 for id in self.ids() {
@@ -69,6 +69,9 @@ impl Call {
         if status < 200 {
             return;
         }
+        if self.on_early_answer(token, status, Some(&response), env) {
+            return;
+        }
         let said = response.ext.session;
         if !self.on_bye_done(token)
             && !self.on_indicated(token, status, said)
@@ -78,7 +81,7 @@ impl Call {
         }
     }
 
-    fn on_failed(&mut self, token: ClientTx, failure: Failure) {
+    fn on_failed(&mut self, token: ClientTx, failure: Failure, env: Env<'_>) {
         let status = match failure {
             Failure::Timeout => 408,
             Failure::Transport => 503,
@@ -92,6 +95,9 @@ impl Call {
         }
         if self.exchange.as_ref().is_some_and(|e| e.token == token) {
             return self.exchange_refused(status, None);
+        }
+        if self.on_early_answer(token, status, None, env) {
+            return;
         }
         let said = SessionAsk::default();
         if !self.on_bye_done(token)
@@ -199,6 +205,7 @@ impl Call {
             }
             // What is due starts in `settle`.
             TimerKind::Glare => {}
+            TimerKind::Provisional(id, index) => self.repeat_provisional(id, index),
             TimerKind::SessionEnd(id) => self.session_over(id),
             TimerKind::SessionRefresh(id) => self.session_half(id),
             TimerKind::Linger => {

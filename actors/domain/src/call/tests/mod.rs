@@ -4,6 +4,7 @@ mod answered;
 mod exchange;
 mod random;
 mod recover;
+mod reliable;
 mod ringing;
 mod security;
 mod timer;

@@ -242,6 +242,16 @@ impl World {
         })
     }
 
+    /// RSeq of the last reliable provisional that the caller was sent.
+    pub(super) fn rseq(&self) -> Option<u32> {
+        self.all.iter().rev().find_map(|e| match e {
+            Effect::Reply(r) => {
+                r.headers.iter().find(|h| h.name == "RSeq").and_then(|h| h.value.parse().ok())
+            }
+            _ => None,
+        })
+    }
+
     /// Requests of the last step: (leg, method, body).
     pub(super) fn sends(&self) -> Vec<(LegId, Method, String)> {
         let send = |e: &Effect| match e {

@@ -1,6 +1,9 @@
 //! Limits of the node: each has a name, a default and a range, and is set in `[limits]` of keyline.toml.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
+
+use keyline_wire::sip::ParseError;
 
 /// A limit as the configuration knows it.
 #[derive(Debug, Clone, Copy)]
@@ -54,26 +57,54 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Open stream connections of the node. An idle TLS connection costs about 12 KB.
+    /// Bytes of start line and headers of a message together.
+    message_head_bytes = 65_535 in 1_024 ..= 65_535;
+    /// Bytes of one header line.
+    message_header_bytes = 16_384 in 256 ..= 65_535;
+    /// Header lines of a message.
+    message_headers = 256 in 16 ..= 4_096;
+    /// Via values of a message.
+    message_vias = 128 in 1 ..= 1_024;
+    /// Bytes of a message's body.
+    message_body_bytes = 262_144 in 1_024 ..= 16_777_216;
+    /// Requests that one source may send in a second, and as many at once; more over UDP are dropped unread,
+    /// over a stream they get 503. One source may be a whole site behind a NAT, or a proxy.
+    requests_per_source = 20_000 in 1 ..= 1_000_000;
+    /// OPTIONS to the server itself that one source may send in a second; more get no answer.
+    options_per_source = 200 in 1 ..= 1_000_000;
+    /// Wrong digest answers of one source that still get a challenge; then 403. Right ones are served always.
+    wrong_digests_per_source = 8 in 1 ..= 120;
+    /// Seconds after which one wrong digest answer of a source is forgiven.
+    wrong_digest_forget_s = 10 in 1 ..= 3_600;
+    /// Open stream connections of the node, handshakes included. An idle TLS connection costs about 12 KB.
+    /// Held below what the process may open, less `descriptors_reserved`.
     connections = 100_000 in 1 ..= 4_000_000;
-    /// Open stream connections from one source address. Many phones may share one behind a NAT.
+    /// Open stream connections from one source. Many phones may share one behind a NAT.
     connections_per_source = 20_000 in 1 ..= 4_000_000;
     /// Open stream connections of the node on which nobody has registered yet.
     unauthenticated_connections = 10_000 in 1 ..= 4_000_000;
-    /// Seconds for a TLS handshake, from the first byte.
+    /// The same from one source: nobody takes all of them.
+    unauthenticated_per_source = 2_000 in 1 ..= 4_000_000;
+    /// TLS and WebSocket handshakes under way at a time.
+    handshakes = 4_000 in 1 ..= 4_000_000;
+    /// File descriptors that no phone's connection may take: for the store, the log, the admin API.
+    descriptors_reserved = 512 in 16 ..= 1_000_000;
+    /// Seconds for a TLS or WebSocket handshake, from the first byte; as many from the connection to that byte.
     handshake_s = 10 in 1 ..= 120;
     /// Seconds for a message on a stream, from its first byte.
     message_s = 30 in 1 ..= 300;
-    /// Seconds that a connection on which nobody has registered may be silent.
-    unauthenticated_idle_s = 60 in 5 ..= 3_600;
+    /// Seconds that a connection on which nobody has registered may send no message; keepalives count for none.
+    unauthenticated_idle_s = 60 in 1 ..= 3_600;
     /// Bytes that wait to be written to one connection before it is closed as stuck.
     write_queue_bytes = 262_144 in 16_384 ..= 16_777_216;
+    /// Seconds in which a peer must take what is written to it.
+    write_s = 10 in 1 ..= 120;
     /// SIP transactions of each direction in one worker. A completed one costs about 0.7 KB.
     transactions_per_worker = 65_536 in 1_000 ..= 16_777_216;
+    /// Of these, server transactions that requests of one source may hold; more requests outside of dialogs get 503.
+    transactions_per_source = 16_384 in 1 ..= 16_777_216;
     /// Messages that wait for one shard. Ingress sheds from half of it on.
     queue_per_shard = 8_192 in 64 ..= 1_048_576;
-    /// OPTIONS to the server itself that one source address may send in a second; more get no answer.
-    options_per_source = 200 in 1 ..= 1_000_000;
     /// Calls at a time in one shard. A call costs about 4 KB.
     calls_per_shard = 50_000 in 1 ..= 10_000_000;
     /// 1: a second source may take over the binding of a phone that nothing proves. 0: it may not.
@@ -83,6 +114,118 @@ limits! {
     nonce_key_s = 86_400 in 1 ..= 31_536_000;
     /// Bytes of one request body of the admin API.
     admin_body_bytes = 1_048_576 in 4_096 ..= 1_073_741_824;
+}
+
+impl Limits {
+    /// Those of a message, as the codec takes them.
+    pub fn message(&self) -> keyline_wire::sip::Limits {
+        keyline_wire::sip::Limits {
+            head_bytes: size(self.message_head_bytes),
+            header_bytes: size(self.message_header_bytes),
+            headers: size(self.message_headers),
+            vias: size(self.message_vias),
+            body_bytes: size(self.message_body_bytes),
+        }
+    }
+}
+
+/// A limit as a size in memory.
+pub fn size(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// What "one source" is: an IPv4 address, or an IPv6 /64, which is the least that one customer gets
+/// (RFC 6177), so that nobody has 2^64 sources.
+pub fn source(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+        four => four,
+    }
+}
+
+macro_rules! counted {
+    ($($(#[$doc:meta])* $name:ident $text:literal,)*) => {
+        /// A limit that refused, dropped or closed something: label of `keyline_limits_refused_total`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Limit {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Limit {
+            /// All, in the order of their declaration.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The limit's name in `[limits]`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+counted! {
+    /// 513.
+    MessageHead "message_head_bytes",
+    /// 513.
+    MessageHeader "message_header_bytes",
+    /// 513.
+    MessageHeaders "message_headers",
+    /// 513.
+    MessageVias "message_vias",
+    /// 513.
+    MessageBody "message_body_bytes",
+    /// Dropped, or 503.
+    Requests "requests_per_source",
+    /// Dropped.
+    Options "options_per_source",
+    /// 403.
+    WrongDigests "wrong_digests_per_source",
+    /// Closed at once.
+    Connections "connections",
+    /// Closed at once.
+    ConnectionsPerSource "connections_per_source",
+    /// Closed at once.
+    Unauthenticated "unauthenticated_connections",
+    /// Closed at once.
+    UnauthenticatedPerSource "unauthenticated_per_source",
+    /// Closed at once.
+    Handshakes "handshakes",
+    /// Closed at once, or left in the backlog where not even that can be done.
+    Descriptors "descriptors_reserved",
+    /// Closed.
+    Handshake "handshake_s",
+    /// Closed.
+    Message "message_s",
+    /// Closed.
+    UnauthenticatedIdle "unauthenticated_idle_s",
+    /// Closed.
+    WriteQueue "write_queue_bytes",
+    /// Closed.
+    Write "write_s",
+    /// 503.
+    Transactions "transactions_per_worker",
+    /// 503.
+    TransactionsPerSource "transactions_per_source",
+    /// 503.
+    Queue "queue_per_shard",
+    /// 503.
+    Calls "calls_per_shard",
+}
+
+impl Limit {
+    /// The limit that a message broke, if it is one.
+    pub fn of(error: &ParseError) -> Option<Self> {
+        match error {
+            ParseError::HeadTooLarge { .. } => Some(Self::MessageHead),
+            ParseError::HeaderTooLarge { .. } => Some(Self::MessageHeader),
+            ParseError::TooManyHeaders { .. } => Some(Self::MessageHeaders),
+            ParseError::TooManyVias { .. } => Some(Self::MessageVias),
+            ParseError::BodyTooLarge { .. } => Some(Self::MessageBody),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +242,25 @@ mod tests {
         assert_eq!(limits.by_name("nothing"), None);
         *limits.by_name("handshake_s").unwrap() = 3;
         assert_eq!(limits.handshake_s, 3);
+    }
+
+    #[test]
+    fn what_is_counted_is_a_limit_and_the_codec_takes_the_defaults() {
+        for limit in Limit::ALL {
+            assert!(FIELDS.iter().any(|f| f.name == limit.as_str()), "{limit:?}");
+        }
+        assert_eq!(Limits::default().message(), keyline_wire::sip::Limits::DEFAULT);
+    }
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
+        for (address, expected) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            assert_eq!(source(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{address}");
+        }
     }
 }

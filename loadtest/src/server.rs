@@ -23,11 +23,13 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const TAIL: usize = 12;
 
 /// Every listener of the contract.
-const LISTENERS: [&str; 15] = [
+const LISTENERS: [&str; 17] = [
     "sip_udp",
     "sip_tcp",
     "sip_tls",
     "sip_oauth",
+    "sip_ws",
+    "sip_wss",
     "sip_quic",
     "sccp",
     "sccp_tls",

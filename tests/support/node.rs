@@ -27,7 +27,9 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// Listeners that every test node has; the rest is switched off.
 const LISTENERS: [&str; 5] = ["sip_udp", "sip_tcp", "sip_tls", "admin", "metrics"];
-const OFF: [&str; 10] = [
+const OFF: [&str; 12] = [
+    "sip_ws",
+    "sip_wss",
     "sip_oauth",
     "sip_quic",
     "sccp",
@@ -59,6 +61,7 @@ pub struct Builder {
     settings: BTreeMap<String, Vec<String>>,
     fixed: bool,
     env: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 /// A node. It is killed when it is dropped; when its test failed it shows what it wrote.
@@ -66,6 +69,7 @@ pub struct Builder {
 pub struct Node {
     dir: TempDir,
     env: Vec<(String, String)>,
+    descriptors: Option<u32>,
     running: Option<Running>,
     listen: BTreeMap<String, SocketAddr>,
     stderr: Arc<Mutex<String>>,
@@ -91,6 +95,7 @@ impl Builder {
             settings: BTreeMap::new(),
             fixed: false,
             env: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -129,6 +134,13 @@ impl Builder {
         self
     }
 
+    /// The process may open only so many files, by its soft and its hard limit.
+    #[must_use]
+    pub fn descriptors(mut self, most: u32) -> Builder {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Writes the configuration and imports the rows, without starting.
     pub fn prepare(self) -> Node {
         let dir = tempfile::Builder::new().prefix("keyline-").tempdir().expect("a folder");
@@ -136,6 +148,7 @@ impl Builder {
         let node = Node {
             dir,
             env: self.env.clone(),
+            descriptors: self.descriptors,
             running: None,
             listen: BTreeMap::new(),
             stderr: Arc::new(Mutex::new(String::new())),
@@ -234,12 +247,16 @@ impl Node {
     /// # Panics
     /// When it does not become ready within a minute.
     pub fn start(&mut self) {
-        let mut child = self
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = self.command(&["serve"]);
+        if let Some(most) = self.descriptors {
+            let plain = command;
+            // prlimit becomes the program that it starts: the process id stays.
+            command = Command::new("prlimit");
+            command.arg(format!("--nofile={most}:{most}")).arg(plain.get_program()).args(plain.get_args());
+            command.current_dir(self.dir.path()).env_remove("KEYLINE_ADMIN_TOKEN").stdin(Stdio::null());
+        }
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("a pipe");
         let seen = self.stderr.clone();
         std::thread::spawn(move || collect(stderr, &seen));
@@ -250,9 +267,18 @@ impl Node {
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
             if event["event"] == "ready" {
                 let listen = event["listen"].as_object().expect("addresses").iter();
-                self.listen = listen
+                // Several addresses of one listener are a list; the others bear `#2` and so on.
+                let each = listen.flat_map(|(name, value)| {
+                    let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                    let named = |(i, a): (usize, Value)| match i {
+                        0 => (name.clone(), a),
+                        i => (format!("{name}#{}", i + 1), a),
+                    };
+                    list.into_iter().enumerate().map(named).collect::<Vec<_>>()
+                });
+                self.listen = each
                     .map(|(name, address)| {
-                        (name.clone(), address.as_str().and_then(|a| a.parse().ok()).expect("an address"))
+                        (name, address.as_str().and_then(|a| a.parse().ok()).expect("an address"))
                     })
                     .collect();
                 return;

@@ -1,7 +1,7 @@
 //! SIP by hand: requests as text over a socket, for what a well-behaved phone would never send.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -25,9 +25,10 @@ pub enum Line {
 }
 
 impl Line {
-    /// A UDP socket on 127.0.0.1.
+    /// A UDP socket on 127.0.0.1, or on ::1 towards a server there.
     pub fn udp(server: SocketAddr) -> Line {
-        Self::udp_from(Ipv4Addr::LOCALHOST.into(), server)
+        let own = if server.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        Self::udp_from(own, server)
     }
 
     /// A UDP socket on another address of the loopback network.

@@ -11,6 +11,8 @@ use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
 use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
 
+use crate::limits::Limits;
+
 pub use judge::{Arrival, Judged, Speaker, judge};
 pub use rate::SourceRate;
 
@@ -19,6 +21,9 @@ const THROTTLED_SOURCES: usize = 65_536;
 
 /// Sources whose OPTIONS are counted.
 const OPTIONS_SOURCES: usize = 16_384;
+
+/// Sources whose requests are counted.
+const REQUEST_SOURCES: usize = 65_536;
 
 /// What admission looks at besides the boards: one a node.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Admission {
     pub throttle: Throttle,
     /// OPTIONS to the server by source.
     pub options: SourceRate,
+    /// All requests by source.
+    pub requests: SourceRate,
     /// Hosts that we are.
     pub hosts: ArcSwap<ServedHosts>,
     /// `[limits] allow_unproven_move`.
@@ -37,19 +44,16 @@ pub struct Admission {
 
 impl Admission {
     /// Tables for this many phones. `secret` is random.
-    pub fn new(
-        phones: usize,
-        hosts: ServedHosts,
-        allow_unproven_move: bool,
-        options_per_second: u64,
-        secret: u64,
-    ) -> Self {
+    pub fn new(phones: usize, hosts: ServedHosts, limits: &Limits, secret: u64) -> Self {
+        let after = u8::try_from(limits.wrong_digests_per_source).unwrap_or(u8::MAX);
+        let forget_s = limits.wrong_digest_forget_s;
         Self {
             windows: Windows::for_phones(phones),
-            throttle: Throttle::with_sources(THROTTLED_SOURCES, secret),
-            options: SourceRate::new(OPTIONS_SOURCES, options_per_second),
+            throttle: Throttle::with_limits(THROTTLED_SOURCES, secret, after, forget_s),
+            options: SourceRate::new(OPTIONS_SOURCES, limits.options_per_source),
+            requests: SourceRate::new(REQUEST_SOURCES, limits.requests_per_source),
             hosts: ArcSwap::from_pointee(hosts),
-            allow_unproven_move,
+            allow_unproven_move: limits.allow_unproven_move == 1,
         }
     }
 

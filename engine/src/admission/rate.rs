@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::limits;
+
 /// The limit.
 #[derive(Debug)]
 pub struct SourceRate {
@@ -36,7 +38,7 @@ impl SourceRate {
 
     /// Takes one request of a source at `now_us` (a clock that does not run backwards); `false`: too many.
     pub fn take(&self, source: IpAddr, now_us: u64) -> bool {
-        let at = (self.keys.hash_one(source.to_canonical()) % self.cells.len() as u64) as usize;
+        let at = (self.keys.hash_one(limits::source(source)) % self.cells.len() as u64) as usize;
         let cost_us = self.cost_us.load(Ordering::Relaxed);
         let next = |used: u64| {
             let from = used.max(now_us);
@@ -66,5 +68,14 @@ mod tests {
         // A second later as many again; asked for steadily, all are granted.
         assert_eq!(granted(2_000_000, 1000, 0), 100);
         assert_eq!(granted(4_000_000, 200, 10_000), 200);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source() {
+        let rate = SourceRate::new(1 << 16, 1);
+        let of = |text: &str| rate.take(text.parse().unwrap(), 1_000_000);
+        assert!(of("2001:db8::1"));
+        assert!(!of("2001:db8::2"));
+        assert!(of("2001:db8:0:1::2"));
     }
 }

@@ -31,6 +31,9 @@ const ALIASES_MAX: usize = 64;
 /// Longest administrator's token, in characters.
 const TOKEN_MAX: usize = 512;
 
+/// Most addresses of one listener.
+const ADDRESSES_MAX: usize = 16;
+
 /// A shorter administrator's token can be guessed; it is taken with a warning.
 const TOKEN_SAFE: usize = 16;
 
@@ -139,18 +142,15 @@ impl<'a> Checker<'a> {
         let mut listen = Listen::default();
         let host = self.take("listen", "address", address);
         for (listener, place) in Listener::ALL.into_iter().zip(&mut listen.addresses) {
-            let given = self.take("listen", listener.key(), endpoint);
-            let (own, port) = match given {
-                Some(None) => {
-                    *place = None;
-                    continue;
+            let Some(given) = self.take("listen", listener.key(), |value| endpoints(value, listener)) else {
+                if let Some(host) = host {
+                    place.iter_mut().for_each(|own| own.set_ip(host));
                 }
-                Some(Some(endpoint)) => endpoint,
-                None => (None, listener.default_port()),
+                continue;
             };
-            if let (Some(host), Some(own)) = (host, own)
-                && host != own
-            {
+            let foreign =
+                given.iter().filter_map(|(own, _)| *own).find(|own| host.is_some_and(|h| h != *own));
+            if let (Some(host), Some(own)) = (host, foreign) {
                 self.warnings.push(format!(
                     "listen.{} names {own}, but listen.address puts every listener on {host}; \
                      remove one of the two",
@@ -158,7 +158,9 @@ impl<'a> Checker<'a> {
                 ));
             }
             let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            *place = Some(SocketAddr::new(host.or(own).unwrap_or(fallback), port));
+            let bound =
+                |(own, port): (Option<IpAddr>, u16)| SocketAddr::new(host.or(own).unwrap_or(fallback), port);
+            *place = given.into_iter().map(bound).collect();
         }
         self.collisions(&listen);
         let missing: Vec<&str> = listen.not_built().map(Listener::key).collect();
@@ -179,6 +181,8 @@ impl<'a> Checker<'a> {
                 first.socket() == second.socket()
                     && address.port() != 0
                     && address.port() == other.port()
+                    // Sockets of the two families never meet: ours take no mapped addresses.
+                    && address.is_ipv4() == other.is_ipv4()
                     && (address.ip() == other.ip()
                         || address.ip().is_unspecified()
                         || other.ip().is_unspecified())
@@ -353,33 +357,49 @@ fn address(value: &Value) -> Result<IpAddr, String> {
         .map_err(|_| "is no IP address; write one such as \"0.0.0.0\" or \"::\", without port".to_owned())
 }
 
-/// Where a listener binds: none if it is off, else its host, if it names one, and its port.
-#[allow(clippy::type_complexity, reason = "read in one place only")]
-fn endpoint(value: &Value) -> Result<Option<(Option<IpAddr>, u16)>, String> {
+/// An address as it was written: its host, if it names one, and its port.
+type Endpoint = (Option<IpAddr>, u16);
+
+/// Where a listener binds: nowhere if it is off. SIP listeners take a list, one address of each family or
+/// network for example; in the environment separated by commas.
+fn endpoints(value: &Value, listener: Listener) -> Result<Vec<Endpoint>, String> {
     let refused = || "is no listen address; write \"IP:PORT\", \"PORT\" or \"\" to switch it off".to_owned();
-    let text = match value {
+    let texts: Vec<&str> = match value {
         Value::Number(port) => {
-            return u16::try_from(*port).map(|port| Some((None, port))).map_err(|_| refused());
+            return u16::try_from(*port).map(|port| vec![(None, port)]).map_err(|_| refused());
         }
-        Value::Text(text) => text.trim(),
+        Value::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
+        Value::Text(text) => text.split(',').map(str::trim).collect(),
+        Value::List(list) => list.iter().map(|text| text.trim()).collect(),
         _ => return Err(refused()),
     };
-    if text.is_empty() {
-        return Ok(None);
+    if texts.len() > ADDRESSES_MAX {
+        return Err(format!("has {} addresses; at most {ADDRESSES_MAX} are taken", texts.len()));
     }
+    if texts.len() > 1 && !listener.takes_several() {
+        return Err("takes one address; only the SIP listeners take a list".to_owned());
+    }
+    texts.into_iter().map(endpoint).collect()
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(Some((Some(address.ip()), address.port())));
+        return Ok((Some(address.ip()), address.port()));
     }
     let digits = text.strip_prefix(':').unwrap_or(text);
-    if digits.bytes().all(|byte| byte.is_ascii_digit())
+    if !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
         && let Ok(port) = digits.parse()
     {
-        return Ok(Some((None, port)));
+        return Ok((None, port));
     }
     match text.rsplit_once(':') {
         Some((name, port)) if host(name).is_ok() && port.parse::<u16>().is_ok() => {
-            Err(format!("names the host {name:?}; write its IP address instead"))
+            Err(match name.parse::<std::net::Ipv6Addr>() {
+                Ok(_) => format!("has an IPv6 address without brackets; write \"[{name}]:{port}\""),
+                Err(_) => format!("names the host {name:?}; write its IP address instead"),
+            })
         }
-        _ => Err(refused()),
+        _ => Err("is no listen address; write \"IP:PORT\", \"PORT\" or \"\" to switch it off".to_owned()),
     }
 }

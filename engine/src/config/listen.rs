@@ -13,6 +13,10 @@ pub enum Listener {
     SipTls,
     /// SIP over TLS for phones with bearer tokens.
     SipOauth,
+    /// SIP over WebSocket (RFC 7118), for browsers behind a proxy that ends their TLS.
+    SipWs,
+    /// SIP over secure WebSocket.
+    SipWss,
     /// SIP over QUIC.
     SipQuic,
     /// SCCP.
@@ -48,11 +52,13 @@ pub enum Socket {
 
 impl Listener {
     /// All listeners, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::SipUdp,
         Self::SipTcp,
         Self::SipTls,
         Self::SipOauth,
+        Self::SipWs,
+        Self::SipWss,
         Self::SipQuic,
         Self::Sccp,
         Self::SccpTls,
@@ -73,6 +79,8 @@ impl Listener {
             Self::SipTcp => "sip_tcp",
             Self::SipTls => "sip_tls",
             Self::SipOauth => "sip_oauth",
+            Self::SipWs => "sip_ws",
+            Self::SipWss => "sip_wss",
             Self::SipQuic => "sip_quic",
             Self::Sccp => "sccp",
             Self::SccpTls => "sccp_tls",
@@ -93,6 +101,8 @@ impl Listener {
             Self::SipUdp | Self::SipTcp => 5060,
             Self::SipTls | Self::SipQuic => 5061,
             Self::SipOauth => 5090,
+            Self::SipWs => 5080,
+            Self::SipWss => 5081,
             Self::Sccp => 2000,
             Self::SccpTls => 2443,
             Self::Tftp => 6969,
@@ -116,39 +126,57 @@ impl Listener {
 
     /// This version serves it. Others bind nothing and are not in the `ready` line.
     pub fn is_built(self) -> bool {
-        matches!(self, Self::SipUdp | Self::SipTcp | Self::SipTls | Self::Admin | Self::Metrics)
+        self.takes_several() || matches!(self, Self::Admin | Self::Metrics)
+    }
+
+    /// It may be bound to several addresses, such as one of each family.
+    pub fn takes_several(self) -> bool {
+        matches!(self, Self::SipUdp | Self::SipTcp | Self::SipTls | Self::SipWs | Self::SipWss)
+    }
+
+    /// It is on unless it is switched off. Browsers' listeners are there only for who asks for them.
+    pub fn is_on_by_default(self) -> bool {
+        !matches!(self, Self::SipWs | Self::SipWss)
     }
 }
 
-/// `[listen]`: the address of each listener.
+/// `[listen]`: the addresses of each listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    pub(super) addresses: [Option<SocketAddr>; Listener::ALL.len()],
+    pub(super) addresses: [Vec<SocketAddr>; Listener::ALL.len()],
 }
 
 impl Default for Listen {
     fn default() -> Self {
         let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self { addresses: Listener::ALL.map(|listener| Some(SocketAddr::new(host, listener.default_port()))) }
+        let own = |listener: Listener| SocketAddr::new(host, listener.default_port());
+        Self {
+            addresses: Listener::ALL.map(|l| if l.is_on_by_default() { vec![own(l)] } else { Vec::new() }),
+        }
     }
 }
 
 impl Listen {
-    /// Where a listener is to bind: none if it is switched off or not built. Port 0 lets the system
-    /// choose.
+    /// Where a listener is to bind first: nowhere if it is switched off or not built. Port 0 lets the
+    /// system choose.
     pub fn get(&self, listener: Listener) -> Option<SocketAddr> {
-        self.addresses[listener as usize].filter(|_| listener.is_built())
+        self.all(listener).first().copied()
     }
 
-    /// All listeners that are to bind, in the order of [`Listener::ALL`].
+    /// All addresses that a listener is to bind.
+    pub fn all(&self, listener: Listener) -> &[SocketAddr] {
+        if listener.is_built() { &self.addresses[listener as usize] } else { &[] }
+    }
+
+    /// All listeners that are to bind, in the order of [`Listener::ALL`], each with every address of it.
     pub fn bound(&self) -> impl Iterator<Item = (Listener, SocketAddr)> + '_ {
-        Listener::ALL.into_iter().filter_map(|listener| Some((listener, self.get(listener)?)))
+        Listener::ALL.into_iter().flat_map(|listener| self.all(listener).iter().map(move |a| (listener, *a)))
     }
 
     /// Listeners that are switched on but not built in this version.
     pub fn not_built(&self) -> impl Iterator<Item = Listener> + '_ {
         Listener::ALL
             .into_iter()
-            .filter(|listener| !listener.is_built() && self.addresses[*listener as usize].is_some())
+            .filter(|listener| !listener.is_built() && !self.addresses[*listener as usize].is_empty())
     }
 }

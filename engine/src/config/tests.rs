@@ -109,6 +109,30 @@ fn a_listener_that_is_not_built_binds_nothing() {
 }
 
 #[test]
+fn a_sip_listener_takes_several_addresses() {
+    let config = load("[listen]\nsip_udp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\nsip_tls = \"[::1]:5061\"\n");
+    let all = |listener| config.listen.all(listener).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(all(Listener::SipUdp), ["127.0.0.1:5060", "[::1]:5060"]);
+    assert_eq!(all(Listener::SipTls), ["[::1]:5061"]);
+    assert_eq!((config.listen.get(Listener::SipWs), config.listen.get(Listener::SipWss)), (None, None));
+    let config =
+        load("[listen]\nsip_ws = [\"0.0.0.0:0\", \"[::]:80\"]\nsip_tcp = [\"0.0.0.0:80\"]\nsip_udp = []\n");
+    assert_eq!((config.listen.all(Listener::SipWs).len(), config.listen.get(Listener::SipUdp)), (2, None));
+    // In the environment: separated by commas.
+    let config = load_with("", &[("KEYLINE_LISTEN_SIP_UDP", "10.0.0.1:5060, [fd00::1]:5060")], None).unwrap();
+    assert_eq!(config.listen.all(Listener::SipUdp).len(), 2);
+    for (line, reason) in [
+        ("sip_udp = \"::1:5060\"", "has an IPv6 address without brackets; write \"[::1]:5060\""),
+        ("admin = [\"127.0.0.1:1\", \"[::1]:1\"]", "takes one address; only the SIP listeners take a list"),
+        ("sip_udp = [\"127.0.0.1:7\", \"127.0.0.1:7\"]", "listen.sip_udp has that port already"),
+        ("sip_udp = [\"127.0.0.1:7\", \"\"]", "is no listen address"),
+    ] {
+        let refused = refusal(&format!("[listen]\n{line}\n"));
+        assert!(refused.contains(reason), "{line}: {refused}");
+    }
+}
+
+#[test]
 fn one_address_moves_every_listener() {
     let config = load("[listen]\naddress = \"0.0.0.0\"\nsip_udp = 5070\nsip_tcp = \"0.0.0.0:5071\"\n");
     let bound: Vec<String> = config.listen.bound().map(|(_, address)| address.to_string()).collect();

@@ -13,14 +13,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keyline_domain::flow::StreamId;
+use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 /// Messages that may wait for one peer to read. What really bounds them is `[limits] write_queue_bytes`.
 const OUTBOX: usize = 4096;
-
-/// A write that makes no progress for so long ends the connection.
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 const READ_BUFFER: usize = 64 << 10;
 
@@ -42,6 +40,49 @@ pub enum Out {
 pub struct Outbox {
     sender: mpsc::Sender<Out>,
     queued: Rc<Cell<usize>>,
+    doomed: Rc<Cell<bool>>,
+}
+
+/// The task's end of an [`Outbox`].
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: mpsc::Receiver<Out>,
+    queued: Rc<Cell<usize>>,
+    doomed: Rc<Cell<bool>>,
+}
+
+/// Both ends of a connection's queue.
+pub fn outbox() -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(OUTBOX);
+    let (queued, doomed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let inbox = Inbox { receiver, queued: Rc::clone(&queued), doomed: Rc::clone(&doomed) };
+    (Outbox { sender, queued, doomed }, inbox)
+}
+
+impl Inbox {
+    /// The next thing to do; `None` when the connection is to end.
+    pub async fn next(&mut self) -> Option<Arc<[u8]>> {
+        if self.doomed.get() {
+            return None;
+        }
+        match self.receiver.recv().await {
+            Some(Out::Bytes(bytes)) if !self.doomed.get() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Bytes that wait already.
+    pub fn waiting(&mut self) -> Option<Arc<[u8]>> {
+        match self.receiver.try_recv() {
+            Ok(Out::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// So many bytes wait no more.
+    pub fn written(&self, length: usize) {
+        self.queued.set(self.queued.get().saturating_sub(length));
+    }
 }
 
 impl Outbox {
@@ -58,6 +99,12 @@ impl Outbox {
     /// Asks the task to write what is queued and close. A full queue is asked again by the next sweep.
     pub fn close(&self) {
         let _ = self.sender.try_send(Out::Close);
+    }
+
+    /// Ends the connection without what is still queued: the peer takes it too slowly or not at all.
+    pub fn abort(&self) {
+        self.doomed.set(true);
+        self.close();
     }
 }
 
@@ -81,12 +128,16 @@ pub struct Ends {
 
 /// Who takes stream bytes. Called on the worker's own thread only.
 pub trait Streams<F> {
-    /// A connection is ready; `None` refuses it (limit reached).
+    /// A connection is ready; `None` refuses it.
     fn opened(&self, ends: &Ends, facts: F, outbox: Outbox) -> Option<StreamId>;
     /// Bytes arrived.
     fn bytes(&self, id: StreamId, bytes: &[u8]) -> After;
+    /// The peer has not taken what was written to it in time: the connection ends.
+    fn stuck(&self, id: StreamId);
     /// The connection is gone.
     fn closed(&self, id: StreamId);
+    /// How long one write may take.
+    fn write_deadline(&self) -> Duration;
 }
 
 /// Serves one connection until either side closes it.
@@ -95,9 +146,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     K: Streams<F>,
 {
-    let (sender, mut inbox) = mpsc::channel(OUTBOX);
-    let queued = Rc::new(Cell::new(0));
-    let outbox = Outbox { sender, queued: Rc::clone(&queued) };
+    let (outbox, mut inbox) = outbox();
     let Some(id) = sink.opened(&ends, facts, outbox) else {
         let _ = stream.shutdown().await;
         return;
@@ -105,39 +154,53 @@ where
     loop {
         let out = tokio::select! {
             biased;
-            out = inbox.recv() => out,
+            out = inbox.next() => out,
             after = read_once(&mut stream, &*sink, id) => match after {
                 Some(After::Read) => continue,
                 // Answers may already wait in the inbox (a 400 before the close): write them first.
                 Some(After::Close) => {
-                    while let Ok(Out::Bytes(b)) = inbox.try_recv() {
-                        if !write(&mut stream, &b).await { break; }
+                    while let Some(b) = inbox.waiting() {
+                        if !write(&mut stream, &b, &*sink, id).await { break; }
                     }
                     break;
                 }
                 None => break,
             },
         };
-        match out {
-            Some(Out::Bytes(b)) => {
-                if !write(&mut stream, &b).await {
-                    break;
-                }
-                queued.set(queued.get().saturating_sub(b.len()));
-            }
-            Some(Out::Close) | None => break,
+        let Some(bytes) = out else { break };
+        if !write(&mut stream, &bytes, &*sink, id).await {
+            break;
         }
+        inbox.written(bytes.len());
     }
     sink.closed(id);
-    let _ = tokio::time::timeout(WRITE_DEADLINE, stream.shutdown()).await;
+    let _ = tokio::time::timeout(sink.write_deadline(), stream.shutdown()).await;
 }
 
-async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> bool {
+async fn write<S, F, K>(stream: &mut S, bytes: &[u8], sink: &K, id: StreamId) -> bool
+where
+    S: AsyncWrite + Unpin,
+    K: Streams<F>,
+{
     let all = async {
         stream.write_all(bytes).await?;
         stream.flush().await
     };
-    matches!(tokio::time::timeout(WRITE_DEADLINE, all).await, Ok(Ok(())))
+    in_time(all, sink, id).await
+}
+
+/// Whether a write succeeds within its deadline.
+async fn in_time<F, K, E>(write: impl Future<Output = Result<(), E>>, sink: &K, id: StreamId) -> bool
+where
+    K: Streams<F>,
+{
+    match tokio::time::timeout(sink.write_deadline(), write).await {
+        Ok(done) => done.is_ok(),
+        Err(_) => {
+            sink.stuck(id);
+            false
+        }
+    }
 }
 
 /// One read through the worker's shared buffer; `None` at the end of the stream or on an error.
@@ -164,8 +227,11 @@ where
 /// What the accept loop hands on: the listener's kind is known by its caller.
 pub type Accepted = (tokio::net::TcpStream, SocketAddr);
 
+/// Pause of an accept loop that cannot go on: doubled from the first to the second while nothing changes.
+const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
 /// Accepts until the task is dropped. When the process runs out of descriptors the loop rests instead of
-/// spinning: the pending connection stays in the backlog.
+/// spinning: pending connections stay in the backlog and are taken when descriptors are free again.
 pub async fn accept<A>(
     listener: Arc<tokio::net::TcpListener>,
     mut on_error: impl FnMut(&std::io::Error),
@@ -173,10 +239,11 @@ pub async fn accept<A>(
 ) where
     A: Fn(Accepted),
 {
-    const REST: Duration = Duration::from_millis(200);
+    let mut rest = REST.0;
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
+                rest = REST.0;
                 // Signaling messages are small and each one matters at once.
                 let _ = stream.set_nodelay(true);
                 take((stream, remote));
@@ -187,9 +254,15 @@ pub async fn accept<A>(
                     e.kind(),
                     std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset
                 ) {
-                    tokio::time::sleep(REST).await;
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(REST.1);
                 }
             }
         }
     }
+}
+
+/// The error says that the process, or the system, has no descriptor left.
+pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
 }

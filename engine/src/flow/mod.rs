@@ -1,18 +1,23 @@
 //! Connections of one worker: what each proved, who registered on it, when it must be closed.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+mod seats;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyline_domain::flow::StreamId;
 use keyline_domain::identity::{CertificateFacts, ChainedTo};
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_domain::phone::Peer;
+use keyline_wire::sip::Limits;
 use keyline_wire::sip::stream::{Framer, Side};
 use smallvec::SmallVec;
 
 use crate::edge::stream::Outbox;
+
+pub use seats::{Seat, SeatLimits, Seats};
 
 /// What a connection is and proved, from its accept and its handshake.
 #[derive(Debug, Clone)]
@@ -63,9 +68,10 @@ pub struct Connection {
     /// Devices that registered on it.
     pub devices: SmallVec<[DeviceIndex; 1]>,
     outbox: Outbox,
+    seat: Seat,
     /// When the first byte of an unfinished message came (worker milliseconds).
     partial_since: Option<u64>,
-    /// When the last message came.
+    /// When the last message came; keepalives are none, or a stranger could stay for ever.
     last: u64,
     closing: bool,
     /// The peer does not read.
@@ -77,20 +83,18 @@ struct Slot {
     connection: Option<Connection>,
 }
 
-/// Limits of one worker's share.
+/// Limits on each connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// All connections.
-    pub connections: usize,
-    /// From one source address.
-    pub per_source: usize,
-    /// On which nobody has registered.
-    pub unauthenticated: usize,
+    /// Of a message.
+    pub message: Limits,
     /// Bytes that may wait to be written to one connection.
     pub write_queue_bytes: usize,
+    /// In which the peer must take what is written to it.
+    pub write_deadline: Duration,
     /// Milliseconds for one message from its first byte.
     pub message_ms: u64,
-    /// Milliseconds of silence of a connection on which nobody has registered.
+    /// Milliseconds without a message of a connection on which nobody has registered.
     pub unauthenticated_idle_ms: u64,
 }
 
@@ -112,24 +116,14 @@ pub struct Connections {
     worker: u16,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    sources: HashMap<IpAddr, usize>,
     open: usize,
-    unauthenticated: usize,
     limits: ConnectionLimits,
 }
 
 impl Connections {
     /// None yet.
     pub fn new(worker: u16, limits: ConnectionLimits) -> Self {
-        Self {
-            worker,
-            slots: Vec::new(),
-            free: Vec::new(),
-            sources: HashMap::new(),
-            open: 0,
-            unauthenticated: 0,
-            limits,
-        }
+        Self { worker, slots: Vec::new(), free: Vec::new(), open: 0, limits }
     }
 
     /// Takes a connection in.
@@ -142,15 +136,9 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
         facts: Arc<ConnectionFacts>,
+        seat: Seat,
         outbox: Outbox,
     ) -> Result<StreamId, Closed> {
-        let same = self.sources.get(&remote.ip()).copied().unwrap_or(0);
-        if self.open >= self.limits.connections
-            || self.unauthenticated >= self.limits.unauthenticated
-            || same >= self.limits.per_source
-        {
-            return Err(Closed::TooMany);
-        }
         let index = match self.free.pop() {
             Some(i) => i,
             None => {
@@ -164,17 +152,16 @@ impl Connections {
             local,
             remote,
             facts,
-            framer: Some(Framer::new(Side::Acceptor)),
+            framer: Some(Framer::with_limits(Side::Acceptor, self.limits.message)),
             devices: SmallVec::new(),
             outbox,
+            seat,
             partial_since: None,
             last: now,
             closing: false,
             stuck: false,
         });
-        *self.sources.entry(remote.ip()).or_default() += 1;
         self.open += 1;
-        self.unauthenticated += 1;
         Ok(StreamId { worker: self.worker, index, generation: slot.generation })
     }
 
@@ -199,20 +186,20 @@ impl Connections {
     /// Notes that a device registered on a connection.
     pub fn registered(&mut self, id: StreamId, device: DeviceIndex) {
         let Some(c) = self.get_mut(id) else { return };
-        let first = c.devices.is_empty();
+        c.seat.authenticated();
         if !c.devices.contains(&device) {
             c.devices.push(device);
         }
-        if first {
-            self.unauthenticated = self.unauthenticated.saturating_sub(1);
-        }
     }
 
-    /// Notes that bytes came and whether they left an unfinished message.
-    pub fn received(&mut self, id: StreamId, now: u64, partial: bool, whole: bool) {
+    /// Notes that bytes came: whether they ended a message or a keepalive (`whole`), whether a message was
+    /// among them, and whether they left an unfinished one.
+    pub fn received(&mut self, id: StreamId, now: u64, partial: bool, whole: bool, message: bool) {
         let Some(c) = self.get_mut(id) else { return };
-        if whole || !partial {
+        if message {
             c.last = now;
+        }
+        if whole || !partial {
             c.partial_since = None;
         }
         if partial && c.partial_since.is_none() {
@@ -262,15 +249,6 @@ impl Connections {
         let Some(c) = slot.connection.take() else { return SmallVec::new() };
         self.free.push(id.index);
         self.open -= 1;
-        if c.devices.is_empty() {
-            self.unauthenticated = self.unauthenticated.saturating_sub(1);
-        }
-        if let Some(n) = self.sources.get_mut(&c.remote.ip()) {
-            *n -= 1;
-            if *n == 0 {
-                self.sources.remove(&c.remote.ip());
-            }
-        }
         c.devices
     }
 
@@ -291,7 +269,7 @@ impl Connections {
                 gone(why);
             }
             c.closing = true;
-            c.outbox.close();
+            c.outbox.abort();
         }
     }
 

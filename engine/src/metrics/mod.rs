@@ -3,6 +3,7 @@
 //! Labels come from closed sets and are filled with zero at start, so that a rate exists from the first
 //! scrape; never a device, user or address. Names are `keyline_<area>_<subject>_<unit>`.
 
+mod limits;
 mod pulled;
 
 pub mod process;
@@ -13,10 +14,13 @@ mod tests;
 
 use keyline_domain::admit::{Cause, Event, Verdict};
 use keyline_domain::mode::Transport;
+use keyline_wire::sip::ParseError;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use self::limits::LimitCounters;
 use crate::flow::Closed;
+use crate::limits::Limit;
 
 /// What any other method is counted as is the last.
 const METHODS: [&str; 15] = [
@@ -93,6 +97,7 @@ pub struct EngineMetrics {
     events: [IntCounter; EVENTS.len()],
     shed: [IntCounter; SHED.len()],
     closed: [IntCounter; CLOSED.len()],
+    limits: LimitCounters,
     workers: IntGaugeVec,
     connections: [IntGauge; TRANSPORTS.len()],
     handshakes: [IntCounter; HANDSHAKES.len()],
@@ -206,6 +211,7 @@ impl EngineMetrics {
                 "reason",
                 CLOSED.map(|(_, label)| label),
             )?,
+            limits: LimitCounters::new(registry)?,
             workers: add(
                 registry,
                 IntGaugeVec::new(
@@ -267,7 +273,11 @@ impl EngineMetrics {
     }
 
     /// A message could not be parsed.
-    pub fn parse_reject(&self, status: u16) {
+    pub fn parse_reject(&self, error: &ParseError) {
+        let status = error.status();
+        if let Some(limit) = Limit::of(error) {
+            self.limit(limit);
+        }
         self.rejects[REJECTS.iter().position(|(known, _)| *known == status).unwrap_or(0)].inc();
     }
 
@@ -286,6 +296,11 @@ impl EngineMetrics {
         }
     }
 
+    /// A limit refused, dropped or closed something.
+    pub fn limit(&self, limit: Limit) {
+        self.limits.inc(limit);
+    }
+
     /// A request was shed.
     pub fn shed(&self, kind: &str) {
         if let Some(i) = SHED.iter().position(|s| *s == kind) {
@@ -294,12 +309,19 @@ impl EngineMetrics {
     }
 
     /// A connection was refused.
-    pub fn connection_refused(&self) {
+    pub fn connection_refused(&self, limit: Limit) {
+        self.limit(limit);
         self.connection_closed(Closed::TooMany);
     }
 
     /// A connection was closed by us.
     pub fn connection_closed(&self, why: Closed) {
+        match why {
+            Closed::SlowMessage => self.limit(Limit::Message),
+            Closed::Idle => self.limit(Limit::UnauthenticatedIdle),
+            // Which limit it was is counted where it is known.
+            Closed::TooMany | Closed::Stuck => {}
+        }
         if let Some(i) = CLOSED.iter().position(|(c, _)| *c == why) {
             self.closed[i].inc();
         }
@@ -322,6 +344,9 @@ impl EngineMetrics {
 
     /// A TLS handshake ended; `result` is `ok`, `resumed` or a reason of the closed set.
     pub fn handshake(&self, result: &str) {
+        if matches!(result, "deadline" | "silent") {
+            self.limit(Limit::Handshake);
+        }
         self.handshakes[among(&HANDSHAKES, result)].inc();
     }
 

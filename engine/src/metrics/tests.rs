@@ -30,6 +30,7 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_admission_events_total", EVENTS.len()),
         ("keyline_sip_shed_total", SHED.len()),
         ("keyline_connection_closed_total", CLOSED.len()),
+        ("keyline_limits_refused_total", Limit::ALL.len()),
         ("keyline_connection_open", 4),
         ("keyline_tls_handshakes_total", HANDSHAKES.len()),
         ("keyline_tls_connections_total", VERSIONS.len()),
@@ -72,8 +73,8 @@ fn each_event_moves_its_own_series_only() {
     metrics.response(603);
     metrics.response(0);
     metrics.response(999);
-    metrics.parse_reject(505);
-    metrics.parse_reject(499);
+    metrics.parse_reject(&ParseError::Version);
+    metrics.parse_reject(&ParseError::Empty);
     metrics.handshake("client_certificate_expired");
     metrics.handshake("never heard of");
     metrics.tls_version("1.2");
@@ -106,4 +107,14 @@ fn a_registry_takes_the_engine_once() {
     let registry = Registry::new();
     EngineMetrics::new(&registry).unwrap();
     assert!(EngineMetrics::new(&registry).is_err());
+}
+
+#[test]
+fn each_limit_counts_under_its_own_name() {
+    let registry = Registry::new();
+    let metrics = EngineMetrics::new(&registry).unwrap();
+    for limit in Limit::ALL {
+        metrics.limit(*limit);
+        assert_eq!(series(&registry, "keyline_limits_refused_total")[limit.as_str()], 1.0, "{limit:?}");
+    }
 }

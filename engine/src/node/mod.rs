@@ -2,11 +2,11 @@
 
 mod api;
 mod drain;
+mod edge;
 mod reload;
 mod service;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,22 +15,19 @@ use keyline_actors::outlet::Outlet;
 use keyline_actors::system::TreeOptions;
 use keyline_domain::admit::ServedHosts;
 use prometheus::Registry;
-use socket2::Socket;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 
 use self::drain::{Signals, Told, drain};
 use crate::admin::{self, AdminToken, ApiSetup, Setup, StartError, TokenError};
 use crate::admission::Admission;
 use crate::config::{Config, Listener};
-use crate::edge::bind::{BindError, Kind, bind};
-use crate::edge::stream::{Ends, accept, serve};
-use crate::edge::udp;
-use crate::flow::{ConnectionFacts, ConnectionLimits};
+use crate::edge::bind::BindError;
+use crate::flow::{ConnectionLimits, Seats};
+use crate::limits::size;
 use crate::metrics::{EngineMetrics, storage};
 use crate::offline::{self, OfflineError, PemInspector};
 use crate::pki::authority::{self, AuthorityError};
-use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, Worker, WorkerLimits};
+use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
 use crate::tls::policy::{self, PolicyError};
 
@@ -83,29 +80,6 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
     actix::System::new().block_on(serve_node(config))
 }
 
-/// Sockets of one worker, bound on the main thread and made live on the worker's.
-struct WorkerSockets {
-    udp: Option<(SocketAddr, Socket)>,
-    tcp: Option<(SocketAddr, Socket)>,
-    tls: Option<(SocketAddr, Socket)>,
-}
-
-/// One socket a worker on a listener's address.
-fn bind_all(
-    config: &Config,
-    listener: Listener,
-    kind: Kind,
-    n: usize,
-) -> Result<Vec<Option<(SocketAddr, Socket)>>, BindError> {
-    match config.listen.get(listener) {
-        None => Ok((0..n).map(|_| None).collect()),
-        Some(address) => {
-            let (bound, sockets) = bind(listener.key(), kind, address, n)?;
-            Ok(sockets.into_iter().map(|s| Some((bound, s))).collect())
-        }
-    }
-}
-
 async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let began = Instant::now();
     let workers = usize::from(config.shards);
@@ -116,21 +90,14 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let identity = authority::ensure(&loaded.keyring(), &config.node.name, &offline::hosts(config))?;
     let certificates = authority::certificates(&loaded.keyring())?;
 
-    let udp = bind_all(config, Listener::SipUdp, Kind::Udp, workers)?;
-    let tcp = bind_all(config, Listener::SipTcp, Kind::Tcp, workers)?;
-    let tls = bind_all(config, Listener::SipTls, Kind::Tcp, workers)?;
-    let bound: Vec<(Listener, SocketAddr)> =
-        [(Listener::SipUdp, &udp), (Listener::SipTcp, &tcp), (Listener::SipTls, &tls)]
-            .into_iter()
-            .filter_map(|(l, s)| Some((l, s.first()?.as_ref()?.0)))
-            .collect();
+    let (bound, sockets) = edge::bind_all(config, workers)?;
 
     let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel::<ToWorker>(INBOX)).unzip();
     let outlet = Arc::new(Inboxes::new(senders, metrics.clone()));
     let tree = TreeOptions {
         shards: config.shards,
-        queue: usize::try_from(config.limits.queue_per_shard).unwrap_or(usize::MAX),
-        calls_per_shard: usize::try_from(config.limits.calls_per_shard).unwrap_or(usize::MAX),
+        queue: size(config.limits.queue_per_shard),
+        calls_per_shard: size(config.limits.calls_per_shard),
         allow_unproven_move: config.limits.allow_unproven_move == 1,
         nonce_key_s: config.limits.nonce_key_s,
     };
@@ -143,22 +110,16 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let shared = Arc::new(Shared::new(
         handle.clone(),
         outlet,
-        Admission::new(
-            handle.boards.devices.len(),
-            served_hosts(config, &bound),
-            config.limits.allow_unproven_move == 1,
-            config.limits.options_per_source,
-            secret()?,
-        ),
+        Admission::new(handle.boards.devices.len(), served_hosts(config, &bound), &config.limits, secret()?),
         metrics,
         config.node.domain.clone(),
     ));
-    let limits = worker_limits(config, workers);
-    let sockets = udp.into_iter().zip(tcp).zip(tls).map(|((udp, tcp), tls)| WorkerSockets { udp, tcp, tls });
-    for (i, (sockets, inbox)) in sockets.zip(inboxes).enumerate() {
-        let (shared, context) = (Arc::clone(&shared), tls_context.clone());
+    let limits = worker_limits(config);
+    let seats = Seats::new(edge::seat_limits(&config.limits));
+    for (i, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
+        let (shared, context, seats) = (Arc::clone(&shared), tls_context.clone(), Arc::clone(&seats));
         handle.arbiters()[i].spawn_fn(move || {
-            if let Err(error) = start_worker(i as u16, shared, limits, sockets, inbox, context) {
+            if let Err(error) = edge::start_worker(i as u16, shared, limits, sockets, inbox, context, seats) {
                 tracing::error!(worker = i, %error, "a worker did not start");
             }
         });
@@ -178,6 +139,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         control: Some(config.node.data_dir.clone()),
     };
     let admin = admin::start(Arc::clone(&node) as Arc<dyn admin::NodeApi>, setup)?;
+    edge::reserve_descriptors(&config.limits, &seats);
     let mut signals = Signals::take().map_err(NodeError::Signal)?;
     node.set_ready(true);
     print_ready(&bound, &admin);
@@ -186,7 +148,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let mut config = config.clone();
     while signals.next().await == Told::Reload {
         service::reloading();
-        take_over(&mut config, &shared, &bound, workers);
+        take_over(&mut config, &shared, &bound, &seats, workers);
         service::ready();
     }
     service::stopping();
@@ -200,7 +162,13 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
 }
 
 /// Reads the configuration again and puts into force what may change.
-fn take_over(config: &mut Config, shared: &Shared, bound: &[(Listener, SocketAddr)], workers: usize) {
+fn take_over(
+    config: &mut Config,
+    shared: &Shared,
+    bound: &[(Listener, SocketAddr)],
+    seats: &Seats,
+    workers: usize,
+) {
     let new = match reload::read(config) {
         Ok(new) => new,
         Err(error) => {
@@ -214,7 +182,10 @@ fn take_over(config: &mut Config, shared: &Shared, bound: &[(Listener, SocketAdd
     let (live, later) = reload::merge(config, new);
     shared.admission.hosts.store(Arc::new(served_hosts(config, bound)));
     shared.admission.options.set(config.limits.options_per_source);
-    let limits = worker_limits(config, workers);
+    shared.admission.requests.set(config.limits.requests_per_source);
+    seats.set_limits(edge::seat_limits(&config.limits));
+    edge::reserve_descriptors(&config.limits, seats);
+    let limits = worker_limits(config);
     for worker in 0..workers {
         shared.inboxes.send(u16::try_from(worker).unwrap_or(u16::MAX), ToWorker::Limits(limits));
     }
@@ -225,83 +196,15 @@ fn take_over(config: &mut Config, shared: &Shared, bound: &[(Listener, SocketAdd
     shared.metrics.reloaded("done");
 }
 
-/// Runs on the worker's own thread.
-fn start_worker(
-    id: u16,
-    shared: Arc<Shared>,
-    limits: WorkerLimits,
-    sockets: WorkerSockets,
-    inbox: mpsc::Receiver<ToWorker>,
-    tls: Arc<TlsContext>,
-) -> std::io::Result<()> {
-    let worker = Rc::new(Worker::new(id, shared, limits));
-    if let Some((local, socket)) = sockets.udp {
-        let socket = Rc::new(UdpSocket::from_std(socket.into())?);
-        worker.add_socket(local, Rc::clone(&socket));
-        actix::spawn(udp::run(socket, local, Rc::clone(&worker)));
-    }
-    if let Some((local, socket)) = sockets.tcp {
-        let listener = Arc::new(TcpListener::from_std(socket.into())?);
-        let worker = Rc::clone(&worker);
-        actix::spawn(accept(listener, accept_error, move |(stream, remote)| {
-            let facts = Arc::new(ConnectionFacts::tcp());
-            let local = stream.local_addr().unwrap_or(local);
-            actix::spawn(serve(stream, Ends { local, remote }, facts, Rc::clone(&worker)));
-        }));
-    }
-    if let Some((local, socket)) = sockets.tls {
-        let listener = Arc::new(TcpListener::from_std(socket.into())?);
-        let worker = Rc::clone(&worker);
-        // Handshakes under way are no connections yet, so they have a bound of their own.
-        let under_way = Rc::new(());
-        actix::spawn(accept(listener, accept_error, move |(stream, remote)| {
-            if Rc::strong_count(&under_way) > limits.connections.unauthenticated {
-                worker.shared.metrics.connection_refused();
-                return;
-            }
-            let (tls, worker, ticket) = (Arc::clone(&tls), Rc::clone(&worker), Rc::clone(&under_way));
-            let local = stream.local_addr().unwrap_or(local);
-            actix::spawn(async move {
-                let result = tls.handshake(stream).await;
-                drop(ticket);
-                match result {
-                    Ok((stream, facts)) => {
-                        if let Some(version) = stream.get_ref().1.protocol_version() {
-                            worker.shared.metrics.tls_version(match version {
-                                rustls::ProtocolVersion::TLSv1_3 => "1.3",
-                                rustls::ProtocolVersion::TLSv1_2 => "1.2",
-                                _ => "other",
-                            });
-                        }
-                        worker.shared.metrics.handshake("ok");
-                        serve(stream, Ends { local, remote }, Arc::new(facts), worker).await;
-                    }
-                    Err(refused) => {
-                        worker.shared.metrics.handshake(refused.as_str());
-                        tracing::info!(peer = %remote, reason = refused.as_str(), "TLS handshake refused: {refused}");
-                    }
-                }
-            });
-        }));
-    }
-    actix::spawn(worker.run(inbox));
-    Ok(())
-}
-
-fn accept_error(error: &std::io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-}
-
-fn worker_limits(config: &Config, workers: usize) -> WorkerLimits {
+fn worker_limits(config: &Config) -> WorkerLimits {
     let l = &config.limits;
-    let share = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).div_ceil(workers.max(1));
     WorkerLimits {
-        transactions: usize::try_from(l.transactions_per_worker).unwrap_or(usize::MAX),
+        transactions: size(l.transactions_per_worker),
+        transactions_per_source: size(l.transactions_per_source),
         connections: ConnectionLimits {
-            connections: share(l.connections),
-            per_source: share(l.connections_per_source),
-            unauthenticated: share(l.unauthenticated_connections),
-            write_queue_bytes: usize::try_from(l.write_queue_bytes).unwrap_or(usize::MAX),
+            message: l.message(),
+            write_queue_bytes: size(l.write_queue_bytes),
+            write_deadline: Duration::from_secs(l.write_s),
             message_ms: l.message_s * 1000,
             unauthenticated_idle_ms: l.unauthenticated_idle_s * 1000,
         },
@@ -328,8 +231,14 @@ fn secret() -> Result<u64, NodeError> {
 fn print_ready(bound: &[(Listener, SocketAddr)], admin: &admin::Running) {
     use std::io::Write;
     let mut listen = serde_json::Map::new();
-    for (l, a) in bound {
-        listen.insert(l.key().to_owned(), a.to_string().into());
+    for (l, _) in bound {
+        // One address is a text, as ever; several of one listener are a list.
+        let mut own = bound.iter().filter(|(other, _)| other == l).map(|(_, a)| a.to_string());
+        let value = match (own.next(), own.next()) {
+            (Some(first), Some(second)) => [first, second].into_iter().chain(own).collect(),
+            (first, _) => serde_json::Value::from(first),
+        };
+        listen.insert(l.key().to_owned(), value);
     }
     if let Some(a) = admin.api {
         listen.insert(Listener::Admin.key().to_owned(), a.to_string().into());

@@ -6,14 +6,24 @@ use crate::config::{Config, ConfigError, Sources};
 use crate::limits::FIELDS;
 
 /// Limits that act from the moment of a reload on.
-pub(super) const LIVE_LIMITS: [&str; 7] = [
+pub(super) const LIVE_LIMITS: [&str; 17] = [
+    "message_head_bytes",
+    "message_header_bytes",
+    "message_headers",
+    "message_vias",
+    "message_body_bytes",
+    "requests_per_source",
+    "options_per_source",
     "connections",
     "connections_per_source",
     "unauthenticated_connections",
+    "unauthenticated_per_source",
+    "handshakes",
+    "descriptors_reserved",
     "message_s",
     "unauthenticated_idle_s",
     "write_queue_bytes",
-    "options_per_source",
+    "transactions_per_source",
 ];
 
 /// Reads the file again, with the environment and the data directory of the start.

@@ -101,7 +101,7 @@ impl State {
 
     /// What can still be said before a connection whose framing is lost is closed.
     pub(super) fn refuse_broken(&mut self, shared: &Shared, path: &Path, head: &[u8], status: u16) {
-        let parsed = Message::parse(head);
+        let parsed = Message::parse_with(head, &self.limits.connections.message);
         let message = match &parsed {
             Ok(m) if m.is_request() => Some(m),
             Ok(_) => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyline_actors::Load;
 use keyline_actors::shard::Intent;
-use keyline_domain::admit::{Admission as Admitted, Refusal, Under, Verdict};
+use keyline_domain::admit::{Admission as Admitted, Cause, Refusal, Under, Verdict};
 use keyline_domain::call::Input;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::phone::{NonceUse, Peer};
@@ -20,6 +20,7 @@ use super::transaction::{CancelTarget, Received, RequestKey, ServerTxId};
 use super::worker::{State, shard_of};
 use super::{ALLOW, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
+use crate::limits::{Limit, source};
 
 impl State {
     pub(super) fn request(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
@@ -97,6 +98,7 @@ impl State {
     /// OPTIONS to the server itself: 200 with Allow only, unchallenged, limited per source (R193).
     fn options(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
         if !shared.admission.options.take(path.remote().ip(), self.now_us()) && !self.registered_here(&path) {
+            shared.metrics.limit(Limit::Options);
             return shared.metrics.shed("options");
         }
         self.answer_stateless(shared, &path, message, 200, &[("Allow", ALLOW), ("Supported", SUPPORTED)]);
@@ -161,6 +163,9 @@ impl State {
         // A phone that is registered already keeps its binding while the node drains.
         if (shared.is_draining() && !refresh) || !shared.handle.admit(shard, load) {
             shared.metrics.shed("register");
+            if !shared.is_draining() {
+                shared.metrics.limit(Limit::Queue);
+            }
             return self.overloaded(shared, &path, message);
         }
         let phone_port = slot
@@ -263,6 +268,9 @@ impl State {
                 None
             }
             Verdict::Refuse(refusal) => {
+                if refusal.cause == Cause::DigestWrongTooOften {
+                    shared.metrics.limit(Limit::WrongDigests);
+                }
                 self.log_refusal(shared, path, judged.device, refusal);
                 self.refuse_stateless(shared, path, message, refusal.status, refusal.cause.text());
                 None
@@ -316,14 +324,24 @@ impl State {
             stream,
         };
         let now = self.now();
+        let from = source(path.remote().ip());
+        // A CANCEL and what belongs to a dialog make work less, not more: they pass while there is room at all.
+        let more = matches!(owner.asked, Asked::Register { .. } | Asked::Invite | Asked::Relay);
+        if more && self.held.get(&from).is_some_and(|n| *n >= self.limits.transactions_per_source) {
+            shared.metrics.limit(Limit::TransactionsPerSource);
+            self.overloaded(shared, path, message);
+            return None;
+        }
         match self.servers.open(now, key, route, trying, Rc::new(owner), &mut self.server_actions) {
             Ok(tx) => {
+                *self.held.entry(from).or_default() += 1;
                 self.run_actions(shared);
                 Some(tx)
             }
             Err(error) => {
                 tracing::warn!(%error, "a request was shed");
                 shared.metrics.shed("transaction");
+                shared.metrics.limit(Limit::Transactions);
                 self.overloaded(shared, path, message);
                 None
             }

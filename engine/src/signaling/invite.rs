@@ -27,6 +27,8 @@ use super::transaction::{RequestKey, ServerTxId, Verdict};
 use super::worker::State;
 use crate::admission::Speaker;
 
+use crate::limits::Limit;
+
 impl State {
     /// An INVITE that begins a call.
     pub(super) fn invite(&mut self, shared: &Shared, path: Path, message: &Message<'_>, key: RequestKey) {
@@ -63,6 +65,9 @@ impl State {
         let shard = shared.handle.shard(device.name.partition());
         if shared.is_draining() || !shared.handle.admit(shard, Load::New) {
             shared.metrics.shed("invite");
+            if !shared.is_draining() {
+                shared.metrics.limit(Limit::Queue);
+            }
             return self.overloaded(shared, &path, message);
         }
         let offer = body.as_ref().and_then(media::summary);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `transaction` | RFC 3261 §17, pure |
 //! | `worker` | sockets and tables of one thread, and who is called when |
+//! | `intake` | bytes of sockets as messages |
 //! | `inbound` | requests: match, judge, hand on |
 //! | `register` | REGISTER: facts in, 200 out |
 //! | `invite` | calls: requests and responses as inputs of the call |
@@ -15,6 +16,7 @@ mod answer;
 mod entropy;
 mod extension;
 mod inbound;
+mod intake;
 mod invite;
 pub mod media;
 mod outbound;

@@ -13,18 +13,19 @@ use keyline_wire::sip::{Method, Printer, reason_phrase};
 use smallvec::SmallVec;
 
 use super::owner::{Asked, ClientOwner};
-use super::path::Path;
+use super::path::{Path, host_port};
 use super::shared::Shared;
 use super::transaction::{ServerTxId, branch};
 use super::worker::State;
 use super::{ALLOW, SUPPORTED, SUPPORTED_IN_REQUESTS, media};
+use crate::limits::Limit;
 
 /// Max-Forwards of a request that no request of a peer is behind.
 const MAX_FORWARDS: u64 = 70;
 
 /// Our Contact on a path: phones send in-dialog requests there, over the same flow.
 pub(super) fn contact(path: &Path) -> String {
-    let local = path.local();
+    let local = host_port(path.local());
     match path.transport() {
         Transport::Udp => format!("<sip:{local}>"),
         Transport::Tcp => format!("<sip:{local};transport=tcp>"),
@@ -216,6 +217,7 @@ impl State {
             NoTarget::UnknownLine => self.final_answer(shared, tx, 404, None),
             NoTarget::NotRegistered => self.final_answer(shared, tx, 480, None),
             NoTarget::Overloaded => {
+                shared.metrics.limit(Limit::Calls);
                 let after = self.retry_after().to_string();
                 self.final_answer(shared, tx, 503, Some(("Retry-After", &after)));
             }
@@ -226,7 +228,7 @@ impl State {
 /// Start line, Via, Max-Forwards, From, To, Call-ID and Route of a request in a dialog.
 pub(super) fn begin(path: &Path, method: &str, dialog: &Dialog, branch: &str, hops: u64) -> Printer {
     let mut p = Printer::request(method, &dialog.remote_target);
-    let local = path.local().to_string();
+    let local = host_port(path.local());
     p.header_parts("Via", &["SIP/2.0/", path.transport().via_token(), " ", &local, ";rport;branch=", branch]);
     p.header_number("Max-Forwards", hops);
     for route in &dialog.route_set {

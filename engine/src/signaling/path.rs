@@ -48,6 +48,15 @@ impl Route for Path {
     }
 }
 
+/// An address as SIP writes it: IPv6 in brackets and without the zone, which means something on this host
+/// only (RFC 4007 §11.2) and which no URI may bear (RFC 5118 §4).
+pub(super) fn host_port(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(a) => format!("[{}]:{}", a.ip(), a.port()),
+        SocketAddr::V4(a) => a.to_string(),
+    }
+}
+
 impl Path {
     /// Transport.
     pub fn transport(&self) -> Transport {
@@ -76,6 +85,23 @@ impl Path {
         match *self {
             Self::Udp { local, remote } => Flow::Udp { local, remote },
             Self::Stream { id, transport, remote, .. } => Flow::Stream { id, transport, remote },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_bears_brackets_but_no_zone() {
+        let linked = SocketAddr::V6(std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 5060, 0, 3));
+        for (address, text) in [
+            ("192.0.2.1:5060".parse().unwrap(), "192.0.2.1:5060"),
+            ("[2001:db8:0::9]:5061".parse().unwrap(), "[2001:db8::9]:5061"),
+            (linked, "[fe80::1]:5060"),
+        ] {
+            assert_eq!(host_port(address), text);
         }
     }
 }

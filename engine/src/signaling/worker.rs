@@ -4,7 +4,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,6 @@ use keyline_actors::shard::Intent;
 use keyline_domain::call::ClientTx;
 use keyline_domain::flow::{Flow, StreamId};
 use keyline_domain::ids::DeviceIndex;
-use keyline_wire::sip::stream::Frame;
-use keyline_wire::sip::{Message, stun};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -30,9 +29,8 @@ use super::transaction::{
     Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable,
     ServerTxId, TableConfig, Timers,
 };
-use crate::edge::stream::{After, Ends, Outbox, Streams};
-use crate::edge::udp::Datagrams;
-use crate::flow::{ConnectionFacts, ConnectionLimits, Connections};
+use crate::flow::{Closed, ConnectionLimits, Connections};
+use crate::limits::{Limit, source};
 
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -42,6 +40,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct WorkerLimits {
     /// Transactions of each direction.
     pub transactions: usize,
+    /// Server transactions that requests of one source may hold.
+    pub transactions_per_source: usize,
     /// Connections.
     pub connections: ConnectionLimits,
 }
@@ -52,6 +52,7 @@ pub struct Worker {
     pub id: u16,
     /// What all share.
     pub shared: Arc<Shared>,
+    pub(super) write_deadline: Duration,
     state: RefCell<State>,
 }
 
@@ -62,6 +63,9 @@ pub(super) struct State {
     pub(super) server_actions: Vec<ServerAction<Path, ServerRef>>,
     pub(super) client_actions: Vec<ClientAction<Path, ClientOwner>>,
     pub(super) connections: Connections,
+    pub(super) limits: WorkerLimits,
+    /// Server transactions by source.
+    pub(super) held: HashMap<IpAddr, usize>,
     sockets: Vec<(SocketAddr, Rc<UdpSocket>)>,
     /// Intents collected in this turn, by shard; each holds its credit.
     intents: Vec<Vec<Intent>>,
@@ -85,6 +89,8 @@ impl Worker {
             server_actions: Vec::new(),
             client_actions: Vec::new(),
             connections: Connections::new(id, limits.connections),
+            limits,
+            held: HashMap::new(),
             sockets: Vec::new(),
             intents: (0..shards).map(|_| Vec::new()).collect(),
             tokens: HashMap::new(),
@@ -92,7 +98,7 @@ impl Worker {
             entropy: Entropy::default(),
             began: Instant::now(),
         };
-        Self { id, shared, state: RefCell::new(state) }
+        Self { id, shared, write_deadline: limits.connections.write_deadline, state: RefCell::new(state) }
     }
 
     /// Adds a UDP socket bound to `local`; the caller reads it.
@@ -130,7 +136,7 @@ impl Worker {
     }
 
     /// A panic here would end a socket's task and with it the listener: it costs one message instead.
-    fn guarded<T>(&self, f: impl FnOnce(&mut State, &Shared) -> T) -> Option<T> {
+    pub(super) fn guarded<T>(&self, f: impl FnOnce(&mut State, &Shared) -> T) -> Option<T> {
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut self.state.borrow_mut(), &self.shared)));
         match result {
             Ok(value) => Some(value),
@@ -142,55 +148,8 @@ impl Worker {
         }
     }
 
-    fn end_turn(&self) {
+    pub(super) fn end_turn(&self) {
         self.guarded(State::end_turn);
-    }
-}
-
-impl Datagrams for Worker {
-    fn datagram(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
-        self.guarded(|state, shared| state.datagram(shared, local, remote, bytes));
-    }
-
-    fn turn_over(&self) {
-        self.end_turn();
-    }
-
-    fn receive_error(&self, error: &std::io::Error) {
-        self.shared.metrics.udp_receive_errors.inc();
-        tracing::debug!(%error, "receive on a UDP socket failed");
-    }
-}
-
-impl Streams<Arc<ConnectionFacts>> for Worker {
-    fn opened(&self, ends: &Ends, facts: Arc<ConnectionFacts>, outbox: Outbox) -> Option<StreamId> {
-        self.guarded(|state, shared| {
-            let now = state.now();
-            let transport = facts.transport;
-            match state.connections.open(now, ends.local, ends.remote, facts, outbox) {
-                Ok(id) => {
-                    shared.metrics.connection_opened(transport);
-                    Some(id)
-                }
-                Err(_) => {
-                    shared.metrics.connection_refused();
-                    tracing::info!(peer = %ends.remote, "a connection was refused: the limit is reached");
-                    None
-                }
-            }
-        })?
-    }
-
-    fn bytes(&self, id: StreamId, bytes: &[u8]) -> After {
-        let after =
-            self.guarded(|state, shared| state.stream_bytes(shared, id, bytes)).unwrap_or(After::Close);
-        self.end_turn();
-        after
-    }
-
-    fn closed(&self, id: StreamId) {
-        self.guarded(|state, shared| state.stream_closed(shared, id));
-        self.end_turn();
     }
 }
 
@@ -205,95 +164,6 @@ impl State {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn datagram(&mut self, shared: &Shared, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
-        let path = Path::Udp { local, remote };
-        match bytes.first() {
-            None => {}
-            Some(0 | 1) if stun::is_stun(bytes) => {
-                if let Some(answer) = stun::answer(bytes, remote) {
-                    self.transmit(shared, &path, answer.into());
-                }
-            }
-            // Keepalives of CRLF, and what cannot begin a SIP message.
-            Some(b'\r' | b'\n') if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) => {}
-            Some(0) if bytes.len() <= 4 => {}
-            Some(_) => self.message(shared, path, bytes),
-        }
-    }
-
-    fn stream_bytes(&mut self, shared: &Shared, id: StreamId, bytes: &[u8]) -> After {
-        let now = self.now();
-        let Some(connection) = self.connections.get_mut(id) else { return After::Close };
-        let path = Path::Stream {
-            id,
-            transport: connection.facts.transport,
-            local: connection.local,
-            remote: connection.remote,
-        };
-        // The framer is taken out while its frames are handled: handlers need the whole state.
-        let Some(mut framer) = connection.framer.take() else { return After::Close };
-        framer.push(bytes);
-        let mut whole = false;
-        let after = loop {
-            match framer.next() {
-                Frame::Message(frame) => {
-                    whole = true;
-                    self.message(shared, path, frame);
-                }
-                Frame::Ping => {
-                    whole = true;
-                    self.transmit(shared, &path, Arc::from(&b"\r\n"[..]));
-                }
-                Frame::Pong => {}
-                Frame::NeedMore => break After::Read,
-                Frame::Broken { error, head } => {
-                    shared.metrics.parse_reject(error.status());
-                    self.refuse_broken(shared, &path, head, error.status());
-                    break After::Close;
-                }
-            }
-        };
-        let partial = framer.is_partial();
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.framer = Some(framer);
-        }
-        self.connections.received(id, now, partial, whole);
-        after
-    }
-
-    fn stream_closed(&mut self, shared: &Shared, id: StreamId) {
-        if let Some(c) = self.connections.get(id) {
-            shared.metrics.connection_gone(c.facts.transport);
-        }
-        for device in self.connections.closed(id) {
-            self.flow_lost(shared, device, id);
-        }
-        self.fail_requests_on(shared, id);
-    }
-
-    fn flow_lost(&mut self, shared: &Shared, device: DeviceIndex, stream: StreamId) {
-        if let Some(shard) = shard_of(shared, device) {
-            shared.handle.admit(shard, keyline_actors::Load::Dialog);
-            self.intend(shard, Intent::FlowLost { device, stream });
-        }
-    }
-
-    /// A whole message.
-    pub(super) fn message(&mut self, shared: &Shared, path: Path, bytes: &[u8]) {
-        shared.metrics.message(path.transport());
-        match Message::parse(bytes) {
-            Ok(message) if message.is_request() => self.request(shared, path, &message),
-            Ok(message) => self.response(shared, path, &message, bytes),
-            Err(rejected) => {
-                shared.metrics.parse_reject(rejected.status());
-                if let Some(message) = rejected.answerable() {
-                    let (status, text) = (rejected.status(), rejected.error.to_string());
-                    self.refuse_stateless(shared, &path, message, status, &text);
-                }
-            }
-        }
-    }
-
     fn inbox(&mut self, shared: &Shared, message: ToWorker) {
         match message {
             ToWorker::Emissions(list) => {
@@ -306,7 +176,10 @@ impl State {
             }
             ToWorker::Relay(leg) => self.relay_send(shared, *leg),
             ToWorker::Relayed(result) => self.relay_result(shared, *result),
-            ToWorker::Limits(limits) => self.connections.set_limits(limits.connections),
+            ToWorker::Limits(limits) => {
+                self.limits = limits;
+                self.connections.set_limits(limits.connections);
+            }
             ToWorker::CloseAll => self.connections.close_all(),
         }
     }
@@ -330,7 +203,12 @@ impl State {
 
     fn sweep(&mut self, shared: &Shared) {
         let now = self.now();
-        self.connections.sweep(now, |why| shared.metrics.connection_closed(why));
+        self.connections.sweep(now, |why| {
+            if why == Closed::Stuck {
+                shared.metrics.limit(Limit::WriteQueue);
+            }
+            shared.metrics.connection_closed(why);
+        });
         shared.metrics.worker_gauges(self.id, self.servers.len(), self.clients.len(), self.connections.len());
     }
 
@@ -355,7 +233,7 @@ impl State {
                         | ServerEvent::TransportFailed
                         | ServerEvent::Unanswered => {}
                     },
-                    Action::Terminated { .. } => {}
+                    Action::Terminated { owner, .. } => self.give_back(owner.head.source().ip()),
                 }
             }
             for action in client {
@@ -379,8 +257,18 @@ impl State {
         }
     }
 
+    /// A server transaction of this source is over.
+    fn give_back(&mut self, ip: IpAddr) {
+        if let Entry::Occupied(mut held) = self.held.entry(source(ip)) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
+    }
+
     /// Requests that wait for an answer on a closed connection have failed.
-    fn fail_requests_on(&mut self, shared: &Shared, id: StreamId) {
+    pub(super) fn fail_requests_on(&mut self, shared: &Shared, id: StreamId) {
         let lost: Vec<ClientTxId> = self
             .tokens
             .values()
@@ -397,8 +285,10 @@ impl State {
     pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: Arc<[u8]>) -> bool {
         match path {
             Path::Udp { local, remote } => {
+                // After a restart on another port any socket of the family must do.
+                let of = |same: &dyn Fn(&SocketAddr) -> bool| self.sockets.iter().find(|(a, _)| same(a));
                 let Some((_, socket)) =
-                    self.sockets.iter().find(|(a, _)| a == local).or(self.sockets.first())
+                    of(&|a| a == local).or_else(|| of(&|a| a.is_ipv4() == remote.is_ipv4()))
                 else {
                     return false;
                 };

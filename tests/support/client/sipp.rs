@@ -79,7 +79,8 @@ impl Run {
         let folder = tempfile::Builder::new().prefix("sipp-").tempdir().expect("a folder");
         let mut command = Command::new("sipp");
         command.arg(self.server.to_string()).arg("-sf").arg(fixture(self.scenario));
-        command.args(["-t", self.transport, "-i", "127.0.0.1", "-nostdin", "-trace_err", "-trace_msg"]);
+        let own = if self.server.is_ipv6() { "::1" } else { "127.0.0.1" };
+        command.args(["-t", self.transport, "-i", own, "-nostdin", "-trace_err", "-trace_msg"]);
         command.args(["-timeout", "60", "-timeout_error", "-recv_timeout", "30000"]);
         if !self.more.iter().any(|a| a == "-m") {
             command.args(["-m", "1"]);
@@ -92,6 +93,10 @@ impl Run {
         }
         if let Some((user, password)) = &self.login {
             command.args(["-au", user, "-ap", password]);
+            if self.server.is_ipv6() {
+                // By itself it leaves the brackets out of the digest's URI, which then names another host.
+                command.args(["-auth_uri", &self.server.to_string()]);
+            }
         }
         command.args(&self.more).current_dir(folder.path()).env("TERM", "dumb");
         Sipp { program: Program::start(&format!("sipp {}", self.scenario), &mut command), folder }

@@ -1,0 +1,202 @@
+//! The SIP listeners: bound on the main thread, one socket a worker, served on the workers' own.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::Socket;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::{self, Config, Listener};
+use crate::edge::bind::{BindError, Kind, bind};
+use crate::edge::stream::{Ends, accept, is_out_of_descriptors, serve};
+use crate::edge::udp;
+use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
+use crate::limits::{Limit, Limits, size};
+use crate::signaling::{Shared, ToWorker, Worker, WorkerLimits};
+use crate::tls::acceptor::TlsContext;
+
+/// The listeners served here.
+const LISTENERS: [Listener; 3] = [Listener::SipUdp, Listener::SipTcp, Listener::SipTls];
+
+/// Sockets of one worker: one for each address of each listener.
+pub(super) type WorkerSockets = Vec<(Listener, SocketAddr, Socket)>;
+
+/// Binds every address of every SIP listener once for each worker. Gives back what was bound, port 0 filled
+/// in, and the sockets by worker.
+#[allow(clippy::type_complexity, reason = "taken apart at once by its one caller")]
+pub(super) fn bind_all(
+    config: &Config,
+    workers: usize,
+) -> Result<(Vec<(Listener, SocketAddr)>, Vec<WorkerSockets>), BindError> {
+    let mut all: Vec<WorkerSockets> = (0..workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::new();
+    for listener in LISTENERS {
+        let kind = match listener.socket() {
+            config::Socket::Datagram => Kind::Udp,
+            config::Socket::Stream => Kind::Tcp,
+        };
+        for wanted in config.listen.all(listener) {
+            let (address, sockets) = bind(listener.key(), kind, *wanted, workers)?;
+            bound.push((listener, address));
+            for (own, socket) in all.iter_mut().zip(sockets) {
+                own.push((listener, address, socket));
+            }
+        }
+    }
+    Ok((bound, all))
+}
+
+/// Runs on the worker's own thread.
+pub(super) fn start_worker(
+    id: u16,
+    shared: Arc<Shared>,
+    limits: WorkerLimits,
+    sockets: WorkerSockets,
+    inbox: mpsc::Receiver<ToWorker>,
+    tls: Arc<TlsContext>,
+    seats: Arc<Seats>,
+) -> std::io::Result<()> {
+    let worker = Rc::new(Worker::new(id, shared, limits));
+    for (listener, local, socket) in sockets {
+        if listener.socket() == config::Socket::Datagram {
+            let socket = Rc::new(UdpSocket::from_std(socket.into())?);
+            worker.add_socket(local, Rc::clone(&socket));
+            actix::spawn(udp::run(socket, local, Rc::clone(&worker)));
+            continue;
+        }
+        let accepting = Arc::new(TcpListener::from_std(socket.into())?);
+        let (refused, worker) = (AcceptErrors::new(&worker), Rc::clone(&worker));
+        let (tls, seats) = (Arc::clone(&tls), Arc::clone(&seats));
+        actix::spawn(accept(
+            accepting,
+            move |e| refused.note(e),
+            move |(stream, remote)| {
+                let seat = match seats.take(remote.ip(), listener != Listener::SipTcp) {
+                    Ok(seat) => seat,
+                    Err(limit) => {
+                        worker.shared.metrics.connection_refused(limit);
+                        // Dropping the stream closes it: the peer knows at once and may come back.
+                        return tracing::debug!(peer = %remote, limit = limit.as_str(), "a connection was refused");
+                    }
+                };
+                let ends = Ends { local: stream.local_addr().unwrap_or(local), remote };
+                let (worker, tls) = (Rc::clone(&worker), Arc::clone(&tls));
+                actix::spawn(connection(listener, stream, ends, seat, worker, tls));
+            },
+        ));
+    }
+    actix::spawn(worker.run(inbox));
+    Ok(())
+}
+
+/// One connection, from its accept to its end.
+async fn connection(
+    listener: Listener,
+    stream: TcpStream,
+    ends: Ends,
+    mut seat: Seat,
+    worker: Rc<Worker>,
+    tls: Arc<TlsContext>,
+) {
+    if listener == Listener::SipTcp {
+        return serve(stream, ends, (Arc::new(ConnectionFacts::tcp()), seat), worker).await;
+    }
+    let Some((stream, facts)) = secure(&tls, &worker, stream, ends.remote).await else { return };
+    seat.shaken();
+    serve(stream, ends, (Arc::new(facts), seat), worker).await;
+}
+
+/// The handshake of a connection, counted.
+async fn secure(
+    tls: &TlsContext,
+    worker: &Worker,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> Option<(TlsStream<TcpStream>, ConnectionFacts)> {
+    let metrics = &worker.shared.metrics;
+    match tls.handshake(stream).await {
+        Ok((stream, facts)) => {
+            if let Some(version) = stream.get_ref().1.protocol_version() {
+                metrics.tls_version(match version {
+                    rustls::ProtocolVersion::TLSv1_3 => "1.3",
+                    rustls::ProtocolVersion::TLSv1_2 => "1.2",
+                    _ => "other",
+                });
+            }
+            metrics.handshake("ok");
+            Some((stream, facts))
+        }
+        Err(refused) => {
+            metrics.handshake(refused.as_str());
+            tracing::info!(peer = %remote, reason = refused.as_str(), "TLS handshake refused: {refused}");
+            None
+        }
+    }
+}
+
+/// Errors of one accept loop: counted, and logged once until a connection is accepted again or a while later,
+/// since they come again and again while the cause lasts.
+struct AcceptErrors {
+    worker: Rc<Worker>,
+    logged: Cell<Option<Instant>>,
+}
+
+impl AcceptErrors {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: Rc::clone(worker), logged: Cell::new(None) }
+    }
+
+    fn note(&self, error: &std::io::Error) {
+        if is_out_of_descriptors(error) {
+            self.worker.shared.metrics.limit(Limit::Descriptors);
+        }
+        if self.logged.get().is_none_or(|at| at.elapsed() > Self::PAUSE) {
+            self.logged.set(Some(Instant::now()));
+            tracing::warn!(%error, "connections cannot be accepted; the open ones are served on");
+        }
+    }
+}
+
+/// What bounds connections by `[limits]`.
+pub(super) fn seat_limits(limits: &Limits) -> SeatLimits {
+    SeatLimits {
+        connections: size(limits.connections),
+        per_source: size(limits.connections_per_source),
+        unauthenticated: size(limits.unauthenticated_connections),
+        unauthenticated_per_source: size(limits.unauthenticated_per_source),
+        handshakes: size(limits.handshakes),
+    }
+}
+
+/// Bounds connections by what the process may open besides what it has open now, when everything else is there.
+/// Raises the process's soft limit to the hard one first; many systems begin at 1,024.
+pub(super) fn reserve_descriptors(limits: &Limits, seats: &Seats) {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |list| list.count()) as u64;
+    let allowed = raise_descriptors().unwrap_or(u64::MAX);
+    let descriptors = allowed.saturating_sub(limits.descriptors_reserved).saturating_sub(open).max(1);
+    if descriptors < limits.connections {
+        tracing::warn!(
+            connections = limits.connections,
+            held_at = descriptors,
+            "the process may open {allowed} files: raise its limit (LimitNOFILE of systemd), or lower limits.connections"
+        );
+    }
+    seats.set_descriptors(size(descriptors));
+}
+
+/// The soft limit of open files, after it was raised as far as it goes.
+fn raise_descriptors() -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => Some(hard),
+        Err(_) => Some(soft),
+    }
+}

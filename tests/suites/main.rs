@@ -44,3 +44,4 @@ mod survival;
 mod torture;
 mod torture_mutated;
 mod torture_read;
+mod websocket;

@@ -25,3 +25,4 @@ pub mod place;
 pub mod raw;
 pub mod sip;
 pub mod wait;
+pub mod websocket;

@@ -186,7 +186,7 @@ impl Builder {
         });
         section("listen", on.chain(OFF.iter().map(|key| format!("{key} = \"\""))).collect());
         section("shards", vec![format!("count = {}", self.shards)]);
-        for name in ["storage", "tls", "limits"] {
+        for name in ["storage", "tls", "websocket", "limits"] {
             if self.settings.contains_key(name) {
                 section(name, Vec::new());
             }

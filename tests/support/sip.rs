@@ -215,8 +215,12 @@ impl Request {
 
     /// Bytes.
     pub fn print(&self, line: &Line) -> Vec<u8> {
+        self.print_as(line.token(), &line.local().to_string())
+    }
+
+    /// Bytes, with this transport and sender in Via.
+    pub fn print_as(&self, token: &str, local: &str) -> Vec<u8> {
         let Request { method, uri, from, to, call_id, cseq, branch, .. } = self;
-        let (token, local) = (line.token(), line.local());
         let mut text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{token} {local};branch=z9hG4bK{branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"

@@ -126,6 +126,10 @@ pub enum Transport {
     Tls,
     /// `sip_oauth`: TLS with a bearer token.
     Oauth,
+    /// `sip_ws`: WebSocket (RFC 7118).
+    Ws,
+    /// `sip_wss`: WebSocket over TLS, without a client certificate.
+    Wss,
 }
 
 impl Transport {
@@ -135,14 +139,20 @@ impl Transport {
     }
     /// Carried by TLS.
     pub fn is_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::Oauth)
+        matches!(self, Self::Tls | Self::Oauth | Self::Wss)
     }
-    /// Via transport token (RFC 3261 §20.42).
+    /// Carried by WebSocket.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+    /// Via transport token (RFC 3261 §20.42, RFC 7118 §5.2).
     pub fn via_token(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls | Self::Oauth => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
     }
 }

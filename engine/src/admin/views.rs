@@ -174,6 +174,8 @@ pub fn transport_text(transport: Transport) -> &'static str {
         Transport::Tcp => "tcp",
         Transport::Tls => "tls",
         Transport::Oauth => "oauth",
+        Transport::Ws => "ws",
+        Transport::Wss => "wss",
     }
 }
 

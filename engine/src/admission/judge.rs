@@ -12,7 +12,7 @@ use keyline_domain::identity::{Claim, Directory, PeerCertificate, resolve};
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::mode::SuiteKind;
 use keyline_domain::mode::Transport;
-use keyline_domain::model::{TlsCertificate, VendorClass};
+use keyline_domain::model::{Capability, TlsCertificate, VendorClass};
 use keyline_domain::phone::{self, Binding, Register, Row};
 use keyline_wire::sip::{Credentials, DigestCredentials, Message, Uri};
 use smallvec::SmallVec;
@@ -139,6 +139,7 @@ pub fn judge(
         model: &config.model.name,
         preferred_vendor: config.model.vendor_class == VendorClass::Preferred,
         shared_certificate: config.model.tls_certificate == TlsCertificate::Shared,
+        websocket: config.model.can(Capability::Websocket),
         profile_name: &config.profile_name,
         settings,
         previous: previous.as_deref(),

@@ -8,7 +8,7 @@ use super::listen::{Listen, Listener};
 use super::raw::{Given, Givens, Value};
 use super::{
     ADMIN_TOKEN_VARIABLE, CallsAtStop, DEFAULT_DATA_DIR, Durability, Engine, Node, Secret, Sources, Storage,
-    Tls,
+    Tls, Websocket,
 };
 use crate::limits::{self, Limits};
 
@@ -31,6 +31,9 @@ const ALIASES_MAX: usize = 64;
 /// Longest administrator's token, in characters.
 const TOKEN_MAX: usize = 512;
 
+/// Most origins.
+const ORIGINS_MAX: usize = 256;
+
 /// Most addresses of one listener.
 const ADDRESSES_MAX: usize = 16;
 
@@ -52,6 +55,7 @@ pub(super) fn check(
     let shards = checker.shards(sources.cores);
     let storage = checker.storage();
     let tls = checker.tls();
+    let websocket = checker.websocket(&listen);
     let limits = checker.limits();
     let admin_token = checker.admin_token(sources);
     let warnings = checker.warnings;
@@ -62,6 +66,7 @@ pub(super) fn check(
         shards,
         storage,
         tls,
+        websocket,
         limits,
         admin_token,
         warnings,
@@ -242,6 +247,19 @@ impl<'a> Checker<'a> {
         Tls { legacy }
     }
 
+    fn websocket(&mut self, listen: &Listen) -> Websocket {
+        let origins = self.take("websocket", "origins", origins).unwrap_or_default();
+        let on = [Listener::SipWs, Listener::SipWss].iter().any(|l| listen.get(*l).is_some());
+        if on && origins.is_empty() {
+            self.warnings.push(
+                "websocket.origins is empty: no browser can connect to sip_ws and sip_wss; list the origins of \
+                 the pages with the phones, such as \"https://phone.example.com\""
+                    .to_owned(),
+            );
+        }
+        Websocket { origins }
+    }
+
     fn limits(&mut self) -> Limits {
         let mut limits = Limits::default();
         for field in limits::FIELDS {
@@ -331,21 +349,39 @@ fn host(name: &str) -> Result<String, String> {
     Ok(name.to_ascii_lowercase())
 }
 
-fn aliases(value: &Value) -> Result<Vec<String>, String> {
-    let split;
-    let names: &[String] = match value {
-        Value::List(list) => list,
-        // In the environment: separated by commas.
+/// A list of texts; in the environment separated by commas. `wrong` says what is no list.
+fn list(value: &Value, most: usize, wrong: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = match value {
+        Value::List(list) => list.clone(),
         Value::Text(text) => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            split = parts.map(str::to_owned).collect::<Vec<_>>();
-            &split
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
         }
-        _ => return Err("is no list of host names; write [\"a.example\", \"b.example\"]".to_owned()),
+        _ => return Err(wrong.to_owned()),
     };
-    if names.len() > ALIASES_MAX {
-        return Err(format!("has {} entries; at most {ALIASES_MAX} are taken", names.len()));
+    match names.len() {
+        count if count > most => Err(format!("has {count} entries; at most {most} are taken")),
+        _ => Ok(names),
     }
+}
+
+/// Origins of pages (RFC 6454 §6.2): scheme, host and port, `null` for pages without one, or `*`.
+fn origins(value: &Value) -> Result<Vec<String>, String> {
+    const WRONG: &str = "is no list of origins; write [\"https://phone.example.com\"]";
+    let fits = |origin: &str| {
+        let web = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        matches!(origin, "*" | "null") || web.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+    };
+    let all = list(value, ORIGINS_MAX, WRONG)?;
+    match all.iter().find(|origin| !fits(origin)) {
+        Some(wrong) => {
+            Err(format!("{wrong:?} is no origin; write \"https://HOST\" or \"https://HOST:PORT\""))
+        }
+        None => Ok(all.into_iter().map(|origin| origin.to_ascii_lowercase()).collect()),
+    }
+}
+
+fn aliases(value: &Value) -> Result<Vec<String>, String> {
+    let names = list(value, ALIASES_MAX, "is no list of host names; write [\"a.example\", \"b.example\"]")?;
     names.iter().map(|name| host(name).map_err(|reason| format!("{name:?} {reason}"))).collect()
 }
 

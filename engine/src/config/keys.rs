@@ -4,7 +4,7 @@ use super::listen::Listener;
 use crate::limits;
 
 /// All sections, in the order of the documentation.
-pub(super) const SECTIONS: [&str; 6] = ["node", "listen", "shards", "storage", "tls", "limits"];
+pub(super) const SECTIONS: [&str; 7] = ["node", "listen", "shards", "storage", "tls", "websocket", "limits"];
 
 /// Longest name that is compared with the known ones, in characters.
 const NAME_MAX: usize = 64;
@@ -24,6 +24,7 @@ pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("storage", "engine"),
         ("storage", "durability"),
         ("tls", "legacy"),
+        ("websocket", "origins"),
     ];
     let listeners = Listener::ALL.iter().map(|listener| ("listen", listener.key()));
     plain.into_iter().chain(listeners).chain(limits::FIELDS.iter().map(|field| ("limits", field.name)))

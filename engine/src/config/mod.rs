@@ -49,6 +49,8 @@ pub struct Config {
     pub storage: Storage,
     /// `[tls]`.
     pub tls: Tls,
+    /// `[websocket]`.
+    pub websocket: Websocket,
     /// `[limits]`.
     pub limits: Limits,
     /// Token of the administrator for the first initialisation, from `KEYLINE_ADMIN_TOKEN`.
@@ -118,6 +120,14 @@ pub enum Durability {
 pub struct Tls {
     /// `legacy`: TLS 1.0, 1.1 and static-RSA suites for old phones.
     pub legacy: bool,
+}
+
+/// `[websocket]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Websocket {
+    /// `origins`: origins of the pages whose phones may connect, in lower case; `*` stands for all. Clients that
+    /// name none are no browsers and always may.
+    pub origins: Vec<String>,
 }
 
 /// A text that is never shown.

@@ -3,3 +3,4 @@
 pub mod bind;
 pub mod stream;
 pub mod udp;
+pub mod websocket;

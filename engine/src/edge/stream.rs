@@ -132,6 +132,14 @@ pub trait Streams<F> {
     fn opened(&self, ends: &Ends, facts: F, outbox: Outbox) -> Option<StreamId>;
     /// Bytes arrived.
     fn bytes(&self, id: StreamId, bytes: &[u8]) -> After;
+    /// A whole message arrived whose ends the transport knows.
+    fn message(&self, id: StreamId, bytes: &[u8]) -> After;
+    /// Bytes of a message arrived that is not whole yet.
+    fn partial(&self, id: StreamId);
+    /// Something arrived that is no message: a keepalive of the transport.
+    fn control(&self, id: StreamId);
+    /// A message is larger than allowed: the connection ends.
+    fn too_large(&self, id: StreamId);
     /// The peer has not taken what was written to it in time: the connection ends.
     fn stuck(&self, id: StreamId);
     /// The connection is gone.
@@ -190,7 +198,11 @@ where
 }
 
 /// Whether a write succeeds within its deadline.
-async fn in_time<F, K, E>(write: impl Future<Output = Result<(), E>>, sink: &K, id: StreamId) -> bool
+pub(super) async fn in_time<F, K, E>(
+    write: impl Future<Output = Result<(), E>>,
+    sink: &K,
+    id: StreamId,
+) -> bool
 where
     K: Streams<F>,
 {

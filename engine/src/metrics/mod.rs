@@ -40,7 +40,7 @@ const METHODS: [&str; 15] = [
     "PUBLISH",
     "other",
 ];
-const TRANSPORTS: [&str; 4] = ["udp", "tcp", "tls", "oauth"];
+const TRANSPORTS: [&str; 6] = ["udp", "tcp", "tls", "oauth", "ws", "wss"];
 /// Any other status is counted as the first.
 const REJECTS: [(u16, &str); 6] =
     [(400, "400"), (413, "413"), (416, "416"), (488, "488"), (505, "505"), (513, "513")];
@@ -80,6 +80,8 @@ const HANDSHAKES: [&str; 15] = [
     "internal",
     "other",
 ];
+/// Any other result is counted as the last.
+const UPGRADES: [&str; 5] = ["ok", "deadline", "origin_refused", "no_subprotocol", "bad_request"];
 /// Any other version is counted as the last.
 const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
 const RELOADS: [&str; 2] = ["done", "refused"];
@@ -103,6 +105,7 @@ pub struct EngineMetrics {
     handshakes: [IntCounter; HANDSHAKES.len()],
     reloads: [IntCounter; RELOADS.len()],
     versions: [IntCounter; VERSIONS.len()],
+    upgrades: [IntCounter; UPGRADES.len()],
     /// Messages for a worker whose inbox was full.
     pub inbox_dropped: IntCounter,
     /// Messages that panicked a worker.
@@ -241,6 +244,13 @@ impl EngineMetrics {
                 "version",
                 VERSIONS,
             )?,
+            upgrades: each(
+                registry,
+                "keyline_websocket_handshakes_total",
+                "WebSocket handshakes by result",
+                "result",
+                UPGRADES,
+            )?,
             inbox_dropped: one(
                 registry,
                 "keyline_worker_inbox_dropped_total",
@@ -355,6 +365,14 @@ impl EngineMetrics {
         self.reloads[among(&RELOADS, result)].inc();
     }
 
+    /// A WebSocket handshake ended.
+    pub fn upgrade(&self, result: &str) {
+        if result == "deadline" {
+            self.limit(Limit::Handshake);
+        }
+        self.upgrades[among(&UPGRADES, result)].inc();
+    }
+
     /// A TLS handshake was completed in this version: `1.2` or `1.3`.
     pub fn tls_version(&self, version: &str) {
         self.versions[among(&VERSIONS, version)].inc();
@@ -378,6 +396,8 @@ fn place(transport: Transport) -> usize {
         Transport::Tcp => 1,
         Transport::Tls => 2,
         Transport::Oauth => 3,
+        Transport::Ws => 4,
+        Transport::Wss => 5,
     }
 }
 

@@ -21,7 +21,7 @@ fn every_series_exists_before_the_first_event() {
     let registry = Registry::new();
     EngineMetrics::new(&registry).unwrap();
     for (name, count) in [
-        ("keyline_sip_messages_received_total", 4),
+        ("keyline_sip_messages_received_total", 6),
         ("keyline_sip_requests_received_total", METHODS.len()),
         ("keyline_sip_requests_sent_total", METHODS.len()),
         ("keyline_sip_responses_sent_total", 6),
@@ -31,7 +31,7 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_sip_shed_total", SHED.len()),
         ("keyline_connection_closed_total", CLOSED.len()),
         ("keyline_limits_refused_total", Limit::ALL.len()),
-        ("keyline_connection_open", 4),
+        ("keyline_connection_open", 6),
         ("keyline_tls_handshakes_total", HANDSHAKES.len()),
         ("keyline_tls_connections_total", VERSIONS.len()),
         ("keyline_worker_inbox_dropped_total", 1),

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyline_domain::mode::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
@@ -15,14 +17,15 @@ use tokio_rustls::server::TlsStream;
 use crate::config::{self, Config, Listener};
 use crate::edge::bind::{BindError, Kind, bind};
 use crate::edge::stream::{Ends, accept, is_out_of_descriptors, serve};
-use crate::edge::udp;
+use crate::edge::{udp, websocket};
 use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
 use crate::limits::{Limit, Limits, size};
 use crate::signaling::{Shared, ToWorker, Worker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
 
 /// The listeners served here.
-const LISTENERS: [Listener; 3] = [Listener::SipUdp, Listener::SipTcp, Listener::SipTls];
+const LISTENERS: [Listener; 5] =
+    [Listener::SipUdp, Listener::SipTcp, Listener::SipTls, Listener::SipWs, Listener::SipWss];
 
 /// Sockets of one worker: one for each address of each listener.
 pub(super) type WorkerSockets = Vec<(Listener, SocketAddr, Socket)>;
@@ -59,7 +62,7 @@ pub(super) fn start_worker(
     limits: WorkerLimits,
     sockets: WorkerSockets,
     inbox: mpsc::Receiver<ToWorker>,
-    tls: Arc<TlsContext>,
+    with: Handshakes,
     seats: Arc<Seats>,
 ) -> std::io::Result<()> {
     let worker = Rc::new(Worker::new(id, shared, limits));
@@ -72,7 +75,7 @@ pub(super) fn start_worker(
         }
         let accepting = Arc::new(TcpListener::from_std(socket.into())?);
         let (refused, worker) = (AcceptErrors::new(&worker), Rc::clone(&worker));
-        let (tls, seats) = (Arc::clone(&tls), Arc::clone(&seats));
+        let (with, seats) = (with.clone(), Arc::clone(&seats));
         actix::spawn(accept(
             accepting,
             move |e| refused.note(e),
@@ -86,13 +89,19 @@ pub(super) fn start_worker(
                     }
                 };
                 let ends = Ends { local: stream.local_addr().unwrap_or(local), remote };
-                let (worker, tls) = (Rc::clone(&worker), Arc::clone(&tls));
-                actix::spawn(connection(listener, stream, ends, seat, worker, tls));
+                actix::spawn(connection(listener, stream, ends, seat, Rc::clone(&worker), with.clone()));
             },
         ));
     }
     actix::spawn(worker.run(inbox));
     Ok(())
+}
+
+/// What connections need for their handshakes.
+#[derive(Clone)]
+pub(super) struct Handshakes {
+    pub tls: Arc<TlsContext>,
+    pub websocket: Arc<websocket::Policy>,
 }
 
 /// One connection, from its accept to its end.
@@ -102,14 +111,39 @@ async fn connection(
     ends: Ends,
     mut seat: Seat,
     worker: Rc<Worker>,
-    tls: Arc<TlsContext>,
+    with: Handshakes,
 ) {
-    if listener == Listener::SipTcp {
-        return serve(stream, ends, (Arc::new(ConnectionFacts::tcp()), seat), worker).await;
+    let plain = |transport| ConnectionFacts { transport, ..ConnectionFacts::tcp() };
+    match listener {
+        Listener::SipTcp => serve(stream, ends, (Arc::new(plain(Transport::Tcp)), seat), worker).await,
+        Listener::SipWs => {
+            let Some(socket) = upgraded(&with.websocket, &worker, stream).await else { return };
+            seat.shaken();
+            websocket::serve(socket, ends, (Arc::new(plain(Transport::Ws)), seat), worker).await;
+        }
+        _ => {
+            let Some((stream, facts)) = secure(&with.tls, &worker, stream, ends.remote).await else { return };
+            if listener == Listener::SipTls {
+                seat.shaken();
+                return serve(stream, ends, (Arc::new(facts), seat), worker).await;
+            }
+            let Some(socket) = upgraded(&with.websocket, &worker, stream).await else { return };
+            seat.shaken();
+            // What a browser shows is a person's certificate, if any: it names no device.
+            let facts = ConnectionFacts { transport: Transport::Wss, certificate: None, ..facts };
+            websocket::serve(socket, ends, (Arc::new(facts), seat), worker).await;
+        }
     }
-    let Some((stream, facts)) = secure(&tls, &worker, stream, ends.remote).await else { return };
-    seat.shaken();
-    serve(stream, ends, (Arc::new(facts), seat), worker).await;
+}
+
+/// The WebSocket handshake of a connection, counted.
+async fn upgraded<S>(policy: &websocket::Policy, worker: &Worker, stream: S) -> Option<websocket::Socket<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let result = websocket::upgrade(stream, policy).await;
+    worker.shared.metrics.upgrade(result.as_ref().map_or_else(|e| e.as_str(), |_| "ok"));
+    result.ok()
 }
 
 /// The handshake of a connection, counted.

@@ -22,6 +22,7 @@ use crate::admin::{self, AdminToken, ApiSetup, Setup, StartError, TokenError};
 use crate::admission::Admission;
 use crate::config::{Config, Listener};
 use crate::edge::bind::BindError;
+use crate::edge::websocket;
 use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
 use crate::metrics::{EngineMetrics, storage};
@@ -116,10 +117,11 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     ));
     let limits = worker_limits(config);
     let seats = Seats::new(edge::seat_limits(&config.limits));
+    let with = edge::Handshakes { tls: tls_context, websocket: Arc::new(websocket_policy(config)) };
     for (i, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
-        let (shared, context, seats) = (Arc::clone(&shared), tls_context.clone(), Arc::clone(&seats));
+        let (shared, with, seats) = (Arc::clone(&shared), with.clone(), Arc::clone(&seats));
         handle.arbiters()[i].spawn_fn(move || {
-            if let Err(error) = edge::start_worker(i as u16, shared, limits, sockets, inbox, context, seats) {
+            if let Err(error) = edge::start_worker(i as u16, shared, limits, sockets, inbox, with, seats) {
                 tracing::error!(worker = i, %error, "a worker did not start");
             }
         });
@@ -194,6 +196,15 @@ fn take_over(
     }
     tracing::info!(keys = live.join(", "), "the configuration was read again");
     shared.metrics.reloaded("done");
+}
+
+fn websocket_policy(config: &Config) -> websocket::Policy {
+    let message = config.limits.message();
+    websocket::Policy {
+        origins: config.websocket.origins.clone(),
+        message_bytes: message.head_bytes.saturating_add(message.body_bytes),
+        deadline: Duration::from_secs(config.limits.handshake_s),
+    }
 }
 
 fn worker_limits(config: &Config) -> WorkerLimits {

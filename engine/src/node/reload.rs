@@ -73,6 +73,7 @@ pub(super) fn merge(old: &mut Config, new: Config) -> (Vec<&'static str>, Vec<&'
         ("shards.count", old.shards != new.shards),
         ("storage", old.storage != new.storage),
         ("tls", old.tls != new.tls),
+        ("websocket", old.websocket != new.websocket),
     ] {
         if changed {
             later.push(name);

@@ -54,6 +54,31 @@ impl Streams<Arrived> for Worker {
         after
     }
 
+    fn message(&self, id: StreamId, bytes: &[u8]) -> After {
+        let after =
+            self.guarded(|state, shared| state.stream_message(shared, id, bytes)).unwrap_or(After::Close);
+        self.end_turn();
+        after
+    }
+
+    fn partial(&self, id: StreamId) {
+        self.guarded(|state, _| {
+            let now = state.now();
+            state.connections.received(id, now, true, false, false);
+        });
+    }
+
+    fn control(&self, id: StreamId) {
+        self.guarded(|state, _| {
+            let now = state.now();
+            state.connections.received(id, now, false, true, false);
+        });
+    }
+
+    fn too_large(&self, _: StreamId) {
+        self.shared.metrics.limit(Limit::MessageBody);
+    }
+
     fn stuck(&self, _: StreamId) {
         self.shared.metrics.limit(Limit::Write);
         self.shared.metrics.connection_closed(Closed::Stuck);
@@ -124,6 +149,29 @@ impl State {
         }
         self.connections.received(id, now, partial, whole, messages);
         after
+    }
+
+    /// A message of a WebSocket (RFC 7118): what is unreadable costs that message only, its end is known.
+    fn stream_message(&mut self, shared: &Shared, id: StreamId, bytes: &[u8]) -> After {
+        let now = self.now();
+        let Some(connection) = self.connections.get(id) else { return After::Close };
+        let path = Path::Stream {
+            id,
+            transport: connection.facts.transport,
+            local: connection.local,
+            remote: connection.remote,
+        };
+        // Keepalives of RFC 5626 §3.5.1 work here too (RFC 7118 §6).
+        let keepalive = bytes.iter().all(|b| matches!(b, b'\r' | b'\n'));
+        match keepalive {
+            true if bytes == b"\r\n\r\n" => {
+                self.transmit(shared, &path, Arc::from(&b"\r\n"[..]));
+            }
+            true => {}
+            false => self.message(shared, path, bytes),
+        }
+        self.connections.received(id, now, false, true, !keepalive);
+        After::Read
     }
 
     fn stream_closed(&mut self, shared: &Shared, id: StreamId) {

@@ -30,6 +30,8 @@ pub(super) fn contact(path: &Path) -> String {
         Transport::Udp => format!("<sip:{local}>"),
         Transport::Tcp => format!("<sip:{local};transport=tcp>"),
         Transport::Tls | Transport::Oauth => format!("<sip:{local};transport=tls>"),
+        // RFC 7118 §5.3: the same token with and without TLS.
+        Transport::Ws | Transport::Wss => format!("<sip:{local};transport=ws>"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Clients that other people wrote, as child processes.
 
 pub mod baresip;
+pub mod browser;
 pub mod linphone;
 pub mod sipp;
 

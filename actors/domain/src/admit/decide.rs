@@ -227,7 +227,7 @@ fn refuse_right(
     }
     // TLS keeps strangers from repeating what they saw; UDP and TCP do not, and the windows that would
     // notice it went with the earlier start.
-    let open = matches!(request.transport, Transport::Udp | Transport::Tcp);
+    let open = matches!(request.transport, Transport::Udp | Transport::Tcp | Transport::Ws);
     if !right.of_this_start && open && !repeated && !extends_its_row(request, device) {
         return Some(Verdict::stale(Cause::NonceOfEarlierStart));
     }

@@ -79,6 +79,9 @@ pub(super) fn demand(
     policy: &Policy,
 ) -> Result<Demand, Cause> {
     let digest = settings.digest_authentication;
+    if request.transport.is_websocket() {
+        return websocket(device, settings);
+    }
     if settings.device_security_mode == DeviceSecurityMode::NonSecure {
         non_secure_transport(request.transport, settings.transport)?;
         return Ok(Demand { digest, certificate: None, certificate_lacking: false });
@@ -91,7 +94,8 @@ pub(super) fn demand(
         Transport::Oauth if !settings.oauth_authentication => return Err(Cause::OauthNotEnabled),
         // Only a token opens this port, and no token reaches admission: nobody is let in by it.
         Transport::Oauth => return Err(Cause::TokenRequired),
-        Transport::Tls => {}
+        // WebSocket was judged above.
+        Transport::Tls | Transport::Ws | Transport::Wss => {}
     }
     suite_fits(request.suite, settings.device_security_mode)?;
     let expected = Expected {
@@ -116,10 +120,23 @@ pub(super) fn demand(
     }
 }
 
+/// A browser shows no device certificate, so WebSocket serves non-secure profiles only, by digest or without any
+/// proof as the profile says; TLS under it (`wss`) is what browsers ask for, no proof, and raises no class. The
+/// profile's transport field does not know WebSocket (R158, R161): the model says whether a phone may use it.
+fn websocket(device: &DeviceFacts<'_>, settings: &ProfileSettings) -> Result<Demand, Cause> {
+    if settings.device_security_mode != DeviceSecurityMode::NonSecure || !device.websocket {
+        return Err(Cause::TransportNotInProfile);
+    }
+    let digest = settings.digest_authentication;
+    Ok(Demand { digest, certificate: None, certificate_lacking: false })
+}
+
 /// R002, R158: a non-secure profile is served on exactly its transports.
 fn non_secure_transport(used: Transport, allowed: ProfileTransport) -> Result<(), Cause> {
     match (used, allowed) {
-        (Transport::Tls | Transport::Oauth, _) => Err(Cause::TlsNotInProfile),
+        (Transport::Tls | Transport::Oauth | Transport::Ws | Transport::Wss, _) => {
+            Err(Cause::TlsNotInProfile)
+        }
         (Transport::Udp, ProfileTransport::Udp | ProfileTransport::TcpUdp)
         | (Transport::Tcp, ProfileTransport::Tcp | ProfileTransport::TcpUdp) => Ok(()),
         (Transport::Udp | Transport::Tcp, _) => Err(Cause::TransportNotInProfile),

@@ -80,6 +80,8 @@ pub struct DeviceFacts<'a> {
     pub preferred_vendor: bool,
     /// Its model uses one certificate for all phones of a profile (R071).
     pub shared_certificate: bool,
+    /// Its model may register over WebSocket.
+    pub websocket: bool,
     /// Name of its applied profile: what a shared certificate must name (R075).
     pub profile_name: &'a str,
     /// Settings of the applied profile.

@@ -60,6 +60,10 @@ const PLAIN: Family =
 const THIRD_PARTY: Family =
     Family { vendor_class: VendorClass::Preferred, trusted: false, capabilities: Capabilities::NONE };
 
+/// Generic third-party SIP types: a soft phone in a browser is one of them.
+const GENERIC: Family =
+    Family { capabilities: THIRD_PARTY.capabilities.with(Capability::Websocket), ..THIRD_PARTY };
+
 const fn model(name: &'static str, number: u32, protocols: Protocols, family: &Family) -> Model {
     // Every SIP phone answers a digest challenge (RFC 3261 section 22, R069).
     let capabilities =
@@ -252,7 +256,7 @@ pub(super) const MODELS: &[Model] = &[
     model("SCCP gateway virtual phone", 30032, SCCP, &PLAIN),
     model("SIP Station", 36298, SIP, &THIRD_PARTY),
     model("Third-party AS-SIP Endpoint", 631, SIP, &THIRD_PARTY),
-    model("Third-party SIP Device (Advanced)", 374, SIP, &THIRD_PARTY),
-    model("Third-party SIP Device (Basic)", 336, SIP, &THIRD_PARTY),
+    model("Third-party SIP Device (Advanced)", 374, SIP, &GENERIC),
+    model("Third-party SIP Device (Basic)", 336, SIP, &GENERIC),
     model("Transnova S3", 521, SIP, &THIRD_PARTY),
 ];

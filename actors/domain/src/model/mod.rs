@@ -77,11 +77,13 @@ pub enum Capability {
     ManualDigest,
     /// Plays a secure tone (R040).
     SecureTone,
+    /// May register over WebSocket (RFC 7118), beside what its profile's transport says.
+    Websocket,
 }
 
 impl Capability {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Tls,
         Self::DeviceSecurityMode,
         Self::Srtp,
@@ -92,6 +94,7 @@ impl Capability {
         Self::Capf,
         Self::ManualDigest,
         Self::SecureTone,
+        Self::Websocket,
     ];
 
     /// Name in rows and in the API.
@@ -107,6 +110,7 @@ impl Capability {
             Self::Capf => "capf",
             Self::ManualDigest => "manual_digest",
             Self::SecureTone => "secure_tone",
+            Self::Websocket => "websocket",
         }
     }
 }

@@ -226,7 +226,8 @@ fn address(w: &mut Vec<u8>, value: SocketAddr) {
 }
 
 // The position of a value in these lists is what is stored: append only.
-const TRANSPORTS: [Transport; 4] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Oauth];
+const TRANSPORTS: [Transport; 6] =
+    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Oauth, Transport::Ws, Transport::Wss];
 const PROOFS: [PeerProof; 4] = [PeerProof::None, PeerProof::Digest, PeerProof::Certificate, PeerProof::Token];
 const SUITES: [SuiteKind; 3] = [SuiteKind::None, SuiteKind::IntegrityOnly, SuiteKind::Encrypting];
 

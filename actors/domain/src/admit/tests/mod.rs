@@ -94,6 +94,7 @@ impl Owned {
             model: "Cisco 8845",
             preferred_vendor: false,
             shared_certificate: false,
+            websocket: false,
             profile_name: "phones.example",
             settings,
             previous: None,

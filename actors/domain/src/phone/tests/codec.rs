@@ -15,7 +15,14 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 
 fn flow() -> impl Strategy<Value = Flow> {
     let transport = || {
-        prop_oneof![Just(Transport::Udp), Just(Transport::Tcp), Just(Transport::Tls), Just(Transport::Oauth)]
+        prop_oneof![
+            Just(Transport::Udp),
+            Just(Transport::Tcp),
+            Just(Transport::Tls),
+            Just(Transport::Oauth),
+            Just(Transport::Ws),
+            Just(Transport::Wss)
+        ]
     };
     let id = any::<(u16, u32, u32)>().prop_map(|(worker, index, generation)| StreamId {
         worker,

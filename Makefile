@@ -57,8 +57,10 @@ bench: deps ## criterion benches, about four minutes; ONLY=digest for one subjec
 bench-smoke: deps ## every bench once, so that none rots
 	@$(ROCKSDB) cargo test --release --locked -q -p keyline-benches --benches
 
-load: build ## the README's figures; PHONES=100000
+load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 over TLS
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
+	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --transport tls \
+	  --phones $(or $(TLS_PHONES),18000) --rate $(or $(TLS_RATE),300)
 
 fuzz: ## libFuzzer over each parser for FUZZ_S [60] seconds each; ONLY=uri for one; needs the nightly compiler
 	@if ! rustup run nightly rustc --version > /dev/null 2>&1; then \

@@ -95,6 +95,35 @@ pub fn write(out: &mut impl Write, seed: u8, phones: u32) -> io::Result<u64> {
     Ok(1 + 3 * u64::from(phones))
 }
 
+/// Security profile of made-up phones over TLS.
+pub const PROFILE_ENCRYPTED: &str = "Loadtest encrypted";
+
+/// Writes a fleet whose phones prove themselves by certificates of an authority (PEM) and register over TLS
+/// in encrypted mode; gives the number of rows.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_encrypted(out: &mut impl Write, seed: u8, phones: u32, authority: &str) -> io::Result<u64> {
+    let pem = serde_json::Value::from(authority);
+    writeln!(
+        out,
+        "{{\"kind\":\"parameter\",\"name\":\"cluster_security_mode\",\"value\":\"mixed\"}}\n\
+         {{\"kind\":\"certificate\",\"purpose\":\"CallManager-trust\",\"pem\":{pem}}}\n\
+         {{\"kind\":\"security_profile\",\"name\":\"{PROFILE_ENCRYPTED}\",\"model\":\"{MODEL}\",\"protocol\":\"sip\",\
+         \"device_security_mode\":\"encrypted\",\"transport\":\"tls\"}}"
+    )?;
+    for index in 0..phones {
+        let FleetPhone { device, dn, .. } = nth(seed, index);
+        writeln!(
+            out,
+            "{{\"kind\":\"line\",\"dn\":\"{dn}\"}}\n\
+             {{\"kind\":\"phone\",\"name\":\"{device}\",\"model\":\"{MODEL}\",\"protocol\":\"sip\",\
+             \"security_profile\":\"{PROFILE_ENCRYPTED}\",\"lines\":[\"{dn}\"]}}"
+        )?;
+    }
+    Ok(3 + 2 * u64::from(phones))
+}
+
 /// Why an inventory can not be used for load.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
@@ -187,6 +216,19 @@ mod tests {
             parse_row(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
         assert_eq!(read(text.as_bytes()).unwrap(), fleet(7, 200));
+    }
+
+    #[test]
+    fn rows_of_encrypted_phones_are_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = crate::pki::Authority::open(folder.path()).unwrap();
+        let mut text = Vec::new();
+        assert_eq!(write_encrypted(&mut text, 7, 20, &authority.pem).unwrap(), 43);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.lines().count(), 43);
+        for line in text.lines() {
+            parse_row(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
     }
 
     #[test]

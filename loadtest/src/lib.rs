@@ -1,14 +1,13 @@
 //! Simulated SIP phones: the demo's fleet, the load generator, and the tests' outside judge.
 //!
 //! [`phone`] is one phone as a user would hold it: it registers, calls, holds, and keeps a record of
-//! everything it sent and received. [`fleet`] is many phones at once, as cheap as they can be made, for
-//! load. Both know the SIP text of `keyline-wire` and the digest of `keyline-domain`, and nothing of the
+//! everything it sent and received. [`load`] is many phones at once, as cheap as they can be made, against
+//! any SIP server. Both know the SIP text of `keyline-wire` and the digest of `keyline-domain`, and nothing of the
 //! engine: what they say about it comes from its sockets.
 
 pub mod admin;
 pub mod demo;
 pub mod figures;
-pub mod fleet;
 pub mod inventory;
 pub mod limits;
 pub mod load;

@@ -8,8 +8,10 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use keyline_loadtest::load::Job;
+use clap::{Parser, Subcommand, ValueEnum};
+use keyline_loadtest::figures::Plan;
+use keyline_loadtest::load::{Carrier, Job};
+use keyline_loadtest::pki::Authority;
 use keyline_loadtest::{demo, figures, inventory};
 
 use crate::args::{Call, Load};
@@ -50,6 +52,10 @@ enum Command {
         /// Fleet to make up; the same seed gives the same fleet
         #[arg(long, default_value_t = 1)]
         seed: u8,
+        /// Encrypted phones over TLS, their certificates from the authority of this folder (made if need
+        /// be); without it digest over UDP and TCP
+        #[arg(long, value_name = "DIR")]
+        client_ca: Option<PathBuf>,
         /// File to write
         #[arg(long)]
         out: PathBuf,
@@ -75,11 +81,14 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
-    /// Measure CPU of a registration, bytes of a registered phone, and the import
+    /// Start a node, register a fleet, call among it: CPU of a registration, bytes of a registered phone
     Figures {
         /// The keyline program
         #[arg(long)]
         keyline: PathBuf,
+        /// udp: digest; tls: client certificates, encrypted mode
+        #[arg(long, value_enum, default_value_t = Way::Udp)]
+        transport: Way,
         /// Phones
         #[arg(long, default_value_t = 100_000)]
         phones: u32,
@@ -90,6 +99,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    Udp,
+    Tls,
 }
 
 /// Exit codes: 0 all went well, 1 it ran and not all went well, 2 it could not run.
@@ -109,10 +124,15 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<bool, Fault> {
     match command {
         Command::Demo { keyline, data, once } => demo::run(&keyline, data.as_deref(), once).await?,
-        Command::Inventory { phones, seed, out } => {
+        Command::Inventory { phones, seed, client_ca, out } => {
             let phones = phones.min(inventory::PHONES_MAX);
             let mut file = BufWriter::new(File::create(&out)?);
-            let rows = inventory::write(&mut file, seed, phones)?;
+            let rows = match client_ca {
+                Some(folder) => {
+                    inventory::write_encrypted(&mut file, seed, phones, &Authority::open(&folder)?.pem)?
+                }
+                None => inventory::write(&mut file, seed, phones)?,
+            };
             file.flush()?;
             eprintln!("{rows} rows in {}", out.display());
         }
@@ -147,9 +167,13 @@ async fn run(command: Command) -> Result<bool, Fault> {
                 move |run: &mut Run| run.job("handshake", &Job::Handshake { resume }, times * run.phones());
             return apply(load, resume, work).await;
         }
-        Command::Figures { keyline, phones, rate, json } => {
-            let phones = phones.clamp(2, inventory::PHONES_MAX);
-            let measured = figures::measure(&keyline, phones, rate).await?;
+        Command::Figures { keyline, transport, phones, rate, json } => {
+            let phones = phones.clamp(2, inventory::PHONES_MAX).next_multiple_of(4);
+            let carrier = match transport {
+                Way::Udp => Carrier::Udp,
+                Way::Tls => Carrier::Tls,
+            };
+            let measured = figures::measure(&keyline, Plan { carrier, phones, rate }).await?;
             print(json, &measured, &measured)?;
         }
     }

@@ -31,6 +31,8 @@ pub struct CallPlan {
 /// Ports of calls begin here; each has two.
 const PORTS: u64 = 10_000;
 const PORT_PAIRS: u64 = 25_000;
+/// Calls jump over that many pairs, so that a few calls reach phones everywhere. A prime: all have their turn.
+const STRIDE: u64 = 7_919;
 /// A caller who has heard no 180 cancels anyhow after this time, microseconds.
 const CANCEL_AT: u64 = 3_000_000;
 /// How long an ended call still acknowledges late copies of its 2xx.
@@ -231,7 +233,7 @@ impl Calls {
                 call.route.reverse();
                 call.answered = call.cseq;
                 if text::audio_port(message.body()).is_none() {
-                    core.tally.fault(|| "a 200 to INVITE without SDP".into());
+                    core.tally.fault(|| format!("call {number:x}: a 200 without SDP"));
                     core.tally.outcome("answer_without_sdp");
                 }
                 let cancelled = call.cancelled;
@@ -250,7 +252,7 @@ impl Calls {
             487 if call.cancelled => self.good(core, number, "cancelled"),
             status => {
                 let reason = message.reason().unwrap_or_default().to_owned();
-                self.fail(core, number, "refused", || format!("INVITE: {status} {reason}"));
+                self.fail(core, number, "refused", || format!("call {number:x}: {status} {reason}"));
             }
         }
     }
@@ -292,7 +294,7 @@ impl Calls {
         }
         self.text.body = body;
         if request.method() == Some(Named::Bye) && state == State::Talking {
-            self.fail(core, number, "ended_by_server", || "the server ended a call".into());
+            self.fail(core, number, "ended_by_server", || format!("call {number:x}: the server ended it"));
         }
     }
 
@@ -356,7 +358,7 @@ impl Scenario for Calls {
         let pairs = core.phones.len() as u64 / 2;
         self.open += 1;
         let call = Call {
-            caller: (number % pairs.max(1)) as u32 * 2,
+            caller: (number.wrapping_mul(STRIDE) % pairs.max(1)) as u32 * 2,
             intended,
             conduct: self.conduct(number),
             state: State::Inviting,
@@ -391,7 +393,8 @@ impl Scenario for Calls {
                 match status {
                     200 if cancelled => self.good(core, number, "cancelled_late"),
                     200 => self.good(core, number, "completed"),
-                    _ => self.fail(core, number, "release_refused", || format!("BYE: {status}")),
+                    _ => self
+                        .fail(core, number, "release_refused", || format!("call {number:x}: BYE {status}")),
                 }
             }
             _ => {}
@@ -425,7 +428,9 @@ impl Scenario for Calls {
             Method::Invite => {
                 self.fail(core, purpose.item, "invite_unanswered", || "INVITE: no answer".into())
             }
-            Method::Bye => self.fail(core, purpose.item, "release_unanswered", || "BYE: no answer".into()),
+            Method::Bye => self.fail(core, purpose.item, "release_unanswered", || {
+                format!("call {:x}: no answer to BYE", purpose.item)
+            }),
             Method::Cancel => {
                 core.tally.outcome("cancel_unanswered");
             }

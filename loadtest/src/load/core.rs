@@ -265,7 +265,8 @@ impl Core {
         cancel.bytes = bytes;
         cancel.begin(purpose, self.now, patience, is_reliable(self.options.target.carrier));
         self.timers.push(Reverse((cancel.due(), Timer::Tx(slot, cancel.generation))));
-        self.txs[tx.slot as usize].cancel = Some(slot);
+        let cancel = TxId { slot, generation: cancel.generation };
+        self.txs[tx.slot as usize].cancel = Some(cancel);
         (self.tally.sent, self.tally.requests) = (self.tally.sent + 1, self.tally.requests + 1);
         true
     }
@@ -282,11 +283,11 @@ impl Core {
         let Some(mut tx) = branch.filter(|tx| self.open(*tx).is_some()) else { return Received::Stray };
         let cancels = message.cseq().is_some_and(|cseq| cseq.method == Named::Cancel);
         if cancels {
-            let slot = self.txs[tx.slot as usize].cancel;
-            let Some(slot) = slot.filter(|slot| self.txs[*slot as usize].state != State::Free) else {
+            let cancel = self.txs[tx.slot as usize].cancel;
+            let Some(cancel) = cancel.filter(|cancel| self.open(*cancel).is_some()) else {
                 return Received::Absorbed;
             };
-            tx = TxId { slot, generation: self.txs[slot as usize].generation };
+            tx = cancel;
         }
         let found = &mut self.txs[tx.slot as usize];
         let purpose = found.purpose;
@@ -343,11 +344,8 @@ impl Core {
         let cancel = found.cancel.take();
         self.free.push(slot);
         // Whatever became of the INVITE, its CANCEL matters no more.
-        if let Some(cancel) = cancel.filter(|slot| {
-            let other = &self.txs[*slot as usize];
-            other.state != State::Free && other.purpose.method == Method::Cancel
-        }) {
-            self.release(cancel);
+        if let Some(cancel) = cancel.filter(|cancel| self.open(*cancel).is_some()) {
+            self.release(cancel.slot);
         }
     }
 

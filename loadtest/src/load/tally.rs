@@ -1,6 +1,7 @@
 //! What one generator thread counts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -45,7 +46,7 @@ impl Span {
 }
 
 /// Counts of one thread or, added up, of all.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Tally {
     /// Operations begun.
     pub begun: u64,
@@ -79,7 +80,16 @@ pub struct Tally {
 }
 
 /// Reasons that are kept.
-const FAULTS: usize = 5;
+const FAULTS: usize = 8;
+
+/// Without the times.
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { begun, good, failed, repeated, timeouts, broken, elapsed, .. } = self;
+        write!(f, "{begun} begun, {good} good, {failed} failed, {repeated} repeated, {timeouts} timeouts, ")?;
+        write!(f, "{broken} broken, {elapsed:?}, {:?}, {:?}, {:?}", self.outcomes, self.statuses, self.faults)
+    }
+}
 
 impl Tally {
     /// Counts a time in microseconds.

@@ -1,6 +1,7 @@
 //! The client transactions of simulated phones (RFC 3261 §17.1), stripped to what load needs.
 
 use super::core::{Purpose, T1, T2};
+use super::text::TxId;
 
 /// Methods that phones send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -49,8 +50,8 @@ pub(super) struct Tx {
     pub resend_at: u64,
     /// When it is given up.
     pub end_at: u64,
-    /// Slot of the CANCEL of this INVITE.
-    pub cancel: Option<u32>,
+    /// The CANCEL of this INVITE. Its slot may serve another transaction meanwhile.
+    pub cancel: Option<TxId>,
     interval: u64,
 }
 

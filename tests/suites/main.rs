@@ -28,6 +28,7 @@ mod layers;
 mod limits;
 mod limits_connections;
 mod linphone;
+mod lossy;
 mod mended;
 mod merged;
 mod registrar;

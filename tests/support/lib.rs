@@ -23,6 +23,7 @@ pub mod node;
 pub mod pki;
 pub mod place;
 pub mod raw;
+pub mod relay;
 pub mod sip;
 pub mod wait;
 pub mod websocket;

@@ -56,3 +56,35 @@ fn sipp_with_a_wrong_password_is_refused() {
     assert_ne!(run.program.ends(), Some(0));
     assert!(node.registrations().is_empty());
 }
+
+/// The callee registers and does with each call what its scenario says; the caller registers and runs its
+/// own, `more` times.
+fn calls(shards: u16, caller: &'static str, callee: &'static str, more: &[&str]) -> Node {
+    let node = node(shards);
+    let _callee = run("callee", &node, "u1", CALLEE).out_of_call(callee).start();
+    node.registered(&callee_device(shards));
+    run("register", &node, "u1", CALLER).passes();
+    run(caller, &node, "u1", CALLER).key("peer", CALLEE).arguments(more).passes();
+    wait::until("end of all calls", || node.calls().is_empty().then_some(()));
+    node
+}
+
+on_shards!(sipp_cancels, sipp_meets_a_busy_phone, sipp_holds_and_resumes);
+
+fn sipp_cancels(shards: u16) {
+    calls(shards, "caller_cancel", "ringing_call", &["-m", "20", "-r", "20"]);
+}
+
+fn sipp_meets_a_busy_phone(shards: u16) {
+    calls(shards, "caller_busy", "busy_call", &["-m", "20", "-r", "20"]);
+}
+
+fn sipp_holds_and_resumes(shards: u16) {
+    calls(shards, "caller_hold", "held_call", &["-m", "10", "-r", "10"]);
+}
+
+#[test]
+fn sipp_makes_two_thousand_calls_at_a_hundred_a_second_and_none_fails() {
+    let node = calls(2, "caller_talk", "callee_call", &["-m", "2000", "-r", "100", "-l", "1000"]);
+    assert_eq!(node.metric("keyline_call_answered_total", ""), 2_000.0);
+}

@@ -10,7 +10,9 @@ use clap::{Args, ValueEnum};
 use keyline_loadtest::inventory;
 use keyline_loadtest::limits::Targets;
 use keyline_loadtest::load::users::{self, Pattern, User};
-use keyline_loadtest::load::{Algorithm, Amount, CallPlan, Carrier, Certificates, Options, Target, TlsSetup};
+use keyline_loadtest::load::{
+    Algorithm, Amount, CallPlan, Carrier, Certificates, Options, Target, TlsSetup, own_addresses,
+};
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::tls::{Identity, TlsOptions, Versions};
 
@@ -276,7 +278,8 @@ impl Load {
 
     fn addresses(&self) -> Result<Vec<IpAddr>, Fault> {
         if self.local_addresses.is_empty() {
-            return Ok(vec![keyline_loadtest::load::own_address(self.target.address)?]);
+            let connections = if self.target.carrier == Carrier::Udp { 0 } else { self.phones as usize };
+            return Ok(own_addresses(self.target.address, connections)?);
         }
         let mut all = Vec::new();
         for text in &self.local_addresses {

@@ -14,7 +14,7 @@ use crate::inventory;
 use crate::load::users::User;
 use crate::load::{
     Amount, CallPlan, Carrier, Certificates, Fleet, Job, Options, Process, Report, Span, Tally, Target,
-    TlsSetup, machine,
+    TlsSetup, machine, own_addresses,
 };
 use crate::pki::{Authority, PkiError};
 use crate::server::{Node, ServerError};
@@ -147,8 +147,10 @@ pub async fn measure(binary: &Path, plan: Plan) -> Result<Measured, FiguresError
     let (address, metrics) = (address(listener)?, address("metrics")?);
     let process = Process::of(server.pid().unwrap_or_default()).map_err(io("/proc"))?;
     let target = Target { carrier: plan.carrier, address };
+    let connections = if plan.carrier == Carrier::Udp { 0 } else { plan.phones as usize };
+    let addresses = own_addresses(address, connections).map_err(io("own address"))?;
     let options = move || {
-        let mut options = Options::new(target, vec![address.ip()]);
+        let mut options = Options::new(target, addresses.clone());
         options.progress = true;
         options
     };

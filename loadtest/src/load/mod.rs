@@ -57,6 +57,8 @@ use crate::phone::random;
 
 /// Connections that one thread makes at a time in [`Job::Handshake`].
 const HANDSHAKES: u32 = 1_024;
+/// Connections from one address of the loopback network.
+const CONNECTIONS_EACH: usize = 10_000;
 
 /// The own address from which a target is reached.
 ///
@@ -69,6 +71,23 @@ pub fn own_address(target: SocketAddr) -> io::Result<IpAddr> {
     // Sends nothing: it only fixes the route.
     probe.connect(target)?;
     Ok(probe.local_addr()?.ip())
+}
+
+/// The own addresses for that many connections to a target: on the loopback network one for each ten
+/// thousand. The kernel looks for a free port the longer the more of an address' 28,000 are taken, from half
+/// of them on for milliseconds.
+///
+/// # Errors
+/// As [`own_address`].
+pub fn own_addresses(target: SocketAddr, connections: usize) -> io::Result<Vec<IpAddr>> {
+    let own = own_address(target)?;
+    Ok(match own {
+        IpAddr::V4(first) if first.is_loopback() => {
+            let count = 1 + (connections / CONNECTIONS_EACH).min(200) as u32;
+            (0..count).map(|n| IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + n))).collect()
+        }
+        _ => vec![own],
+    })
 }
 
 /// How a fleet reaches its server.

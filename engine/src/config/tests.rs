@@ -133,6 +133,25 @@ fn a_sip_listener_takes_several_addresses() {
 }
 
 #[test]
+fn browsers_need_origins() {
+    let config = load("[listen]\nsip_ws = \"127.0.0.1:80\"\n");
+    assert!(
+        config.warnings.iter().any(|w| w.starts_with("websocket.origins is empty")),
+        "{:?}",
+        config.warnings
+    );
+    let config = load(
+        "[listen]\nsip_wss = 443\n[websocket]\norigins = [\"https://Phone.example.com\", \"http://10.0.0.1:8080\", \"null\"]\n",
+    );
+    assert_eq!(config.websocket.origins, ["https://phone.example.com", "http://10.0.0.1:8080", "null"]);
+    assert!(!config.warnings.iter().any(|w| w.contains("websocket")), "{:?}", config.warnings);
+    for wrong in ["phone.example.com", "https://", "https://a.example/page", "ftp://a.example"] {
+        let refused = refusal(&format!("[websocket]\norigins = [\"{wrong}\"]\n"));
+        assert!(refused.contains("is no origin"), "{refused}");
+    }
+}
+
+#[test]
 fn one_address_moves_every_listener() {
     let config = load("[listen]\naddress = \"0.0.0.0\"\nsip_udp = 5070\nsip_tcp = \"0.0.0.0:5071\"\n");
     let bound: Vec<String> = config.listen.bound().map(|(_, address)| address.to_string()).collect();

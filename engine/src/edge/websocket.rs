@@ -139,6 +139,7 @@ pub type Socket<S> = WebSocketStream<Watched<S>>;
 ///
 /// # Errors
 /// [`UpgradeRefused`]; the client has got its answer where there was a request to answer.
+#[allow(clippy::result_large_err, reason = "an answer as the library shapes it, once a connection")]
 pub async fn upgrade<S>(stream: S, policy: &Policy) -> Result<Socket<S>, UpgradeRefused>
 where
     S: AsyncRead + AsyncWrite + Unpin,

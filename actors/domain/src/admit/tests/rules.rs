@@ -30,6 +30,33 @@ fn r002_tls_is_refused_under_a_non_secure_profile() {
 }
 
 #[test]
+fn r158_r161_websocket_is_the_models_business_and_for_non_secure_profiles() {
+    let own = Owned::new();
+    for transport in [Transport::Ws, Transport::Wss] {
+        for allowed in [Udp, Tcp, TcpUdp] {
+            let profile = non_secure(allowed, false);
+            let device = DeviceFacts { websocket: true, ..own.device(&profile) };
+            assert_eq!(admitted(&verdict(&register(transport), &device, Absent)).proof, PeerProof::None);
+            let other = own.device(&profile);
+            let refusal = Some((403, Cause::TransportNotInProfile));
+            assert_eq!(refused(&verdict(&register(transport), &other, Absent)), refusal);
+            // And it gives no other transport.
+            let tcp = verdict(&register(Transport::Tcp), &device, Absent);
+            assert_eq!(refused(&tcp).is_some(), allowed == Udp);
+        }
+        let digest = non_secure(Udp, true);
+        let device = DeviceFacts { websocket: true, ..own.device(&digest) };
+        assert_eq!(verdict(&register(transport), &device, Absent), CHALLENGE(Cause::DigestAbsent));
+        for mode in [Authenticated, Encrypted] {
+            let profile = secure(mode, true);
+            let device = DeviceFacts { websocket: true, ..own.device(&profile) };
+            let refusal = Some((403, Cause::TransportNotInProfile));
+            assert_eq!(refused(&verdict(&register(transport), &device, Absent)), refusal);
+        }
+    }
+}
+
+#[test]
 fn r055_preferred_vendor_phones_need_their_upload() {
     let (own, facts) = (Owned::new(), certificate("anything", UPLOAD));
     let vendor = Some(PeerCertificate { facts: &facts, chain: ChainedTo::VendorTrust });

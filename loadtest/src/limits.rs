@@ -15,7 +15,7 @@ pub enum TargetError {
     /// Not this machine, and in no file.
     #[error(
         "{0} is not on this machine; load goes to other hosts only when a file given by \
-         --allow-target names them"
+         --targets names them"
     )]
     Elsewhere(SocketAddr),
     /// The file can not be read.

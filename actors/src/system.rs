@@ -15,7 +15,7 @@ use keyline_storage::{
 use prometheus::Registry;
 
 use crate::backup::{Backup, STORE};
-use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard};
+use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, WatchBoard};
 use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
 use crate::clock::now;
 use crate::error::OpenError;
@@ -149,6 +149,7 @@ impl Opened {
             settings: SettingsBoard::new(Settings::new(self.catalog.inventory().parameters().clone())),
             calls: CallBoard::default(),
             keys: KeyBoard::new(keys),
+            watch: WatchBoard::default(),
         });
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });

@@ -20,3 +20,4 @@ pub mod model;
 pub mod nonce;
 pub mod phone;
 pub mod profile;
+pub mod subscription;

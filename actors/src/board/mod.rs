@@ -5,7 +5,8 @@
 //! | devices by name, line, digest user | `papaya` (lock-free reads) | read per packet, written by the catalog |
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
-//! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
+//! | watched lines | `dashmap` | met where a call or a registration changes, never by a refresh |
+| calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
 //!
 //! Hot path: no lock, no allocation, no call that can block in a reader.
 
@@ -14,6 +15,7 @@ pub mod devices;
 pub mod keys;
 pub mod settings;
 mod slots;
+pub mod watch;
 
 /// Most devices of a node.
 pub const DEVICES_MAX: usize = slots::CAPACITY;
@@ -22,6 +24,7 @@ pub use calls::{CallBoard, CallEntry};
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys};
 pub use settings::{ProfileBoard, Settings, SettingsBoard};
+pub use watch::WatchBoard;
 
 /// All boards of a node.
 #[derive(Debug)]
@@ -36,4 +39,6 @@ pub struct Boards {
     pub calls: CallBoard,
     /// Keys in force.
     pub keys: KeyBoard,
+    /// What may be subscribed to, and who did.
+    pub watch: WatchBoard,
 }

@@ -92,6 +92,7 @@ mod step;
 mod tests;
 mod timer;
 mod types;
+mod view;
 
 pub use effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
 pub use extension::{Extensions, Rack, Refresher, SessionAsk};
@@ -103,6 +104,7 @@ pub use types::{
     CallerLeg, ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx, StartArgs,
     Tags, Target,
 };
+pub use view::{Party, PartyState};
 
 use crate::ids::UnixMillis;
 

@@ -15,7 +15,9 @@ use keyline_storage::{
 use prometheus::Registry;
 
 use crate::backup::{Backup, STORE};
-use crate::board::{Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, WatchBoard};
+use crate::board::{
+    Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, WatchBoard,
+};
 use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
 use crate::clock::now;
 use crate::error::OpenError;

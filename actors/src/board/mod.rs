@@ -6,7 +6,7 @@
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
 //! | watched lines | `dashmap` | met where a call or a registration changes, never by a refresh |
-| calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
+//! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
 //!
 //! Hot path: no lock, no allocation, no call that can block in a reader.
 

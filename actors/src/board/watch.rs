@@ -125,8 +125,7 @@ mod tests {
             direction: Direction::Recipient,
             remote: "1009".into(),
         };
-        let first =
-            [(dn("1001"), item(0, DialogState::Trying)), (dn("1002"), item(1, DialogState::Early))];
+        let first = [(dn("1001"), item(0, DialogState::Trying)), (dn("1002"), item(1, DialogState::Early))];
         assert_eq!(board.set_dialogs(call, &[], &first).len(), 2);
         let second = [first[0].clone(), (dn("1002"), item(1, DialogState::Confirmed))];
         assert_eq!(board.set_dialogs(call, &first, &second)[..], [dn("1002")]);

@@ -56,7 +56,8 @@ impl Call {
                 leg: leg.id,
                 device: &leg.facts.device,
                 line: user_of(&leg.dialog.remote_uri),
-                remote: peer.map_or_else(|| user_of(&leg.dialog.local_uri), |p| user_of(&p.dialog.remote_uri)),
+                remote: peer
+                    .map_or_else(|| user_of(&leg.dialog.local_uri), |p| user_of(&p.dialog.remote_uri)),
                 state,
             })
         })

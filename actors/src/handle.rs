@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Addr, ArbiterHandle};
-use keyline_domain::ids::Partition;
+use keyline_domain::ids::{Dn, Partition};
+use keyline_domain::subscription::MessageWaiting;
 use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
 
 use crate::backup::Backup;
 use crate::board::Boards;
-use crate::catalog::{Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look};
+use crate::catalog::{Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look, MessagesError, SetMessages};
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
 
@@ -176,6 +177,17 @@ impl Handle {
     /// For a backup of the running node.
     pub fn backup(&self) -> Backup {
         Backup(Arc::clone(self.writer.store()))
+    }
+
+    /// Sets what waits for a line and tells its watchers; done when it is committed.
+    ///
+    /// # Errors
+    /// [`MessagesError`].
+    pub async fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> Result<(), MessagesError> {
+        match self.catalog.send(SetMessages(line, waiting)).await {
+            Ok(result) => result,
+            Err(e) => Err(MessagesError::Store(e.to_string())),
+        }
     }
 
     /// Configuration as NDJSON, without secrets.

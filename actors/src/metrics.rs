@@ -68,6 +68,8 @@ pub struct Metrics {
     pub phone_activations: IntCounter,
     /// Phones that became rows again.
     pub phone_passivations: IntCounter,
+    /// Subscriptions in force.
+    pub subscriptions: IntGauge,
     /// Calls that were admitted.
     pub calls_started: IntCounter,
     /// Calls that ended, however.
@@ -145,6 +147,10 @@ impl Metrics {
                 registry,
                 "keyline_phone_passivations_total",
                 "Phones that became rows again",
+            )?,
+            subscriptions: add(
+                registry,
+                IntGauge::new("keyline_subscription_active_subscriptions", "Subscriptions in force")?,
             )?,
             calls_started: counter(registry, "keyline_call_started_total", "Calls admitted")?,
             calls_finished: counter(registry, "keyline_call_finished_total", "Calls ended")?,

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use keyline_domain::call;
-use keyline_domain::ids::Dn;
+use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::phone::{Accepted, Cause};
+use keyline_domain::subscription::{Notify, Refusal};
 use smallvec::SmallVec;
 
 use crate::route::CallKey;
@@ -87,6 +88,20 @@ pub enum Emission {
     Failed {
         /// Server transaction.
         tx: u64,
+    },
+    /// Answer a SUBSCRIBE: seconds granted and our tag, or why not.
+    Subscribed {
+        /// Server transaction.
+        tx: u64,
+        /// The answer.
+        outcome: Result<(u32, Arc<str>), Refusal>,
+    },
+    /// Send a NOTIFY, and tell the phone what became of it.
+    Notify {
+        /// Whose subscription it is.
+        device: DeviceIndex,
+        /// What to send.
+        notify: Box<Notify>,
     },
     /// Effects of a call.
     Call {

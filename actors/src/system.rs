@@ -18,7 +18,7 @@ use crate::backup::{Backup, STORE};
 use crate::board::{
     Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, WatchBoard,
 };
-use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, scan_table};
+use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, load_messages, scan_table};
 use crate::clock::now;
 use crate::error::OpenError;
 use crate::handle::Handle;
@@ -61,6 +61,8 @@ pub struct TreeOptions {
     pub calls_per_shard: usize,
     /// A second source may take over a device with no proof due.
     pub allow_unproven_move: bool,
+    /// Subscriptions that one phone may have.
+    pub subscriptions_per_phone: usize,
     /// Seconds for which a nonce key mints before the next one does.
     pub nonce_key_s: u64,
 }
@@ -156,6 +158,7 @@ impl Opened {
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
         }
+        load_messages(&*self.store, &boards)?;
         let registered = load_rows(&*self.store, &boards)?;
         let calls = load_calls(&*self.store)?;
         Ok(Loaded { opened: self, boards, registered, calls })
@@ -229,6 +232,7 @@ impl Loaded {
                 depth: Arc::clone(&depth[i]),
                 calls_max: tree.calls_per_shard,
                 allow_unproven_move: tree.allow_unproven_move,
+                subscriptions_per_phone: tree.subscriptions_per_phone,
                 recovered,
             };
             shards.push(Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(setup)));

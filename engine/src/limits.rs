@@ -109,6 +109,10 @@ limits! {
     calls_per_shard = 50_000 in 1 ..= 10_000_000;
     /// 1: a second source may take over the binding of a phone that nothing proves. 0: it may not.
     allow_unproven_move = 0 in 0 ..= 1;
+    /// Subscriptions of one phone. Each key that shows another line's state needs one.
+    subscriptions_per_phone = 128 in 1 ..= 10_000;
+    /// Subscriptions of the node. One costs about 1 KB.
+    subscriptions = 500_000 in 1 ..= 10_000_000;
     /// Seconds for which a nonce key mints before a new one takes over; never less than the longest
     /// `nonce_validity_s` of a profile. The key before it still opens.
     nonce_key_s = 86_400 in 1 ..= 31_536_000;

@@ -41,6 +41,7 @@ mod sipsak;
 mod startup;
 mod stop;
 mod strangers;
+mod subscribe;
 mod survival;
 mod torture;
 mod torture_mutated;

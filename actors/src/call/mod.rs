@@ -9,9 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakRecipient};
-use keyline_domain::call::{Call, ClientTx, DialogRow, Effect, Effects, Env, Input, StartArgs, TimerKind};
+use keyline_domain::call::{
+    Call, ClientTx, DialogRow, Effect, Effects, Env, Input, LegId, PartyState, StartArgs, TimerKind,
+};
 use keyline_domain::flow::Flow;
+use keyline_domain::ids::Dn;
 use keyline_domain::mode::SecurityClass;
+use keyline_domain::subscription::{DialogItem, DialogState, Direction, Package, Watched};
 use smallvec::SmallVec;
 
 use crate::board::Boards;
@@ -49,6 +53,8 @@ pub(crate) struct CallActor {
     /// Worker that runs each open client transaction.
     clients: HashMap<ClientTx, u16>,
     class: Option<SecurityClass>,
+    /// What the lines' watchers may see of it.
+    shown: Vec<(Dn, DialogItem)>,
     restarts: u8,
     finished: bool,
 }
@@ -59,6 +65,8 @@ pub(crate) struct CallActor {
 pub(crate) enum FromCall {
     /// Arm a timer.
     Arm { call: CallKey, timer: TimerKind, generation: u32, after_ms: u64 },
+    /// Dialogs of watched lines changed.
+    Lines(SmallVec<[Dn; 2]>),
     /// The call is over.
     Finished(CallKey),
 }
@@ -87,6 +95,7 @@ impl CallActor {
             last: None,
             clients: HashMap::new(),
             class: None,
+            shown: Vec::new(),
             restarts: 0,
             finished: false,
         }
@@ -176,6 +185,7 @@ impl CallActor {
         for (worker, effects) in out {
             self.tools.outlet.emit(worker, vec![Emission::Call { call: self.key, effects }]);
         }
+        self.show();
         if over {
             self.finish();
         }
@@ -203,6 +213,41 @@ impl CallActor {
         self.last = Some(row);
     }
 
+    /// Shows the call to those who watch its lines.
+    fn show(&mut self) {
+        let boards = &self.tools.boards;
+        let parties = self.call.iter().filter(|_| !self.finished).flat_map(Call::parties);
+        let now: Vec<(Dn, DialogItem)> = parties
+            .filter_map(|p| {
+                let item = DialogItem {
+                    id: boards.watch.dialog_id(self.key, p.leg.0),
+                    state: match p.state {
+                        PartyState::Trying => DialogState::Trying,
+                        PartyState::Early => DialogState::Early,
+                        PartyState::Confirmed => DialogState::Confirmed,
+                    },
+                    direction: match p.leg {
+                        LegId::CALLER => Direction::Initiator,
+                        _ => Direction::Recipient,
+                    },
+                    remote: p.remote.into(),
+                };
+                Some((Dn::parse(p.line).ok()?, item))
+            })
+            .collect();
+        if now == self.shown {
+            return;
+        }
+        let mut lines = boards.watch.set_dialogs(self.key, &self.shown, &now);
+        self.shown = now;
+        lines.retain(|line| {
+            !boards.watch.watchers(&Watched { package: Package::Dialog, line: line.clone() }).is_empty()
+        });
+        if !lines.is_empty() {
+            self.tell(FromCall::Lines(lines));
+        }
+    }
+
     fn count_class(&mut self, class: Option<SecurityClass>) {
         let gauge = &self.tools.metrics.calls_by_class;
         if let Some(old) = self.class {
@@ -219,6 +264,7 @@ impl CallActor {
             return;
         }
         self.count_class(None);
+        self.show();
         if self.last.is_some() && self.tools.journal.delete_call(self.key).is_err() {
             // The row is met again at the next start and its phones answer 481 then.
             self.tools.metrics.journal_full.inc();

@@ -6,6 +6,7 @@
 mod actor;
 mod copy;
 mod import;
+mod messages;
 mod publish;
 mod rotate;
 
@@ -24,6 +25,8 @@ use crate::error::OpenError;
 
 pub(crate) use actor::{CatalogActor, Export, Import, Look};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
+pub use messages::MessagesError;
+pub(crate) use messages::{SetMessages, load_messages};
 
 /// Schema of [`Table::Config`] rows: JSON.
 const SCHEMA: u8 = 1;

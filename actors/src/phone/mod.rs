@@ -13,6 +13,7 @@
 //! the guard in `drop` hands it back to the shard.
 
 mod state;
+mod subscriptions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub(crate) struct PhoneTools {
     pub(crate) boards: Arc<Boards>,
     pub(crate) metrics: Metrics,
     pub(crate) shard: WeakRecipient<FromPhone>,
+    /// Subscriptions that one phone may have.
+    pub(crate) subscriptions_max: usize,
 }
 
 /// What an active phone is told by its shard, in order.
@@ -155,10 +158,19 @@ impl PhoneActor {
     fn step(&mut self, input: PhoneInput) -> Option<PhoneEffects> {
         let state = self.state.as_deref()?;
         let mut next = Box::new(state.clone());
-        let env = PhoneEnv { now: now(), device: self.device, boards: &self.tools.boards };
+        let env = self.env();
         let effects = next.on(input, &env);
         self.state = Some(next);
         Some(effects)
+    }
+
+    fn env(&self) -> PhoneEnv<'_> {
+        PhoneEnv {
+            now: now(),
+            device: self.device,
+            boards: &self.tools.boards,
+            subscriptions_max: self.tools.subscriptions_max,
+        }
     }
 
     fn carry_out(&mut self, effects: PhoneEffects) {
@@ -172,6 +184,12 @@ impl PhoneActor {
                 },
                 PhoneEffect::Arm { timer, generation, after_ms } => {
                     self.tell(FromPhone::Arm { device, timer, generation, after_ms });
+                }
+                PhoneEffect::Watch(what) => self.tools.boards.watch.watch(what, device),
+                PhoneEffect::Unwatch(what) => self.tools.boards.watch.unwatch(&what, device),
+                PhoneEffect::Counted(by) => {
+                    let count = self.tools.boards.watch.counted(by);
+                    self.tools.metrics.subscriptions.set(count);
                 }
                 PhoneEffect::Nudge { call, lost, expired } => {
                     self.tell(FromPhone::Nudge { call, device, lost, expired });
@@ -203,7 +221,8 @@ impl Supervised for PhoneActor {
                 device = self.device.0,
                 "the phone's actor panics again and again; it begins anew"
             );
-            let fresh = catch_unwind(AssertUnwindSafe(|| state.give_up(self.device)));
+            let mut state = state;
+            let fresh = catch_unwind(AssertUnwindSafe(|| state.give_up(&self.env())));
             self.state = Some(Box::new(PhoneState::rebuilt(self.device, &self.tools.boards)));
             if let Ok(effects) = fresh {
                 self.carry_out(effects);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use keyline_domain::flow::{Flow, StreamId};
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::phone::{Event, Gone, Row};
+use keyline_domain::subscription::{Answered, Subscribe, SubscriptionId, Subscriptions, Watched};
 use smallvec::SmallVec;
 
+use super::subscriptions;
 use crate::board::Boards;
 use crate::outlet::Emission;
 use crate::route::CallKey;
@@ -28,21 +30,31 @@ pub enum PhoneWork {
     },
     /// The call is over.
     OffCall(CallKey),
+    /// A SUBSCRIBE.
+    Subscribe(Box<Subscribe>),
+    /// Something changed at a line that the phone watches.
+    Changed(Watched),
+    /// What became of a NOTIFY.
+    Notified {
+        /// Subscription.
+        id: SubscriptionId,
+        /// Which NOTIFY.
+        number: u32,
+        /// What became of it.
+        answered: Answered,
+    },
 }
 
 /// Timers of a phone, on its shard's wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PhoneTimer {
-    /// A subscription's time runs out, or its notifications are due.
+    /// A subscription's time may have run out.
     Subscription(u32),
 }
 
 /// What a step is told.
 #[derive(Debug)]
-#[allow(
-    dead_code,
-    reason = "transaction and generation are read by work that answers requests and arms timers"
-)]
+#[allow(dead_code, reason = "requests carry their transaction themselves; timers look at the clock")]
 pub(crate) enum PhoneInput {
     /// A committed change of the row.
     Row { row: Arc<Row>, events: SmallVec<[Event; 1]> },
@@ -56,12 +68,17 @@ pub(crate) enum PhoneInput {
 
 /// What a step asks for.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the calls that a phone is on need no answers and no timers")]
 pub(crate) enum PhoneEffect {
     /// Hand this to a worker.
     Emit { worker: u16, emission: Box<Emission> },
     /// Arm a timer.
     Arm { timer: PhoneTimer, generation: u32, after_ms: u64 },
+    /// Changes of this concern the phone from now on.
+    Watch(Watched),
+    /// They do no more.
+    Unwatch(Watched),
+    /// The node has more or fewer subscriptions.
+    Counted(i64),
     /// A call must look at the phone again.
     Nudge { call: CallKey, lost: Option<StreamId>, expired: bool },
 }
@@ -74,23 +91,25 @@ pub(crate) struct PhoneEnv<'a> {
     pub(crate) now: UnixMillis,
     pub(crate) device: DeviceIndex,
     pub(crate) boards: &'a Boards,
+    pub(crate) subscriptions_max: usize,
 }
 
 /// The long-lived state. Small: every step works on a copy.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PhoneState {
     calls: SmallVec<[CallKey; 2]>,
+    subscriptions: Subscriptions,
 }
 
 impl PhoneState {
     /// What can be told from the boards about a phone whose state was given up.
     pub(crate) fn rebuilt(device: DeviceIndex, boards: &Boards) -> Self {
-        Self { calls: boards.calls.watchers(device) }
+        Self { calls: boards.calls.watchers(device), subscriptions: Subscriptions::default() }
     }
 
     /// Nothing is kept: the shard forgets it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.subscriptions.is_empty()
     }
 
     /// One step. Pure but for the boards that it reads.
@@ -106,23 +125,54 @@ impl PhoneState {
                 }
             }
             PhoneInput::Work { work: PhoneWork::OffCall(call), .. } => self.calls.retain(|c| *c != call),
+            PhoneInput::Work { work: PhoneWork::Subscribe(request), .. } => {
+                subscriptions::subscribe(&mut self.subscriptions, *request, env, &mut effects);
+            }
+            PhoneInput::Work { work: PhoneWork::Changed(what), .. } => {
+                subscriptions::changed(&mut self.subscriptions, &what, env, &mut effects);
+            }
+            PhoneInput::Work { work: PhoneWork::Notified { id, number, answered }, .. } => {
+                subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| {
+                    own.notified(id, number, answered, env)
+                });
+            }
             PhoneInput::Row { row, events } => {
+                if let Some(flow) = subscriptions::other_flow(Some(&row), None) {
+                    subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| {
+                        own.flow_back(flow, env)
+                    });
+                }
                 if events.iter().any(|e| !matches!(e, Event::Refreshed(_))) {
                     let expired = !row.is_registered(env.now)
                         && events.iter().any(|e| matches!(e, Event::Unregistered(_, Gone::Expired)));
                     self.nudge(None, expired, &mut effects);
                 }
             }
-            PhoneInput::FlowLost(stream) => self.nudge(Some(stream), false, &mut effects),
-            PhoneInput::Timer(PhoneTimer::Subscription(_), _) => {}
+            PhoneInput::FlowLost(stream) => {
+                let row = env.boards.devices.slot(env.device).and_then(|slot| slot.row());
+                let other = subscriptions::other_flow(row.as_deref(), Some(stream));
+                self.subscriptions.flow_lost(stream);
+                if let Some(flow) = other {
+                    subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| {
+                        own.flow_back(flow, env)
+                    });
+                }
+                self.nudge(Some(stream), false, &mut effects);
+            }
+            PhoneInput::Timer(PhoneTimer::Subscription(id), _) => {
+                subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| {
+                    own.timer(SubscriptionId(id), env)
+                });
+            }
         }
         effects
     }
 
     /// The state is dropped because its steps keep failing: what others are owed.
-    pub(crate) fn give_up(&self, device: DeviceIndex) -> PhoneEffects {
-        let _ = device;
-        PhoneEffects::new()
+    pub(crate) fn give_up(&mut self, env: &PhoneEnv<'_>) -> PhoneEffects {
+        let mut effects = PhoneEffects::new();
+        subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| own.give_up(env));
+        effects
     }
 
     fn nudge(&self, lost: Option<StreamId>, expired: bool, effects: &mut PhoneEffects) {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use actix::{Addr, Supervisor};
 use keyline_domain::ids::DeviceIndex;
+use keyline_domain::subscription::Watched;
 
 use super::{Due, Nudge, PhoneOrder, Shard};
 use crate::clock::now;
@@ -71,6 +72,13 @@ impl Shard {
             self.tell_phone(device, ToPhone::Work { work: Box::new(work), tx: None });
         } else {
             self.tell(shard, PhoneOrder { device, work });
+        }
+    }
+
+    /// Something changed at a line: its watchers hear of it, wherever they live.
+    pub(super) fn line_changed(&mut self, what: &Watched) {
+        for device in self.boards.watch.watchers(what) {
+            self.tell_phone_anywhere(device, PhoneWork::Changed(what.clone()));
         }
     }
 

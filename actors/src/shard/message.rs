@@ -8,6 +8,7 @@ use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::media::Body;
 use keyline_domain::phone::Register;
+use keyline_domain::subscription::Watched;
 
 use crate::journal::Outcomes;
 use crate::phone::PhoneWork;
@@ -128,6 +129,11 @@ pub(crate) struct Nudge {
     /// Its time ran out: the phone is gone, and with it its part in any call.
     pub expired: bool,
 }
+
+/// Something changed at a line that may be watched.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LineChanged(pub Watched);
 
 /// Work for the actor of a phone from another shard.
 #[derive(Debug, Message)]

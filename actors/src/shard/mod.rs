@@ -18,6 +18,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Supervised};
 use keyline_domain::call::TimerKind;
 use keyline_domain::ids::DeviceIndex;
+use keyline_domain::subscription::{Package, Watched};
 use keyline_storage::Writer;
 
 use crate::board::Boards;
@@ -31,7 +32,7 @@ use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
 use crate::wheel::{TICK_MS, Wheel};
 
 pub use message::{Batch, Intent, Invite};
-pub(crate) use message::{DeviceChanged, Nudge, PhoneOrder, Ping, ReleaseCalls, Written};
+pub(crate) use message::{DeviceChanged, LineChanged, Nudge, PhoneOrder, Ping, ReleaseCalls, Written};
 pub(crate) use recover::RecoveredCall;
 
 /// Mailbox bound of a shard, in batches; the real bound is the ingress credit, in intents.
@@ -55,6 +56,7 @@ pub(crate) struct ShardSetup {
     pub(crate) depth: Arc<AtomicUsize>,
     pub(crate) calls_max: usize,
     pub(crate) allow_unproven_move: bool,
+    pub(crate) subscriptions_per_phone: usize,
     pub(crate) recovered: Vec<recover::RecoveredCall>,
 }
 
@@ -99,6 +101,7 @@ pub struct Shard {
     depth: Arc<AtomicUsize>,
     calls_max: usize,
     allow_unproven_move: bool,
+    subscriptions_per_phone: usize,
     tools: Option<Arc<CallTools>>,
     wheel: Wheel<Due>,
     open: HashMap<DeviceIndex, phones::Open>,
@@ -136,6 +139,7 @@ impl Shard {
             depth: setup.depth,
             calls_max: setup.calls_max,
             allow_unproven_move: setup.allow_unproven_move,
+            subscriptions_per_phone: setup.subscriptions_per_phone,
             tools: None,
             wheel: Wheel::new(now().0),
             open: HashMap::new(),
@@ -258,6 +262,7 @@ impl Actor for Shard {
             boards: Arc::clone(&self.boards),
             metrics: self.metrics.clone(),
             shard: ctx.address().recipient().downgrade(),
+            subscriptions_max: self.subscriptions_per_phone,
         }));
         self.arm_all();
         self.resume_calls(ctx);
@@ -331,6 +336,11 @@ impl Handler<FromCall> for Shard {
                 shard.wheel.arm(now().0 + after_ms, Due::Call(call, timer, generation));
             }
             FromCall::Finished(call) => shard.call_finished(call),
+            FromCall::Lines(lines) => {
+                for line in lines {
+                    shard.line_changed(&Watched { package: Package::Dialog, line });
+                }
+            }
         });
     }
 }
@@ -379,5 +389,13 @@ impl Handler<PhoneOrder> for Shard {
     fn handle(&mut self, order: PhoneOrder, ctx: &mut Self::Context) {
         let message = ToPhone::Work { work: Box::new(order.work), tx: None };
         self.guarded(ctx, |shard, _| shard.tell_phone(order.device, message));
+    }
+}
+
+impl Handler<LineChanged> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, change: LineChanged, ctx: &mut Self::Context) {
+        self.guarded(ctx, |shard, _| shard.line_changed(&change.0));
     }
 }

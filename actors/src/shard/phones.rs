@@ -8,7 +8,9 @@ use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
+use keyline_domain::subscription::{Package, Watched};
 use keyline_storage::{CommitSink, Consistency, Outcome, Table};
+use smallvec::SmallVec;
 
 use super::{Due, Shard, Written};
 use crate::board::{Device, DeviceSlot};
@@ -230,6 +232,16 @@ impl Shard {
         let row = Arc::new(row);
         slot.publish(Arc::clone(&row));
         self.arm_expiry(device, &row);
+        let mut lines: SmallVec<[&Dn; 2]> = SmallVec::new();
+        for event in events {
+            let (Event::Registered(line) | Event::Moved(line) | Event::Unregistered(line, _)) = event else {
+                continue;
+            };
+            if !lines.contains(&line) {
+                lines.push(line);
+                self.line_changed(&Watched { package: Package::Registration, line: line.clone() });
+            }
+        }
         self.tell_known_phone(device, || ToPhone::Row { row: Arc::clone(&row), events: events.into() });
     }
 

@@ -44,6 +44,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .error_handler(|e, _| Problem::new(Code::BadRequest, format!("path: {e}")).into()),
         );
     let mut scope = web::scope(PREFIX)
+        .configure(super::orders::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

@@ -15,6 +15,7 @@ mod guard;
 mod http;
 mod node;
 mod openapi;
+mod orders;
 mod problem;
 pub mod remote;
 mod server;
@@ -26,6 +27,7 @@ pub(crate) mod tests;
 
 pub use lists::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi, Reading};
+pub use orders::{OrderRefused, PhoneOrder};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use server::{ApiSetup, Running, Setup, StartError, start};
 pub use socket::{CONTROL_SOCKET, IMPORT_MAX};

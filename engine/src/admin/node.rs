@@ -5,8 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 
+use keyline_domain::ids::Dn;
+use keyline_domain::subscription::MessageWaiting;
 use serde_json::Value;
 
+use super::orders::{OrderRefused, PhoneOrder};
 use super::lists::{Position, World};
 use super::problem::Problem;
 use super::views::{
@@ -58,6 +61,10 @@ pub trait NodeApi: Send + Sync + 'static {
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>>;
     /// Imports an inventory, all or nothing, while the node runs.
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>>;
+    /// Sets the messages that wait for a line; done when it is committed.
+    fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>>;
+    /// Gives a phone an order; the status of its answer.
+    fn order(&self, phone: String, order: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>>;
     /// The inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>>;
     /// Writes a backup; runs on a thread of its own and may take long. Else why not, on one line.

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use keyline_actors::Handle;
 use keyline_actors::board::CallEntry;
+use keyline_actors::catalog::MessagesError;
 use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
-use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::inventory::CertificateFacts;
+use keyline_domain::subscription::MessageWaiting;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
@@ -19,9 +21,12 @@ use crate::admin::views::{
     CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
     RegistrationPage, RegistrationView, Timestamp,
 };
-use crate::admin::{BackupWriter, BoxFuture, Code, NodeApi, Problem, Reading};
+use crate::admin::{
+    BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Problem, Reading,
+};
 use crate::config::Config;
 use crate::offline;
+use crate::signaling::{Shared, orders};
 
 /// How long a read of the configuration may wait for its turn: behind an import, at most.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +35,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct RunningNode {
     handle: Handle,
     registry: Registry,
+    shared: Arc<Shared>,
     certificates: HashMap<String, String>,
     own: Arc<Vec<(String, CertificateFacts)>>,
     name: String,
@@ -42,6 +48,7 @@ pub(super) struct RunningNode {
 impl RunningNode {
     pub(super) fn new(
         handle: Handle,
+        shared: Arc<Shared>,
         registry: Registry,
         certificates: HashMap<String, String>,
         config: &Config,
@@ -49,6 +56,7 @@ impl RunningNode {
     ) -> Self {
         Self {
             handle,
+            shared,
             registry,
             own: Arc::new(offline::own_facts(&certificates)),
             certificates,
@@ -256,6 +264,21 @@ impl NodeApi for RunningNode {
     fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>> {
         let handle = self.handle.clone();
         Box::pin(async move { handle.import(ndjson).await.map(offline::done).map_err(offline::refused) })
+    }
+
+    fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            handle.set_messages(line.clone(), waiting).await.map_err(|e| match e {
+                MessagesError::UnknownLine => OrderRefused::NoLine(line.to_string()),
+                MessagesError::Store(reason) => OrderRefused::Fault(reason),
+            })
+        })
+    }
+
+    fn order(&self, phone: String, order: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { orders::order(&shared, &phone, order).await })
     }
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {

@@ -100,6 +100,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         queue: size(config.limits.queue_per_shard),
         calls_per_shard: size(config.limits.calls_per_shard),
         allow_unproven_move: config.limits.allow_unproven_move == 1,
+        subscriptions_per_phone: usize::try_from(config.limits.subscriptions_per_phone).unwrap_or(usize::MAX),
         nonce_key_s: config.limits.nonce_key_s,
     };
     let handle =
@@ -114,6 +115,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         Admission::new(handle.boards.devices.len(), served_hosts(config, &bound), &config.limits, secret()?),
         metrics,
         config.node.domain.clone(),
+        usize::try_from(config.limits.subscriptions).unwrap_or(usize::MAX),
     ));
     let limits = worker_limits(config);
     let seats = Seats::new(edge::seat_limits(&config.limits));
@@ -127,7 +129,14 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         });
     }
 
-    let node = Arc::new(api::RunningNode::new(handle.clone(), registry, certificates, config, began));
+    let node = Arc::new(api::RunningNode::new(
+        handle.clone(),
+        Arc::clone(&shared),
+        registry,
+        certificates,
+        config,
+        began,
+    ));
     let setup = Setup {
         metrics: config.listen.get(Listener::Metrics),
         api: match config.listen.get(Listener::Admin) {

@@ -18,7 +18,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{CancelTarget, Received, RequestKey, ServerTxId};
 use super::worker::{State, shard_of};
-use super::{ALLOW, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, register};
+use super::{ALLOW, ALLOW_EVENTS, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, media, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
 use crate::limits::{Limit, source};
 
@@ -79,6 +79,7 @@ impl State {
         }
         match method {
             Method::Register => self.register(shared, path, message, key),
+            Method::Subscribe => self.subscribe(shared, path, message, key),
             _ if message.to_tag().is_some() => self.in_dialog(shared, path, message, method, key),
             Method::Invite => self.invite(shared, path, message, key),
             Method::Options if to_server => self.options(shared, path, message),
@@ -95,13 +96,19 @@ impl State {
         }
     }
 
-    /// OPTIONS to the server itself: 200 with Allow only, unchallenged, limited per source (R193).
+    /// OPTIONS to the server itself: 200 with what we can (RFC 3261 §11.2), unchallenged, limited per source (R193).
     fn options(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
         if !shared.admission.options.take(path.remote().ip(), self.now_us()) && !self.registered_here(&path) {
             shared.metrics.limit(Limit::Options);
             return shared.metrics.shed("options");
         }
-        self.answer_stateless(shared, &path, message, 200, &[("Allow", ALLOW), ("Supported", SUPPORTED)]);
+        let headers = [
+            ("Allow", ALLOW),
+            ("Accept", media::SDP_TYPE),
+            ("Supported", SUPPORTED),
+            ("Allow-Events", ALLOW_EVENTS),
+        ];
+        self.answer_stateless(shared, &path, message, 200, &headers);
     }
 
     fn registered_here(&self, path: &Path) -> bool {

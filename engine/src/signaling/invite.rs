@@ -13,6 +13,7 @@ use keyline_domain::call::{
 use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
 use keyline_domain::phone::Peer;
+use keyline_domain::subscription::Answered;
 use keyline_wire::sdp::bridge::Role;
 use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
 use smallvec::SmallVec;
@@ -189,6 +190,17 @@ impl State {
         match owner {
             ClientOwner::Cancel => {}
             ClientOwner::Relay { worker, relay } => self.relay_response(shared, worker, relay, message),
+            ClientOwner::Order { number } => {
+                if let Some(status) = message.status().filter(|s| *s >= 200) {
+                    self.ordered(number, Some(status));
+                }
+            }
+            ClientOwner::Notify { device, id, number } => {
+                let status = message.status().unwrap_or(500);
+                if status >= 200 {
+                    self.notified(shared, device, id, number, Answered::Status(status));
+                }
+            }
             ClientOwner::Call { call, token, tag, invite, offered } => {
                 let status = message.status().unwrap_or(500);
                 // A body that cannot be used is none: the call treats the answer accordingly.
@@ -220,6 +232,10 @@ impl State {
             ClientOwner::Cancel => {}
             ClientOwner::Relay { worker, relay } => {
                 self.relay_failed(shared, worker, relay, if timeout { 408 } else { 480 });
+            }
+            ClientOwner::Order { number } => self.ordered(number, None),
+            ClientOwner::Notify { device, id, number } => {
+                self.notified(shared, device, id, number, Answered::Failed);
             }
             ClientOwner::Call { call, token, .. } => {
                 let failure = if timeout { Failure::Timeout } else { Failure::Transport };
@@ -368,12 +384,12 @@ pub(super) fn passed_headers(message: &Message<'_>) -> Headers {
         .collect()
 }
 
-fn route_values(message: &Message<'_>) -> SmallVec<[Arc<str>; 1]> {
+pub(super) fn route_values(message: &Message<'_>) -> SmallVec<[Arc<str>; 1]> {
     message.values(HeaderName::RecordRoute).take(16).map(Into::into).collect()
 }
 
 /// An address as it stands, without its tag.
-fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
+pub(super) fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
     address.map_or_else(
         || Arc::from("<sip:anonymous@anonymous.invalid>"),
         |a| {
@@ -388,7 +404,7 @@ fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
 }
 
 /// `"Display" <sip:user@domain>`.
-fn name_addr(display: &str, user: &str, domain: &str) -> Arc<str> {
+pub(super) fn name_addr(display: &str, user: &str, domain: &str) -> Arc<str> {
     let mut uri = String::with_capacity(64);
     if !display.is_empty() {
         uri.push_str(&quoted(display));

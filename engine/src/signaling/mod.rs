@@ -10,6 +10,8 @@
 //! | `invite` | calls: requests and responses as inputs of the call |
 //! | `outbound` | effects of calls as SIP |
 //! | `relay` | MESSAGE and OPTIONS between phones outside a call |
+//! | `orders` | an administrator's NOTIFY to a phone |
+//! | `subscribe` | SUBSCRIBE in, NOTIFY out |
 //! | `media` | SDP between legs |
 
 mod answer;
@@ -19,12 +21,14 @@ mod inbound;
 mod intake;
 mod invite;
 pub mod media;
+pub mod orders;
 mod outbound;
 mod owner;
 mod path;
 mod register;
 pub mod relay;
 pub mod shared;
+mod subscribe;
 pub mod transaction;
 mod worker;
 
@@ -33,7 +37,11 @@ pub use shared::{INBOX, Inboxes, Shared, ToWorker};
 pub use worker::{Worker, WorkerLimits};
 
 /// Methods that we serve (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK";
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE";
+
+/// Event packages that we notify of (RFC 6665 §8.2.2).
+pub const ALLOW_EVENTS: &str = "dialog, reg, message-summary";
 
 /// Option tags that calls serve: understood in Require, named in Supported.
 pub const CALL_EXTENSIONS: [&str; 2] = ["100rel", "timer"];

@@ -7,6 +7,7 @@ use keyline_actors::route::CallKey;
 use keyline_domain::call::ClientTx;
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::DeviceIndex;
+use keyline_domain::subscription::SubscriptionId;
 use keyline_wire::sdp::Summary;
 use keyline_wire::sip::ReplyHead;
 
@@ -35,6 +36,8 @@ pub enum Asked {
     },
     /// MESSAGE or OPTIONS to a phone, outside a call.
     Relay,
+    /// SUBSCRIBE.
+    Subscribe,
 }
 
 /// Owner of a server transaction.
@@ -77,6 +80,20 @@ pub enum ClientOwner {
     },
     /// CANCEL: its answer matters to nobody.
     Cancel,
+    /// An order.
+    Order {
+        /// Its number at this worker.
+        number: u64,
+    },
+    /// NOTIFY of a subscription.
+    Notify {
+        /// Whose it is.
+        device: DeviceIndex,
+        /// Which.
+        id: SubscriptionId,
+        /// Which NOTIFY of it.
+        number: u32,
+    },
     /// A leg of a relay.
     Relay {
         /// Worker that asked.

@@ -38,6 +38,8 @@ pub enum ToWorker {
     },
     /// A request outside any dialog to be carried to a phone by this worker.
     Relay(Box<super::relay::Leg>),
+    /// An order to a phone.
+    Order(Box<super::orders::Order>),
     /// What became of it.
     Relayed(Box<super::relay::LegResult>),
     /// Other limits.
@@ -92,6 +94,8 @@ pub struct Shared {
     pub metrics: EngineMetrics,
     /// Domain that addresses of ours bear.
     pub domain: String,
+    /// `[limits] subscriptions`.
+    pub subscriptions_max: usize,
     draining: AtomicBool,
     /// Refusals that are written to the log; all are counted.
     pub refusal_log: SourceRate,
@@ -106,6 +110,7 @@ impl Shared {
         admission: Admission,
         metrics: EngineMetrics,
         domain: String,
+        subscriptions_max: usize,
     ) -> Self {
         Self {
             boards: Arc::clone(&handle.boards),
@@ -114,6 +119,7 @@ impl Shared {
             media: MediaSessions::new(handle.boards.keys.load().start),
             metrics,
             domain,
+            subscriptions_max,
             draining: AtomicBool::new(false),
             refusal_log: SourceRate::new(REFUSAL_LOG_SOURCES, REFUSAL_LOG_PER_SECOND),
             tags: RandomState::new(),

@@ -21,6 +21,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::entropy::Entropy;
+use super::orders::Orders;
 use super::owner::{ClientOwner, ServerRef};
 use super::path::Path;
 use super::relay::Relays;
@@ -72,6 +73,7 @@ pub(super) struct State {
     /// Client transactions of calls.
     pub(super) tokens: HashMap<(CallKey, ClientTx), ClientTxId>,
     pub(super) relays: Relays,
+    pub(super) orders: Orders,
     pub(super) entropy: Entropy,
     began: Instant,
 }
@@ -95,6 +97,7 @@ impl Worker {
             intents: (0..shards).map(|_| Vec::new()).collect(),
             tokens: HashMap::new(),
             relays: Relays::default(),
+            orders: Orders::default(),
             entropy: Entropy::default(),
             began: Instant::now(),
         };
@@ -175,6 +178,7 @@ impl State {
                 self.message(shared, Path::Udp { local, remote }, &bytes);
             }
             ToWorker::Relay(leg) => self.relay_send(shared, *leg),
+            ToWorker::Order(order) => self.order(shared, *order),
             ToWorker::Relayed(result) => self.relay_result(shared, *result),
             ToWorker::Limits(limits) => {
                 self.limits = limits;
@@ -190,6 +194,10 @@ impl State {
             Emission::NoCall { tx, why } => self.no_call(shared, ServerTxId::from_u64(tx), why),
             Emission::NoSuchCall { tx } => self.final_answer(shared, ServerTxId::from_u64(tx), 481, None),
             Emission::Failed { tx } => self.final_answer(shared, ServerTxId::from_u64(tx), 500, None),
+            Emission::Subscribed { tx, outcome } => {
+                self.subscribed(shared, ServerTxId::from_u64(tx), outcome);
+            }
+            Emission::Notify { device, notify } => self.notify(shared, device, &notify),
             Emission::Call { call, effects } => self.effects(shared, call, effects),
         }
     }

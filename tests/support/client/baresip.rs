@@ -34,6 +34,8 @@ pub struct Account {
     pub certificate: Option<PathBuf>,
     /// Certificates that the server's is checked against, PEM file.
     pub roots: Option<PathBuf>,
+    /// Further application modules.
+    pub modules: Vec<&'static str>,
 }
 
 /// A running baresip.
@@ -59,6 +61,7 @@ impl Account {
             answer: true,
             certificate: None,
             roots: None,
+            modules: Vec::new(),
         }
     }
 
@@ -100,6 +103,9 @@ impl Account {
         );
         if self.srtp {
             text.push_str("module srtp.so\n");
+        }
+        for module in &self.modules {
+            text.push_str(&format!("module_app {module}.so\n"));
         }
         if let Some(path) = &self.certificate {
             text.push_str(&format!("sip_certificate {}\n", path.display()));

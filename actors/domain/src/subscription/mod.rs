@@ -10,11 +10,13 @@
 //! |---|---|
 //! | `package` | packages, what they watch, snapshots |
 //! | `document` | what one NOTIFY says: full or the difference |
+//! | `step` | what a step takes and gives |
 //! | `state` | SUBSCRIBE, changes, answers, time |
 
 mod document;
 mod package;
 mod state;
+mod step;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,5 @@ pub use document::{Document, Items};
 pub use package::{
     ContactItem, DialogItem, DialogState, Direction, MessageWaiting, Package, Snapshot, Watched,
 };
-pub use state::{
-    Answered, Effect, Effects, Ended, Env, Notify, Refusal, Subscribe, SubscriptionId, Subscriptions,
-};
+pub use state::Subscriptions;
+pub use step::{Answered, Effect, Effects, Ended, Env, Notify, Refusal, Subscribe, SubscriptionId};

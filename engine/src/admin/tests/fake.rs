@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keyline_domain::class::CallSecurity;
-use keyline_domain::ids::UnixMillis;
+use keyline_domain::ids::{Dn, UnixMillis};
 use keyline_domain::inventory::{Apply, Inventory, Sealer, in_order, parse_row};
 use keyline_domain::mode::{SecurityClass, Transport};
+use keyline_domain::subscription::MessageWaiting;
 
 use serde_json::{Value, json};
 
 use crate::admin::lists::{Position, World};
 use crate::admin::views::*;
-use crate::admin::{BackupWriter, BoxFuture, NodeApi, Problem, Reading, Running, Setup, start};
+use crate::admin::{BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Problem, Reading, Running, Setup, start};
 
 /// Rows that the fake has registered.
 pub(crate) const ROWS: usize = 250;
@@ -188,6 +189,15 @@ impl NodeApi for Fake {
                 }),
             }
         })
+    }
+
+    fn set_messages(&self, line: Dn, _: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>> {
+        let known = line.as_str() == "1001";
+        Box::pin(async move { if known { Ok(()) } else { Err(OrderRefused::NoLine(line.to_string())) } })
+    }
+
+    fn order(&self, phone: String, _: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>> {
+        Box::pin(async move { Err(OrderRefused::NotRegistered(phone)) })
     }
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {

@@ -93,6 +93,8 @@ pub struct Parameters {
     pub certificate_before_secure_profile: Policy,
     /// Accept RFC 2069 answers without qop.
     pub allow_digest_without_qop: bool,
+    /// Phones may watch the dialogs of other lines.
+    pub watch_other_lines: bool,
 }
 
 impl Default for Parameters {
@@ -116,6 +118,7 @@ impl Default for Parameters {
             digest_algorithms: Arc::from([]),
             certificate_before_secure_profile: Policy::Warn,
             allow_digest_without_qop: true,
+            watch_other_lines: true,
         };
         // The table is the one place that knows the defaults.
         for spec in PARAMETERS {
@@ -184,6 +187,7 @@ impl Parameters {
             }
             "certificate_before_secure_profile" => self.certificate_before_secure_profile = policy,
             "allow_digest_without_qop" => self.allow_digest_without_qop = on,
+            "watch_other_lines" => self.watch_other_lines = on,
             name => debug_assert!(false, "parameter {name} has no field"),
         }
     }

@@ -229,4 +229,9 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         "What to do when a profile that needs a certificate is chosen for a phone of which none is known.",
     ),
     bool("allow_digest_without_qop", true, "Take digest answers without qop, as very old phones send them."),
+    bool(
+        "watch_other_lines",
+        true,
+        "Phones may subscribe to the dialogs of lines that are not theirs (busy lamps).",
+    ),
 ];

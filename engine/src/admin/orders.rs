@@ -1,0 +1,118 @@
+//! What an administrator orders: lamps of lines, and phones that shall restart or fetch their configuration.
+
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use keyline_domain::ids::Dn;
+use keyline_domain::subscription::MessageWaiting;
+use serde_json::json;
+
+use super::http::{Answer, other_method};
+use super::node::NodeApi;
+use super::problem::{Code, Problem};
+
+/// Largest body of an order, in bytes.
+const BODY_MAX: usize = 4096;
+
+type Node = web::Data<dyn NodeApi>;
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderRefused {
+    /// No such line.
+    #[error("there is no line {0}")]
+    NoLine(String),
+    /// No such phone.
+    #[error("there is no phone {0}")]
+    NoPhone(String),
+    /// The phone is not registered, or cannot be reached.
+    #[error("phone {0} is not registered: it takes its configuration when it comes back")]
+    NotRegistered(String),
+    /// The phone gave no answer.
+    #[error("phone {0} did not answer")]
+    Silent(String),
+    /// The phone refused.
+    #[error("phone {0} answered {1}")]
+    Refused(String, u16),
+    /// The node could not do it.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<OrderRefused> for Problem {
+    fn from(refused: OrderRefused) -> Self {
+        let (kind, code) = match &refused {
+            OrderRefused::NoLine(_) => (Code::NotFound, "line_not_found"),
+            OrderRefused::NoPhone(_) => (Code::NotFound, "phone_not_found"),
+            OrderRefused::NotRegistered(_) => (Code::ImportRunning, "phone_not_registered"),
+            OrderRefused::Silent(_) => (Code::Internal, "phone_silent"),
+            OrderRefused::Refused(..) => (Code::Internal, "phone_refused"),
+            OrderRefused::Fault(_) => (Code::Internal, "internal"),
+        };
+        Problem::new(kind, refused.to_string()).narrower(code.to_owned())
+    }
+}
+
+/// What a phone is told (provisioning.md §7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhoneOrder {
+    /// Start anew, configuration included.
+    Reset,
+    /// Register anew.
+    Restart,
+    /// Fetch the configuration and apply it.
+    Apply,
+}
+
+impl PhoneOrder {
+    /// As in a path.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Restart => "restart",
+            Self::Apply => "apply",
+        }
+    }
+}
+
+/// Adds the orders to the API's scope.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PayloadConfig::new(BODY_MAX))
+        .service(only("/lines/{dn}/message-waiting", web::put().to(messages), "PUT"))
+        .service(only("/phones/{name}/reset", web::post().to(reset), "POST"))
+        .service(only("/phones/{name}/restart", web::post().to(restart), "POST"))
+        .service(only("/phones/{name}/apply", web::post().to(apply), "POST"));
+}
+
+fn only(path: &str, route: actix_web::Route, allow: &'static str) -> Resource {
+    let other = move |request: HttpRequest| other_method(request, allow);
+    web::resource(path).route(route).default_service(web::to(other))
+}
+
+/// Sets the messages that wait for a line: `{"new": 2, "old": 1, "urgent_new": 0, "urgent_old": 0}`; `new` is
+/// required. Done when it is committed.
+async fn messages(node: Node, dn: web::Path<String>, body: web::Bytes) -> Answer {
+    let line = Dn::parse(&dn).map_err(|_| OrderRefused::NoLine(dn.to_string()))?;
+    let waiting: MessageWaiting = serde_json::from_slice(&body)
+        .map_err(|e| Problem::new(Code::BadRequest, format!("the body is no count of messages: {e}")))?;
+    node.set_messages(line, waiting).await?;
+    Ok(HttpResponse::Ok().json(json!({ "line": *dn, "message_waiting": waiting })))
+}
+
+async fn reset(node: Node, name: web::Path<String>) -> Answer {
+    order(node, &name, PhoneOrder::Reset).await
+}
+
+async fn restart(node: Node, name: web::Path<String>) -> Answer {
+    order(node, &name, PhoneOrder::Restart).await
+}
+
+async fn apply(node: Node, name: web::Path<String>) -> Answer {
+    order(node, &name, PhoneOrder::Apply).await
+}
+
+/// Tells the phone, and answers with its own answer.
+async fn order(node: Node, name: &str, order: PhoneOrder) -> Answer {
+    let status = node.order(name.to_owned(), order).await?;
+    Ok(HttpResponse::Ok().json(json!({ "phone": name, "order": order.as_str(), "status": status })))
+}

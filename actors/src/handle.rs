@@ -102,6 +102,12 @@ impl Handle {
         true
     }
 
+    /// Whether work of this kind would be admitted at every shard now: for a peer whose shard is not known.
+    pub fn has_room(&self, load: Load) -> bool {
+        let used = |d: &Arc<AtomicUsize>| d.load(Ordering::Relaxed).saturating_mul(100) / self.bound;
+        self.depth.iter().all(|d| used(d) < load.percent())
+    }
+
     /// Gives back a credit for which no intent is sent.
     pub fn release(&self, shard: ShardId) {
         if let Some(depth) = self.depth.get(usize::from(shard.0)) {

@@ -22,6 +22,7 @@ mod calls_odd;
 mod calls_timer;
 mod differential;
 mod fuzz_corpus;
+mod cisco;
 mod import;
 mod ipv6;
 mod layers;

@@ -84,6 +84,8 @@ const HANDSHAKES: [&str; 15] = [
 const UPGRADES: [&str; 5] = ["ok", "deadline", "origin_refused", "no_subprotocol", "bad_request"];
 /// Any other version is counted as the last.
 const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
+/// Any other alarm is counted as the last.
+const CISCO_ALARMS: [&str; 3] = ["DeviceTLInfo", "LastOutOfServiceInformation", "other"];
 const RELOADS: [&str; 2] = ["done", "refused"];
 
 /// All metrics of the engine.
@@ -104,6 +106,7 @@ pub struct EngineMetrics {
     connections: [IntGauge; TRANSPORTS.len()],
     handshakes: [IntCounter; HANDSHAKES.len()],
     reloads: [IntCounter; RELOADS.len()],
+    cisco_alarms: [IntCounter; CISCO_ALARMS.len()],
     versions: [IntCounter; VERSIONS.len()],
     upgrades: [IntCounter; UPGRADES.len()],
     /// Messages for a worker whose inbox was full.
@@ -237,6 +240,13 @@ impl EngineMetrics {
                 "result",
                 RELOADS,
             )?,
+            cisco_alarms: each(
+                registry,
+                "keyline_cisco_alarms_total",
+                "Alarms that Cisco phones told, by name",
+                "alarm",
+                CISCO_ALARMS,
+            )?,
             versions: each(
                 registry,
                 "keyline_tls_connections_total",
@@ -316,6 +326,12 @@ impl EngineMetrics {
         if let Some(i) = SHED.iter().position(|s| *s == kind) {
             self.shed[i].inc();
         }
+    }
+
+    /// A phone told an alarm.
+    pub fn cisco_alarm(&self, name: &str) {
+        let known = CISCO_ALARMS.iter().position(|a| *a == name).unwrap_or(CISCO_ALARMS.len() - 1);
+        self.cisco_alarms[known].inc();
     }
 
     /// A connection was refused.

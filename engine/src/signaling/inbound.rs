@@ -18,7 +18,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::transaction::{CancelTarget, Received, RequestKey, ServerTxId};
 use super::worker::{State, shard_of};
-use super::{ALLOW, ALLOW_EVENTS, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, media, register};
+use super::{ALLOW, ALLOW_EVENTS, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, cisco, media, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
 use crate::limits::{Limit, source};
 
@@ -77,6 +77,12 @@ impl State {
         {
             return self.refuse_stateless(shared, &path, message, 483, "Max-Forwards is 0");
         }
+        if method == Method::Refer
+            && message.to_tag().is_none()
+            && let Some(about) = cisco::read(message)
+        {
+            return self.cisco_refer(shared, path, message, about);
+        }
         match method {
             Method::Register => self.register(shared, path, message, key),
             Method::Subscribe => self.subscribe(shared, path, message, key),
@@ -111,7 +117,7 @@ impl State {
         self.answer_stateless(shared, &path, message, 200, &headers);
     }
 
-    fn registered_here(&self, path: &Path) -> bool {
+    pub(super) fn registered_here(&self, path: &Path) -> bool {
         match path {
             Path::Stream { id, .. } => self.connections.get(*id).is_some_and(|c| !c.devices.is_empty()),
             Path::Udp { .. } => false,
@@ -410,7 +416,8 @@ fn unsupported(message: &Message<'_>, method: Method<'_>) -> Option<String> {
     }
     let known = |t: &str| {
         let own: &[&str] = if method == Method::Register { &REGISTER_EXTENSIONS } else { &CALL_EXTENSIONS };
-        own.iter().any(|e| e.eq_ignore_ascii_case(t))
+        let refer = method == Method::Refer && t.eq_ignore_ascii_case("norefersub");
+        refer || own.iter().any(|e| e.eq_ignore_ascii_case(t))
     };
     let unknown: Vec<&str> = message.tokens(HeaderName::Require).filter(|t| !known(t)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))

@@ -10,11 +10,13 @@
 //! | `invite` | calls: requests and responses as inputs of the call |
 //! | `outbound` | effects of calls as SIP |
 //! | `relay` | MESSAGE and OPTIONS between phones outside a call |
+//! | `cisco` | REFER as Cisco phones use it outside calls |
 //! | `orders` | an administrator's NOTIFY to a phone |
 //! | `subscribe` | SUBSCRIBE in, NOTIFY out |
 //! | `media` | SDP between legs |
 
 mod answer;
+mod cisco;
 mod entropy;
 mod extension;
 mod inbound;

@@ -11,7 +11,9 @@ use keyline_storage::{Health, Writer};
 
 use crate::backup::Backup;
 use crate::board::Boards;
-use crate::catalog::{Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look, MessagesError, SetMessages};
+use crate::catalog::{
+    Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look, MessagesError, SetMessages,
+};
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
 

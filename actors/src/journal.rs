@@ -62,6 +62,14 @@ impl Journal {
         self.submit(commit.map_err(|_| Refused)?, NOT_AWAITED)
     }
 
+    /// Keeps the row of a call that took over a leg of another, whose row goes: one commit, so that a crash
+    /// leaves the old calls or the new one. Not awaited.
+    pub fn put_call_over(&self, call: CallKey, row: Vec<u8>, over: CallKey) -> Result<(), Refused> {
+        let commit = Commit::build().put(Table::Calls, call_key(call), CALL_SCHEMA, row);
+        let commit = commit.delete(Table::Calls, call_key(over)).finish();
+        self.submit(commit.map_err(|_| Refused)?, NOT_AWAITED)
+    }
+
     /// Forgets the row of an ended call; not awaited.
     pub fn delete_call(&self, call: CallKey) -> Result<(), Refused> {
         let commit = Commit::build().delete(Table::Calls, call_key(call)).finish();

@@ -4,6 +4,7 @@
 //! that goes out; registrations never.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use keyline_domain::class::CallSecurity;
@@ -38,6 +39,10 @@ pub struct CallBoard {
     watchers: DashMap<DeviceIndex, SmallVec<[CallKey; 2]>>,
     ended: DashMap<CallKey, CallEntry>,
     ended_order: EndedOrder,
+    /// Tags of legs that went over to another call than the one that made them.
+    moved: DashMap<Arc<str>, CallKey>,
+    /// Size of `moved`, so that a node without transfers looks nothing up.
+    moved_count: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -96,6 +101,28 @@ impl CallBoard {
             self.ended.remove(&oldest);
         }
         self.ended.insert(call, entry);
+    }
+
+    /// The call that the leg with this tag belongs to now; `made` is the one that made the tag.
+    pub fn home_of(&self, tag: &str, made: CallKey) -> CallKey {
+        if self.moved_count.load(Ordering::Acquire) == 0 {
+            return made;
+        }
+        self.moved.get(tag).map_or(made, |call| *call)
+    }
+
+    /// The leg with this tag belongs to `call` from now on.
+    pub(crate) fn moved(&self, tag: Arc<str>, call: CallKey) {
+        if self.moved.insert(tag, call).is_none() {
+            self.moved_count.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// `call` is over: forgets the tag, unless its leg has gone on.
+    pub(crate) fn left(&self, tag: &str, call: CallKey) {
+        if self.moved.remove_if(tag, |_, home| *home == call).is_some() {
+            self.moved_count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn watch(&self, device: DeviceIndex, call: CallKey) {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakRecipient};
 use keyline_domain::call::{
-    Call, ClientTx, DialogRow, Effect, Effects, Env, Input, LegId, PartyState, StartArgs, TimerKind,
+    Call, ClientTx, DialogRow, Effect, Effects, Env, Find, Input, LegId, PartyState, PeerMessage, StartArgs,
+    TimerKind,
 };
 use keyline_domain::flow::Flow;
-use keyline_domain::ids::Dn;
+use keyline_domain::ids::{DeviceName, Dn};
 use keyline_domain::mode::SecurityClass;
 use keyline_domain::subscription::{DialogItem, DialogState, Direction, Package, Watched};
 use smallvec::SmallVec;
@@ -55,6 +56,8 @@ pub(crate) struct CallActor {
     class: Option<SecurityClass>,
     /// What the lines' watchers may see of it.
     shown: Vec<(Dn, DialogItem)>,
+    /// Tags of other calls whose legs are here.
+    moved: Vec<Arc<str>>,
     restarts: u8,
     finished: bool,
 }
@@ -67,8 +70,14 @@ pub(crate) enum FromCall {
     Arm { call: CallKey, timer: TimerKind, generation: u32, after_ms: u64 },
     /// Dialogs of watched lines changed.
     Lines(SmallVec<[Dn; 2]>),
+    /// Find the bindings of a line.
+    Find { call: CallKey, find: Box<Find> },
     /// The call is over.
     Finished(CallKey),
+    /// Say something to another call.
+    Tell { from: CallKey, to: CallKey, message: Box<PeerMessage> },
+    /// Watch one more device.
+    Watch { call: CallKey, device: DeviceName },
 }
 
 /// What a call is told by its shard.
@@ -96,6 +105,7 @@ impl CallActor {
             clients: HashMap::new(),
             class: None,
             shown: Vec::new(),
+            moved: Vec::new(),
             restarts: 0,
             finished: false,
         }
@@ -116,6 +126,7 @@ impl CallActor {
             }
             ToCall::Resume(row) => {
                 self.last = Some((*row).clone());
+                self.route_here(&row);
                 let (call, effects) = Call::from_row(*row, env);
                 self.call = Some(call);
                 effects
@@ -151,9 +162,22 @@ impl CallActor {
                     self.tell(FromCall::Arm { call: self.key, timer, generation, after_ms });
                     continue;
                 }
-                Effect::Journal(_) | Effect::Publish(_) => {
+                Effect::Journal(_)
+                | Effect::JournalOver { .. }
+                | Effect::Publish(_)
+                | Effect::Find(_)
+                | Effect::Tell { .. } => {
                     match effect {
-                        Effect::Journal(row) => self.journal(*row),
+                        Effect::Journal(row) => self.journal(*row, None),
+                        Effect::JournalOver { row, over } => {
+                            self.route_here(&row);
+                            self.journal(*row, Some(CallKey::unpack(over.0)));
+                        }
+                        Effect::Find(find) => self.tell(FromCall::Find { call: self.key, find }),
+                        Effect::Tell { to, message } => {
+                            let (from, to) = (self.key, CallKey::unpack(to.0));
+                            self.tell(FromCall::Tell { from, to, message });
+                        }
                         Effect::Publish(security) => {
                             self.count_class(Some(security.class));
                             self.tools.boards.calls.classify(self.key, *security);
@@ -165,6 +189,10 @@ impl CallActor {
                 Effect::Finished { .. } => {
                     over = true;
                     self.tools.worker
+                }
+                Effect::Adopt { flow, device, .. } => {
+                    self.tell(FromCall::Watch { call: self.key, device: device.clone() });
+                    self.worker_of_flow(flow)
                 }
                 Effect::Reply(reply) => worker_of(reply.tx.0),
                 Effect::StopRepeat { tx } => worker_of(tx.0),
@@ -199,12 +227,30 @@ impl CallActor {
         }
     }
 
-    fn journal(&mut self, row: DialogRow) {
+    /// Requests in the dialogs of legs that came from other calls find their way here from now on.
+    fn route_here(&mut self, row: &DialogRow) {
+        for leg in [&row.caller, &row.callee] {
+            let tag = &leg.dialog.local_tag;
+            let foreign = self.tools.tags.parse(tag).is_some_and(|(made, _)| made != self.key);
+            if foreign {
+                self.tools.boards.calls.moved(Arc::clone(tag), self.key);
+                if !self.moved.contains(tag) {
+                    self.moved.push(Arc::clone(tag));
+                }
+            }
+        }
+    }
+
+    fn journal(&mut self, row: DialogRow, over: Option<CallKey>) {
         if self.last.is_none() {
             self.tools.metrics.calls_answered.inc();
         }
         let written = serde_json::to_vec(&row).map_err(|e| e.to_string()).and_then(|bytes| {
-            self.tools.journal.put_call(self.key, bytes).map_err(|_| "the writer's queue is full".to_owned())
+            let put = match over {
+                Some(over) => self.tools.journal.put_call_over(self.key, bytes, over),
+                None => self.tools.journal.put_call(self.key, bytes),
+            };
+            put.map_err(|_| "the writer's queue is full".to_owned())
         });
         if let Err(reason) = written {
             self.tools.metrics.journal_full.inc();
@@ -268,6 +314,9 @@ impl CallActor {
         if self.last.is_some() && self.tools.journal.delete_call(self.key).is_err() {
             // The row is met again at the next start and its phones answer 481 then.
             self.tools.metrics.journal_full.inc();
+        }
+        for tag in std::mem::take(&mut self.moved) {
+            self.tools.boards.calls.left(&tag, self.key);
         }
         self.tools.metrics.calls_finished.inc();
         self.tools.boards.calls.end(self.key);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{AsyncContext, Context, Supervisor};
 use keyline_domain::call::{Input, LEGS_MAX, SessionPolicy, StartArgs, Target, TimerKind};
 use keyline_domain::flow::Flow;
-use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::media::LegMedia;
 use keyline_domain::phone::Binding;
 use smallvec::SmallVec;
@@ -20,6 +20,19 @@ use crate::route::{CallKey, GENERATION_MASK};
 /// How long a call waits for a phone whose registration ran out.
 const RETURN_WAIT_MS: u64 = 120_000;
 
+/// Whom a call wants to ring.
+pub(super) struct Wanted<'a> {
+    pub(super) line: &'a Dn,
+    /// Only over TLS (RFC 5630 §3.1).
+    pub(super) sips: bool,
+    /// Devices to leave out.
+    pub(super) not: &'a [DeviceIndex],
+    /// From as the phones shall see it.
+    pub(super) from: &'a Arc<str>,
+    /// To as the phones shall see it.
+    pub(super) to: &'a Arc<str>,
+}
+
 impl Shard {
     pub(super) fn invite(&mut self, invite: Invite, at: UnixMillis, ctx: &mut Context<Self>) {
         let tx = invite.tx.0;
@@ -32,7 +45,14 @@ impl Shard {
         if !self.boards.devices.has_line(invite.called.as_str()) {
             return self.answer(tx, Emission::NoCall { tx, why: NoTarget::UnknownLine });
         }
-        let (targets, devices) = match self.targets(&invite, at) {
+        let wanted = Wanted {
+            line: &invite.called,
+            sips: invite.sips,
+            not: &[invite.caller],
+            from: &invite.caller_uri,
+            to: &invite.called_uri,
+        };
+        let (targets, mut devices) = match self.targets(&wanted, at) {
             Ok(found) => found,
             Err(reason) => {
                 tracing::error!(reason, "no random bytes for a Call-ID");
@@ -42,6 +62,7 @@ impl Shard {
         if targets.is_empty() {
             return self.answer(tx, Emission::NoCall { tx, why: NoTarget::NotRegistered });
         }
+        devices.insert(0, invite.caller);
         self.next_slot = self.next_slot.wrapping_add(1);
         // The shard's number in the low bits would tie slots to the number of shards; partitions are enough:
         // two calls of one partition are always counted by the same shard.
@@ -95,22 +116,22 @@ impl Shard {
         self.calls.insert(key, CallHandle { addr, devices, invite });
     }
 
-    /// Every live binding of the line but the caller's own device, and the devices that the call watches.
-    fn targets(
+    /// Every live binding of the line but those of the devices that are left out, and the devices found.
+    pub(super) fn targets(
         &self,
-        invite: &Invite,
+        wanted: &Wanted<'_>,
         at: UnixMillis,
     ) -> Result<(Vec<Target>, SmallVec<[DeviceIndex; 2]>), String> {
         let mut targets = Vec::new();
-        let mut devices = SmallVec::from_slice(&[invite.caller]);
-        for index in self.boards.devices.by_line(invite.called.as_str()) {
-            if index == invite.caller {
+        let mut devices = SmallVec::new();
+        for index in self.boards.devices.by_line(wanted.line.as_str()) {
+            if wanted.not.contains(&index) {
                 continue;
             }
             let Some(slot) = self.boards.devices.slot(index) else { continue };
             let (Some(device), Some(row)) = (slot.device(), slot.row()) else { continue };
-            let reachable = |b: &&Binding| !invite.sips || b.origin.flow.transport().is_tls();
-            for binding in row.line(&invite.called, at).filter(reachable) {
+            let reachable = |b: &&Binding| !wanted.sips || b.origin.flow.transport().is_tls();
+            for binding in row.line(wanted.line, at).filter(reachable) {
                 if targets.len() >= LEGS_MAX - 1 {
                     break;
                 }
@@ -125,8 +146,8 @@ impl Shard {
                     flow: binding.origin.flow,
                     call_id: random_call_id()?.into(),
                     contact: Arc::clone(&binding.contact),
-                    local_uri: Arc::clone(&invite.caller_uri),
-                    remote_uri: Arc::clone(&invite.called_uri),
+                    local_uri: Arc::clone(wanted.from),
+                    remote_uri: Arc::clone(wanted.to),
                     q: binding.q.unwrap_or(1000),
                     peer: Default::default(),
                 });
@@ -139,10 +160,9 @@ impl Shard {
     }
 
     pub(super) fn call_input(&mut self, call: CallKey, input: Box<Input>, tx: Option<u64>) {
-        match (self.calls.get(&call), tx) {
-            (Some(handle), _) => handle.addr.do_send(ToCall::Input(input)),
-            (None, Some(tx)) => self.answer(tx, Emission::NoSuchCall { tx }),
-            (None, None) => {}
+        match self.calls.get(&call) {
+            Some(handle) => handle.addr.do_send(ToCall::Input(input)),
+            None => self.follow(call, input, tx),
         }
     }
 

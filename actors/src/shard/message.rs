@@ -116,6 +116,30 @@ pub(crate) struct Written(pub Outcomes);
 #[rtype(result = "()")]
 pub(crate) struct DeviceChanged(pub DeviceIndex);
 
+/// One call says something to another, which lives on this shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromPeer {
+    /// Who says it.
+    pub from: CallKey,
+    /// To whom.
+    pub to: CallKey,
+    /// What.
+    pub message: Box<call::PeerMessage>,
+}
+
+/// A request that was on its way to a call while its leg went over to one on this shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Redirected {
+    /// Where the leg is now.
+    pub call: CallKey,
+    /// What happened.
+    pub input: Box<call::Input>,
+    /// Server transaction behind it.
+    pub tx: Option<u64>,
+}
+
 /// A device's committed row changed on another shard; sent to the shard of a call that watches it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

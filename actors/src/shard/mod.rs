@@ -8,6 +8,7 @@ mod calls;
 mod message;
 mod phones;
 mod recover;
+mod transfer;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,9 @@ use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
 use crate::wheel::{TICK_MS, Wheel};
 
 pub use message::{Batch, Intent, Invite};
-pub(crate) use message::{DeviceChanged, LineChanged, Nudge, PhoneOrder, Ping, ReleaseCalls, Written};
+pub(crate) use message::{
+    DeviceChanged, FromPeer, LineChanged, Nudge, PhoneOrder, Ping, Redirected, ReleaseCalls, Written,
+};
 pub(crate) use recover::RecoveredCall;
 
 /// Mailbox bound of a shard, in batches; the real bound is the ingress credit, in intents.
@@ -332,6 +335,9 @@ impl Handler<FromCall> for Shard {
 
     fn handle(&mut self, message: FromCall, ctx: &mut Self::Context) {
         self.guarded(ctx, |shard, _| match message {
+            FromCall::Find { call, find } => shard.find(call, &find),
+            FromCall::Tell { from, to, message } => shard.tell_peer(from, to, message),
+            FromCall::Watch { call, device } => shard.watch_also(call, &device),
             FromCall::Arm { call, timer, generation, after_ms } => {
                 shard.wheel.arm(now().0 + after_ms, Due::Call(call, timer, generation));
             }
@@ -342,6 +348,22 @@ impl Handler<FromCall> for Shard {
                 }
             }
         });
+    }
+}
+
+impl Handler<FromPeer> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, said: FromPeer, ctx: &mut Self::Context) {
+        self.guarded(ctx, |shard, _| shard.heard_from_peer(said));
+    }
+}
+
+impl Handler<Redirected> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, it: Redirected, ctx: &mut Self::Context) {
+        self.guarded(ctx, |shard, _| shard.deliver(it.call, it.input, it.tx));
     }
 }
 

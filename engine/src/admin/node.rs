@@ -9,8 +9,8 @@ use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
 use serde_json::Value;
 
-use super::orders::{OrderRefused, PhoneOrder};
 use super::lists::{Position, World};
+use super::orders::{OrderRefused, PhoneOrder};
 use super::problem::Problem;
 use super::views::{
     CallDetail, CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,

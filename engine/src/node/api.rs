@@ -21,9 +21,7 @@ use crate::admin::views::{
     CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
     RegistrationPage, RegistrationView, Timestamp,
 };
-use crate::admin::{
-    BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Problem, Reading,
-};
+use crate::admin::{BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Problem, Reading};
 use crate::config::Config;
 use crate::offline;
 use crate::signaling::{Shared, orders};

@@ -93,6 +93,7 @@ impl State {
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse_stateless(shared, &path, message, 481, "no such dialog");
             }
+            Method::Refer => self.refer_outside(shared, &path, message),
             // Whoever sends it is asked who it is first (R162, RFC 3261 §8.2).
             _ => {
                 if self.speak(shared, &path, message, false).is_some() {
@@ -400,7 +401,7 @@ impl State {
 }
 
 /// The URI is of a domain or address that we serve.
-fn serves(shared: &Shared, uri: &Uri<'_>) -> bool {
+pub(super) fn serves(shared: &Shared, uri: &Uri<'_>) -> bool {
     uri.is_sip()
         && uri.host.is_some_and(|h| {
             let mut host = String::new();
@@ -416,8 +417,7 @@ fn unsupported(message: &Message<'_>, method: Method<'_>) -> Option<String> {
     }
     let known = |t: &str| {
         let own: &[&str] = if method == Method::Register { &REGISTER_EXTENSIONS } else { &CALL_EXTENSIONS };
-        let refer = method == Method::Refer && t.eq_ignore_ascii_case("norefersub");
-        refer || own.iter().any(|e| e.eq_ignore_ascii_case(t))
+        own.iter().any(|e| e.eq_ignore_ascii_case(t))
     };
     let unknown: Vec<&str> = message.tokens(HeaderName::Require).filter(|t| !known(t)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))

@@ -23,6 +23,7 @@ use super::inbound::contact_device;
 use super::media;
 use super::owner::{Asked, ClientOwner, ServerRef};
 use super::path::Path;
+use super::refer;
 use super::shared::{Shared, ToWorker};
 use super::transaction::{RequestKey, ServerTxId, Verdict};
 use super::worker::State;
@@ -116,9 +117,10 @@ impl State {
         key: RequestKey,
     ) {
         let tag = message.to_tag().unwrap_or_default();
-        let Some((call, _)) = shared.boards.keys.load().tags.parse(tag) else {
+        let Some((made, _)) = shared.boards.keys.load().tags.parse(tag) else {
             return self.refuse_stateless(shared, &path, message, 481, "no such dialog");
         };
+        let call = shared.boards.calls.home_of(tag, made);
         let Some(voice) = self.speak(shared, &path, message, true) else { return };
         let Some(sender) = shared.boards.devices.device(voice.device).map(|d| d.name.clone()) else { return };
         let body = match read_body(message) {
@@ -146,15 +148,16 @@ impl State {
             peer: features(message),
             ext: extensions(message),
             headers: passed_headers(message),
+            refer: (method == Method::Refer).then(|| Box::new(refer::read(shared, message))),
         }));
         self.intend(shard, Intent::Call { call, input: Box::new(input), tx: Some(tx.to_u64()) });
     }
 
     /// ACK of a 2xx: never challenged, never answered.
     pub(super) fn ack(&mut self, shared: &Shared, path: &Path, message: &Message<'_>) {
-        let Some((call, _)) = message.to_tag().and_then(|t| shared.boards.keys.load().tags.parse(t)) else {
-            return;
-        };
+        let Some(tag) = message.to_tag() else { return };
+        let Some((made, _)) = shared.boards.keys.load().tags.parse(tag) else { return };
+        let call = shared.boards.calls.home_of(tag, made);
         let body = read_body(message).ok().flatten();
         if let (Some(body), Some(tag)) = (&body, message.to_tag()) {
             shared.media.receive(call, tag, Role::Answer, body);
@@ -369,6 +372,7 @@ fn call_method(method: Method<'_>) -> CallMethod {
         Method::Message => CallMethod::Message,
         Method::Options => CallMethod::Options,
         Method::Prack => CallMethod::Prack,
+        Method::Refer => CallMethod::Refer,
         Method::Update => CallMethod::Update,
         _ => CallMethod::Other,
     }

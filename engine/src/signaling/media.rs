@@ -45,6 +45,19 @@ impl MediaSessions {
         self.calls.remove(&call);
     }
 
+    /// A leg went over to another call: its session comes along.
+    pub fn adopt(&self, from: CallKey, to: CallKey, tag: &str) {
+        let session = self.calls.get_mut(&from).and_then(|mut sessions| {
+            let at = sessions.iter().position(|(t, _)| &**t == tag)?;
+            Some(sessions.remove(at))
+        });
+        let Some(session) = session else { return };
+        let mut sessions = self.calls.entry(to).or_default();
+        if !sessions.iter().any(|(t, _)| &**t == tag) {
+            sessions.push(session);
+        }
+    }
+
     /// Calls that have sessions.
     pub fn len(&self) -> usize {
         self.calls.len()
@@ -100,7 +113,7 @@ impl MediaSessions {
                 }
                 // The id is derived, so that after a restart the leg keeps its session id; the version goes on
                 // from the clock and the start's number, ahead of any count before (RFC 3264 §8).
-                let mut leg = LegSession::new(session_id(call, tag));
+                let mut leg = LegSession::new(session_id(tag));
                 leg.version = keyline_actors::clock::now().0 / 1000 + self.base;
                 sessions.push((tag.into(), leg));
                 sessions.len() - 1
@@ -110,10 +123,10 @@ impl MediaSessions {
     }
 }
 
-fn session_id(call: CallKey, tag: &str) -> u64 {
+/// Of the tag alone: a leg that goes over to another call keeps its session.
+fn session_id(tag: &str) -> u64 {
     use sha2::{Digest, Sha256};
     let mut h = Sha256::new();
-    h.update(call.pack().to_be_bytes());
     h.update(tag.as_bytes());
     let out = h.finalize();
     u64::from_be_bytes([out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7]])

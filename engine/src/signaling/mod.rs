@@ -9,6 +9,7 @@
 //! | `register` | REGISTER: facts in, 200 out |
 //! | `invite` | calls: requests and responses as inputs of the call |
 //! | `outbound` | effects of calls as SIP |
+//! | `refer` | REFER and Replaces as a call takes them |
 //! | `relay` | MESSAGE and OPTIONS between phones outside a call |
 //! | `cisco` | REFER as Cisco phones use it outside calls |
 //! | `orders` | an administrator's NOTIFY to a phone |
@@ -27,6 +28,7 @@ pub mod orders;
 mod outbound;
 mod owner;
 mod path;
+mod refer;
 mod register;
 pub mod relay;
 pub mod shared;
@@ -40,19 +42,19 @@ pub use worker::{Worker, WorkerLimits};
 
 /// Methods that we serve (RFC 3261 §20.5).
 pub const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, REFER, SUBSCRIBE";
 
 /// Event packages that we notify of (RFC 6665 §8.2.2).
 pub const ALLOW_EVENTS: &str = "dialog, reg, message-summary";
 
 /// Option tags that calls serve: understood in Require, named in Supported.
-pub const CALL_EXTENSIONS: [&str; 2] = ["100rel", "timer"];
+pub const CALL_EXTENSIONS: [&str; 3] = ["100rel", "timer", "norefersub"];
 
 /// The same as a header value.
-pub const SUPPORTED: &str = "100rel, timer";
+pub const SUPPORTED: &str = "100rel, timer, norefersub";
 
 /// Of requests: the call itself adds 100rel where it can bridge it.
-pub const SUPPORTED_IN_REQUESTS: &str = "timer";
+pub const SUPPORTED_IN_REQUESTS: &str = "timer, norefersub";
 
 /// Option tags that we understand in a Require of a REGISTER.
 pub const REGISTER_EXTENSIONS: [&str; 1] = ["outbound"];

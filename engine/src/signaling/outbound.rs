@@ -52,9 +52,17 @@ impl State {
                 Effect::StopRepeat { tx } => {
                     self.servers.stop_2xx(ServerTxId::from_u64(tx.0));
                 }
+                Effect::Adopt { from, tag, .. } => {
+                    shared.media.adopt(CallKey::unpack(from.0), call, &tag);
+                }
                 Effect::Finished { .. } => shared.media.forget(call),
                 // The call's actor keeps these for itself.
-                Effect::Arm { .. } | Effect::Journal(_) | Effect::Publish(_) => {}
+                Effect::Arm { .. }
+                | Effect::Find(_)
+                | Effect::Journal(_)
+                | Effect::JournalOver { .. }
+                | Effect::Publish(_)
+                | Effect::Tell { .. } => {}
             }
         }
     }
@@ -89,7 +97,7 @@ impl State {
         let reason = reply.reason.as_deref().unwrap_or_else(|| reason_phrase(reply.status));
         let mut p = owner.head.response(reply.status, reason, reply.to_tag.as_deref().or(Some(&owner.tag)));
         let makes_dialog = invite && (101..300).contains(&reply.status);
-        if makes_dialog || (success && owner.head.method() == Method::Update) {
+        if makes_dialog || (success && matches!(owner.head.method(), Method::Update | Method::Refer)) {
             p.header("Contact", &owner.contact);
         }
         if reply.status == 405 || (success && invite) {
@@ -136,7 +144,7 @@ impl State {
         };
         let mut p = begin(&path, method, dialog, id.as_str(), hops);
         p.cseq(dialog.local_cseq, method);
-        if matches!(out.method, CallMethod::Invite | CallMethod::Update) {
+        if matches!(out.method, CallMethod::Invite | CallMethod::Update | CallMethod::Notify) {
             p.header("Contact", &contact(&path));
         }
         if invite {
@@ -264,6 +272,8 @@ fn wire_method(method: CallMethod) -> Method<'static> {
         CallMethod::Info => Method::Info,
         CallMethod::Invite => Method::Invite,
         CallMethod::Message => Method::Message,
+        CallMethod::Notify => Method::Notify,
+        CallMethod::Refer => Method::Refer,
         CallMethod::Options | CallMethod::Other => Method::Options,
         CallMethod::Prack => Method::Prack,
         CallMethod::Update => Method::Update,

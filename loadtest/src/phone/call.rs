@@ -95,6 +95,8 @@ pub(super) struct CallState {
     pub routes: Vec<String>,
     pub media: MediaSession,
     pub remote_sdp: Option<Sdp>,
+    /// The peer's one before it, to tell a new key.
+    pub previous_sdp: Option<Sdp>,
     pub local_sdp: Option<Vec<u8>>,
     /// `security=` of the last Call-Info.
     pub security: Option<String>,
@@ -158,6 +160,7 @@ impl CallState {
             routes: Vec::new(),
             media,
             remote_sdp: None,
+            previous_sdp: None,
             local_sdp: None,
             security: None,
             statuses: Vec::new(),
@@ -167,6 +170,18 @@ impl CallState {
             offered_in_2xx: false,
             acked: 0,
             ended: None,
+        }
+    }
+
+    /// A re-INVITE with this offer asks for new keys: it has no offer, or other keys than before.
+    pub(super) fn rekeys(&self, offer: Option<&Sdp>) -> bool {
+        let keys = |sdp: &Sdp| -> Vec<Vec<u8>> {
+            sdp.media.iter().flat_map(|m| &m.crypto).map(|line| line.key.expose().to_vec()).collect()
+        };
+        match (offer, &self.previous_sdp) {
+            (None, _) => true,
+            (Some(offer), Some(before)) => keys(offer) != keys(before),
+            (Some(_), None) => false,
         }
     }
 

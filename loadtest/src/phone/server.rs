@@ -183,6 +183,10 @@ impl Inner {
         let cseq = call.lock().remote_cseq;
         let body = call.update(|state| {
             state.asked = None;
+            // Whom a new offer or a new key of the peer stands for is unknown: the own keys are new then too.
+            if state.phase == Phase::Answered && state.rekeys(asked.offer.as_ref()) {
+                state.media.rekey();
+            }
             let body = match &asked.offer {
                 Some(offer) => state.media.answer(offer)?,
                 None => state.media.offer(),
@@ -235,7 +239,7 @@ impl Inner {
         let offer = sdp_of(request);
         call.update(|state| {
             if offer.is_some() {
-                state.remote_sdp.clone_from(&offer);
+                state.previous_sdp = std::mem::replace(&mut state.remote_sdp, offer.clone());
             }
             state.asked = Some(Asked { key, head: head.clone(), offer });
         });

@@ -14,7 +14,7 @@ use super::types::{ClientTx, Header, Headers, LegId, Method, ServerTx};
 use crate::media::Body;
 
 /// One early dialog of a ringing phone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Early {
     pub(super) remote_tag: Option<Arc<str>>,
     pub(super) caller_tag: Arc<str>,
@@ -65,7 +65,7 @@ impl EarlySession {
 }
 
 /// An offer made in an early dialog, passed on as UPDATE.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct EarlyOffer {
     pub(super) from: LegId,
     pub(super) tx: ServerTx,
@@ -302,7 +302,9 @@ impl Call {
     /// Option tag of an INVITE to a phone: reliable provisionals can be bridged unless their offer would find no
     /// answer.
     pub(super) fn offers_100rel(&self) -> Option<Header> {
-        let bridged = media_of(self.offer.as_ref()).is_some() || self.caller_knows_100rel();
+        // A phone that a transfer rings has nobody to hear its provisionals.
+        let ringing = self.phase == super::state::Phase::Ringing;
+        let bridged = ringing && (media_of(self.offer.as_ref()).is_some() || self.caller_knows_100rel());
         bridged.then(|| Header::new("Supported", "100rel"))
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::peer::{CallRef, PeerMessage};
 use super::row::DialogRow;
 use super::types::{ClientTx, Dialog, Headers, LegId, Method, ServerTx};
 use crate::class::CallSecurity;
 use crate::flow::Flow;
+use crate::ids::{DeviceName, Dn};
 use crate::media::Body;
 
 /// A response. The engine adds the copied headers, Contact (2xx and 101–199 to INVITE, 2xx to UPDATE),
@@ -83,6 +85,8 @@ pub enum TimerKind {
     TargetWait(LegId),
     /// An answered leg's phone did not come back on a new flow.
     FlowWait(LegId),
+    /// Another call does not say whether it gives its leg.
+    Claim,
     /// A request of our own met 491 and is due again (RFC 3261 §14.1).
     Glare,
     /// A reliable provisional of this early dialog of a phone is not acknowledged (RFC 3262 §3).
@@ -111,8 +115,27 @@ pub enum End {
     LegLost,
     /// Ended from our side.
     Released,
+    /// Its last leg went over to another call.
+    Transferred,
     /// The call could not be rebuilt after a fault.
     Aborted,
+}
+
+/// A question for the bindings of a line, for a transfer.
+#[derive(Debug, Clone)]
+pub struct Find {
+    /// To be given back.
+    pub ticket: u64,
+    /// The line.
+    pub line: Dn,
+    /// Only bindings over TLS.
+    pub sips: bool,
+    /// Devices that shall not be rung: those of the call.
+    pub exclude: SmallVec<[DeviceName; 2]>,
+    /// From, without tag, as the phones shall see it.
+    pub local_uri: Arc<str>,
+    /// To, without tag.
+    pub remote_uri: Arc<str>,
 }
 
 /// One effect. Nothing follows [`Effect::Finished`].
@@ -120,6 +143,18 @@ pub enum End {
 pub enum Effect {
     /// Send the ACK of a 2xx.
     Ack(Box<OutgoingAck>),
+    /// A leg of another call is here now: its SDP session, found by our tag on it, comes along, and its device
+    /// is watched.
+    Adopt {
+        /// Where it was.
+        from: CallRef,
+        /// Our tag on the leg.
+        tag: Arc<str>,
+        /// Flow of the leg: later SDP of it leaves on the same worker.
+        flow: Flow,
+        /// Its device.
+        device: DeviceName,
+    },
     /// Start a timer; report it by [`super::Input::Timer`] with the same generation.
     Arm {
         /// Which.
@@ -139,6 +174,8 @@ pub enum Effect {
         /// Reason.
         headers: Headers,
     },
+    /// Find the bindings of a line; answered by [`super::Input::Targets`].
+    Find(Box<Find>),
     /// The last effect: drop the call.
     Finished {
         /// Why.
@@ -151,6 +188,13 @@ pub enum Effect {
     },
     /// Keep this row (not awaited); replaces the last one.
     Journal(Box<DialogRow>),
+    /// Keep this row and forget the other call's, in one commit: a leg went over.
+    JournalOver {
+        /// Ours.
+        row: Box<DialogRow>,
+        /// Whose row goes.
+        over: CallRef,
+    },
     /// The security of the call as the boards and the API show it; only on change.
     Publish(Box<CallSecurity>),
     /// Answer. A 2xx to an INVITE is repeated by the engine (T1 doubling to T2, any transport) until
@@ -158,6 +202,13 @@ pub enum Effect {
     Reply(Box<Reply>),
     /// Send a request in a client transaction.
     Send(Box<Outgoing>),
+    /// Say something to another call of this node.
+    Tell {
+        /// Which.
+        to: CallRef,
+        /// What.
+        message: Box<PeerMessage>,
+    },
     /// The 2xx of this INVITE was acknowledged.
     StopRepeat {
         /// Which.

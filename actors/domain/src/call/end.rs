@@ -17,13 +17,16 @@ impl Call {
         // RFC 3326: why one side left is told to the other, whatever method ends its leg.
         self.parting = cancel.iter().filter(|h| h.name.eq_ignore_ascii_case("Reason")).cloned().collect();
         self.drop_held();
+        self.drop_transfer(487);
+        self.recall();
+        self.report_end(487);
         self.answer_all(status, 487);
         self.release_exchange(487);
         for id in self.ids() {
             let Some(leg) = self.leg_mut(id) else { continue };
             match leg.state {
                 LegState::Up if id == LegId::CALLER && !answered => leg.state = LegState::Gone,
-                LegState::Up => self.farewell(id),
+                LegState::Up | LegState::Parting => self.farewell(id),
                 _ => self.cancel_leg(id, cancel),
             }
         }
@@ -35,7 +38,25 @@ impl Call {
         if !bye {
             self.set_state(id, LegState::Gone);
         }
+        if self.goes_on_without(id) {
+            if bye {
+                self.farewell(id);
+            }
+            return;
+        }
         self.end(End::LegLost, 480, &Headers::new());
+    }
+
+    /// The leg's dialog is over, but it is not, or no more, one of those that the call is for.
+    fn goes_on_without(&mut self, id: LegId) -> bool {
+        if self.phase != Phase::Up {
+            return false;
+        }
+        if self.left_transfer(id) || self.left_loan(id) {
+            return true;
+        }
+        self.unsubscribe(id);
+        !self.is_party(id)
     }
 
     /// BYE, or nothing where nobody can hear it. Waits for the ACK of our 2xx (RFC 3261 §15).
@@ -74,6 +95,9 @@ impl Call {
         }
         if let Some(token) = bye {
             self.out.push(Effect::Forget { token });
+        }
+        if self.goes_on_without(id) {
+            return;
         }
         self.end(End::Bye, 480, headers);
     }
@@ -144,8 +168,10 @@ impl Call {
         }
         if self.phase == Phase::Up {
             let kept = |l: &super::state::Leg| l.state != LegState::Gone || !l.acked.is_empty();
-            self.legs.retain(|l| l.id == LegId::CALLER || kept(l));
+            let ends = (self.first, self.winner);
+            self.legs.retain(|l| l.id == ends.0 || Some(l.id) == ends.1 || kept(l));
             if self.dirty
+                && !self.is_lent()
                 && let Some(row) = self.row()
             {
                 self.dirty = false;
@@ -167,6 +193,7 @@ impl Call {
             return;
         }
         self.phase = Phase::Done;
+        self.return_guests();
         let mut tokens: Vec<ClientTx> = Vec::new();
         for leg in &self.legs {
             if leg.is_inviting() {
@@ -219,6 +246,8 @@ impl Call {
     /// Before [`Call::from_row`] replaces an answered call whose step failed: 500 to every request that the new one
     /// would not know, the ACKs that were held, and what the failed step had collected. The dialogs go on.
     pub fn salvage(&mut self) -> Effects {
+        self.drop_transfer(500);
+        self.return_guests();
         self.answer_all(500, 500);
         self.release_exchange(500);
         let forgotten = self.exchange.take().map(|e| e.token).into_iter();

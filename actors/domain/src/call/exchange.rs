@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::choose::shown;
 use super::effect::{Effect, End, Reply, TimerKind};
 use super::input::{Incoming, Response};
-use super::state::{Call, Unacked, can_cross, media_of, passed};
+use super::state::{Call, LegState, Unacked, can_cross, media_of, passed};
 use super::types::{ClientTx, DialogId, Headers, LegId, Method, ServerTx};
 use super::{CANCEL_WAIT_MS, Env};
 use crate::flow::Flow;
@@ -41,6 +41,10 @@ pub(super) enum Kind {
     Rekey,
     /// Has that offer answered by the other leg; the ACK to `leg` waits for it.
     RekeyAnswer { leg: LegId, token: ClientTx, cseq: u32 },
+    /// Asks a leg of another call for an offer, for a transfer.
+    JoinAsk,
+    /// Has the offer of a transfer's new leg answered by the transferee; the ACK to `leg` waits for it.
+    Join { leg: LegId, token: ClientTx, cseq: u32 },
     /// The call ends; only a 2xx matters, for its ACK.
     Dead,
 }
@@ -82,6 +86,9 @@ impl Call {
             let headers = self.session_granted(id);
             return self.reply_with(incoming.tx, 200, headers);
         }
+        if self.is_lent() {
+            return self.reply(incoming.tx, 491);
+        }
         let unacked = self.legs.iter().any(|l| l.unacked.is_some());
         let wait = match &self.exchange {
             Some(Exchange { to, .. }) if *to == id => return self.reply(incoming.tx, 491),
@@ -115,6 +122,10 @@ impl Call {
         let Some(target) = self.leg(to) else { return self.reply(tx, 481) };
         if !target.flow.is_live() {
             return self.reply(tx, 480);
+        }
+        if target.state != LegState::Up {
+            // The transferor has left; who comes instead is not there yet.
+            return self.reply(tx, 491);
         }
         // In an answered call a re-INVITE says the same as an UPDATE.
         let out = if method == Method::Update && !target.peer.update { Method::Invite } else { method };
@@ -243,7 +254,13 @@ impl Call {
         self.session_agreed(to, response.ext.session);
         let body = response.body;
         match exchange.kind {
+            Kind::Dead if self.leg(to).is_some_and(|l| l.state == LegState::Returning) => {
+                self.keep_guest_as_it_was(to, token, cseq);
+                self.return_guest(to, true, false);
+            }
             Kind::Dead => self.ack_invite(to, token, cseq, method),
+            Kind::JoinAsk => self.guest_offered(to, token, cseq, body),
+            Kind::Join { .. } => self.joined(exchange, body, env),
             Kind::Indication | Kind::Refresh => {
                 self.ack_invite(to, token, cseq, method);
                 self.agree(media_of(exchange.offer.as_ref()), media_of(body.as_ref()));
@@ -301,33 +318,11 @@ impl Call {
         }
     }
 
-    fn in_force(&mut self, id: LegId, body: Option<Body>) {
+    pub(super) fn in_force(&mut self, id: LegId, body: Option<Body>) {
         if let (Some(leg), Some(body)) = (self.leg_mut(id), body)
             && body.media.is_some()
         {
             leg.sdp_in_force = Some(body);
-        }
-    }
-
-    /// The fresh offer of one leg goes to the other; without one there is nothing to agree on.
-    fn rekey_offered(&mut self, exchange: &Exchange, body: Option<Body>) {
-        let Exchange { to: leg, token, cseq, .. } = *exchange;
-        let other = self.other(leg).and_then(|id| self.leg(id)).filter(|l| l.flow.is_live()).map(|l| l.id);
-        let crosses = other.is_some_and(|to| can_cross(body.as_ref(), self.carries(leg, to)));
-        let (Some(to), true, true) = (other, crosses, media_of(body.as_ref()).is_some()) else {
-            return self.keep_old_answer(leg, token, cseq);
-        };
-        let headers = self.indication_before(to, media_of(body.as_ref())).into_iter().collect();
-        self.ask(Kind::RekeyAnswer { leg, token, cseq }, to, Method::Invite, body, headers);
-    }
-
-    /// An offer that nobody answers is answered by what was in force before; without that the call ends.
-    fn keep_old_answer(&mut self, leg: LegId, token: ClientTx, cseq: u32) {
-        let old = self.leg(leg).and_then(|l| l.sdp_in_force.clone());
-        let known = old.is_some();
-        self.ack(leg, token, cseq, old);
-        if !known {
-            self.end(End::Released, 480, &Headers::new());
         }
     }
 
@@ -365,6 +360,13 @@ impl Call {
                 self.out.push(Effect::Reply(Box::new(reply)));
             }
             Kind::RekeyAnswer { leg, token, cseq } => self.keep_old_answer(leg, token, cseq),
+            Kind::Dead if self.leg(to).is_some_and(|l| l.state == LegState::Returning) => {
+                return self.return_guest(to, false, matches!(status, 408 | 481));
+            }
+            Kind::JoinAsk => return self.join_refused(to, status),
+            Kind::Join { leg, token, cseq } => {
+                return self.join_unanswered(leg, token, cseq, exchange.offer, to, status);
+            }
             Kind::Indication | Kind::Refresh | Kind::Rekey | Kind::Passed { .. } | Kind::Dead => {}
         }
         match (status, exchange.kind) {
@@ -391,8 +393,9 @@ impl Call {
 
     /// RFC 3261 §14.1: the owner of the Call-ID waits 2.1–4.0 s, the other 0–2.0 s, in steps of 10 ms. The
     /// Call-IDs of the called legs are ours.
-    fn retry_later(&mut self, id: LegId) {
-        let after = if id == LegId::CALLER { self.random(201) * 10 } else { 2100 + self.random(191) * 10 };
+    pub(super) fn retry_later(&mut self, id: LegId) {
+        let theirs = self.leg(id).is_some_and(|l| l.caller);
+        let after = if theirs { self.random(201) * 10 } else { 2100 + self.random(191) * 10 };
         self.arm(TimerKind::Glare, after);
     }
 
@@ -444,7 +447,7 @@ impl Call {
 
     /// Starts what waited: a deferred request, new keys, indications.
     pub(super) fn pump(&mut self) {
-        if self.exchange.is_some() || self.legs.iter().any(|l| l.unacked.is_some()) {
+        if self.exchange.is_some() || self.legs.iter().any(|l| l.unacked.is_some()) || self.is_lent() {
             return;
         }
         if let Some(deferred) = self.deferred.take() {
@@ -454,18 +457,24 @@ impl Call {
         if self.exchange.is_some() || self.is_armed(TimerKind::Glare) {
             return;
         }
+        self.lend();
+        self.pump_transfer();
+        if self.exchange.is_some() || self.is_lent() || self.phase != super::state::Phase::Up {
+            return;
+        }
         if self.rekey {
             self.rekey = false;
-            if self.legs.iter().all(|l| l.flow.is_live()) {
-                let headers = self.indication_for(LegId::CALLER).into_iter().collect();
-                return self.ask(Kind::Rekey, LegId::CALLER, Method::Invite, None, headers);
+            let first = self.first;
+            if self.legs.iter().all(|l| l.flow.is_live() || !self.is_party(l.id)) {
+                let headers = self.indication_for(first).into_iter().collect();
+                return self.ask(Kind::Rekey, first, Method::Invite, None, headers);
             }
         }
         for id in self.ids() {
-            if self.exchange.is_none() {
+            if self.exchange.is_none() && self.is_party(id) {
                 self.refresh(id);
             }
-            if self.exchange.is_none() {
+            if self.exchange.is_none() && self.is_party(id) {
                 self.indicate(id);
             }
         }

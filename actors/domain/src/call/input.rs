@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 
 use super::effect::TimerKind;
 use super::extension::Extensions;
-use super::types::{ClientTx, DialogId, Headers, Method, PeerFeatures, ServerTx};
+use super::peer::{CallRef, PeerMessage};
+use super::refer::Refer;
+use super::types::{ClientTx, DialogId, Headers, Method, PeerFeatures, ServerTx, Target};
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::ids::DeviceName;
@@ -37,6 +39,8 @@ pub struct Incoming {
     pub ext: Extensions,
     /// Headers that may pass (see [`super::passes`]).
     pub headers: Headers,
+    /// Of a REFER: where to.
+    pub refer: Option<Box<Refer>>,
 }
 
 /// A response to one of our requests: every provisional (100 too: it releases a held CANCEL), every final,
@@ -116,6 +120,13 @@ pub enum Input {
         /// The closed one.
         flow: Flow,
     },
+    /// Another call of this node says something.
+    Peer {
+        /// Which call.
+        from: CallRef,
+        /// What.
+        message: Box<PeerMessage>,
+    },
     /// Both legs shall agree on new SRTP keys, because the parties changed.
     Rekey,
     /// The call shall end now (operator, device reset): CANCEL, 480 or BYE as it stands.
@@ -124,6 +135,15 @@ pub enum Input {
     Request(Box<Incoming>),
     /// A response.
     Response(Box<Response>),
+    /// The bindings that [`super::Effect::Find`] asked for; `Err` is the status to fail with.
+    Targets {
+        /// As asked.
+        ticket: u64,
+        /// What was found.
+        found: Result<Vec<Target>, u16>,
+        /// Parameter `no_answer_s`.
+        no_answer_s: u32,
+    },
     /// The device registered (again): legs that wait for it go on, legs on its lost flow use the new one.
     TargetBack {
         /// Its flow now.

@@ -81,7 +81,11 @@ mod end;
 mod exchange;
 mod extension;
 mod input;
+mod peer;
+mod refer;
+mod rekey;
 mod reliable;
+mod replaces;
 mod request;
 mod ring;
 mod row;
@@ -91,12 +95,15 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod transfer;
 mod types;
 mod view;
 
-pub use effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
+pub use effect::{Effect, Effects, End, Find, Outgoing, OutgoingAck, Reply, TimerKind};
 pub use extension::{Extensions, Rack, Refresher, SessionAsk};
 pub use input::{Failure, Incoming, Input, Response};
+pub use peer::{CallRef, Parcel, PeerMessage, Replaced};
+pub use refer::{Refer, ReferTo};
 pub use row::{ClassChange, DialogRow, LegRow};
 pub use state::Call;
 pub use timer::{SESSION_MAX_S, SessionPolicy, SessionTimer};
@@ -149,6 +156,9 @@ pub const T1_MS: u64 = 500;
 
 /// 64·T1: a reliable provisional without PRACK refuses its INVITE (RFC 3262 §3).
 pub const PRACK_WAIT_MS: u64 = 32_000;
+
+/// How long another call may take to lend its leg: it may have to wait for an answer of a phone first.
+pub const CLAIM_WAIT_MS: u64 = 40_000;
 
 /// Longer than a missing ACK (64·T1) and a BYE that nobody answers (64·T1) together.
 pub const LINGER_MS: u64 = 70_000;

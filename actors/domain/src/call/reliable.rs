@@ -18,7 +18,7 @@ const WAITING_MAX: usize = 4;
 const RSEQ_START: u64 = 1 << 30;
 
 /// Reliable provisionals of one early dialog on their way to the caller.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Outbox {
     /// RSeq of the last one sent; 0 before the first.
     last: u32,
@@ -27,7 +27,7 @@ pub(super) struct Outbox {
 }
 
 /// The one that is not acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     reply: Reply,
     wait_ms: u64,

@@ -21,7 +21,7 @@ struct Place {
 impl Call {
     pub(super) fn on_request(&mut self, incoming: Incoming, env: Env<'_>) {
         let tx = incoming.tx;
-        let Some(place) = self.place(&incoming.dialog) else { return self.reply(tx, 481) };
+        let Some(place) = self.place(&incoming.dialog) else { return self.elsewhere(incoming) };
         let Some(leg) = self.leg_mut(place.leg) else { return self.reply(tx, 481) };
         // Knowing a dialog's identifiers makes nobody a party of it: another phone that was proven as itself
         // is refused and changes nothing.
@@ -45,7 +45,8 @@ impl Call {
             (Method::Prack, Some(early)) if place.leg == LegId::CALLER => self.on_prack(early, incoming, env),
             // Nothing of ours waits for one.
             (Method::Prack, _) => self.reply(tx, 481),
-            (Method::Other, _) => self.reply(tx, 405),
+            (Method::Other | Method::Notify, _) => self.reply(tx, 405),
+            (Method::Refer, Some(_)) => self.reply(tx, 403),
             (Method::Info | Method::Message, Some(early)) => self.relay_early(place.leg, early, incoming),
             (Method::Update, Some(early)) => self.early_offer(place.leg, early, incoming),
             // The INVITE that makes the dialog is unanswered (RFC 3261 §14.2).
@@ -54,7 +55,30 @@ impl Call {
             (_, None) if self.phase != Phase::Up || state != LegState::Up => self.reply(tx, 481),
             (Method::Info | Method::Message, None) => self.relay(place.leg, incoming),
             (Method::Invite | Method::Update, None) => self.negotiate(place.leg, incoming),
+            (Method::Refer, None) => self.on_refer(place.leg, incoming),
         }
+    }
+
+    /// A request in no dialog of this call. One in the dialog of a leg that just went over to another call is
+    /// asked to come again, and a BYE is passed on.
+    fn elsewhere(&mut self, incoming: Incoming) {
+        let Some((to, dialog)) = self.handed.as_ref().filter(|(_, d)| *d == incoming.dialog).cloned() else {
+            return self.reply(incoming.tx, 481);
+        };
+        match incoming.method {
+            Method::Bye => {
+                self.reply(incoming.tx, 200);
+                let message = Box::new(super::PeerMessage::LegGone { dialog });
+                self.out.push(Effect::Tell { to, message });
+            }
+            Method::Invite => self.reply(incoming.tx, 491),
+            _ => self.reply_busy(incoming.tx),
+        }
+    }
+
+    /// Which leg a dialog is, and whether it is an early one.
+    pub(super) fn place_of(&self, id: &DialogId) -> Option<(LegId, bool)> {
+        self.place(id).map(|p| (p.leg, p.early.is_some()))
     }
 
     /// The device whose leg this dialog is.
@@ -92,7 +116,7 @@ impl Call {
                 }
             });
         }
-        let named = |l: &&Leg| l.state != LegState::Gone && l.is_named(id);
+        let named = |l: &&Leg| l.state != LegState::Gone && l.guest.is_none() && l.is_named(id);
         self.legs.iter().find(named).map(|l| Place { leg: l.id, early: None })
     }
 

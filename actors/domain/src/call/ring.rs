@@ -63,7 +63,7 @@ impl Call {
         }
     }
 
-    fn try_leg(&mut self, id: LegId) {
+    pub(super) fn try_leg(&mut self, id: LegId) {
         if !can_cross(self.offer.as_ref(), self.carries(LegId::CALLER, id)) {
             self.best = Some(Verdict::better(self.best.take(), Verdict::local(488)));
             return self.set_state(id, LegState::Gone);
@@ -109,6 +109,9 @@ impl Call {
         self.set_state(id, LegState::Gone);
         self.drop_relays(id);
         self.drop_early(id, 481);
+        if trying && self.is_rung(id) {
+            return self.rung_failed(verdict);
+        }
         if self.phase != Phase::Ringing {
             return;
         }
@@ -128,7 +131,7 @@ impl Call {
     /// A group or the whole attempt rang out.
     pub(super) fn rang_out(&mut self, last: bool) {
         if self.phase != Phase::Ringing {
-            return;
+            return self.transfer_rang_out(last);
         }
         let rang = self.legs.iter().any(|l| matches!(l.state, LegState::Calling | LegState::Proceeding));
         for id in self.ids() {
@@ -179,18 +182,24 @@ impl Call {
                 leg.state = LegState::Proceeding;
                 if response.status > 100 && self.phase == Phase::Ringing {
                     self.provisional(id, response, env);
+                } else if response.status > 100 && self.is_rung(id) {
+                    self.report(response.status, false);
                 }
             }
             (100..=199, LegState::Cancelling { held: Some(headers) }) => self.send_cancel(id, headers),
             (200..=299, LegState::Calling | LegState::Proceeding) if self.phase == Phase::Ringing => {
                 self.accepted(id, response, env);
             }
+            (200..=299, LegState::Calling | LegState::Proceeding) if self.is_rung(id) => {
+                self.rung_answered(id, response);
+            }
             (200..=299, LegState::Cancelling { .. } | LegState::Calling | LegState::Proceeding) => {
                 self.unwanted(id, &response);
             }
             (200..=299, _) => self.another_2xx(id, &response),
             (422, LegState::Calling | LegState::Proceeding)
-                if self.phase == Phase::Ringing && self.session_raised(id, response.ext.session.min_se) =>
+                if (self.phase == Phase::Ringing || self.is_rung(id))
+                    && self.session_raised(id, response.ext.session.min_se) =>
             {
                 self.ring(id);
             }
@@ -408,10 +417,11 @@ impl Leg {
         let mut leg = Self::new(LegId::CALLER, caller.facts, caller.flow, dialog);
         leg.peer = caller.peer;
         leg.state = LegState::Up;
+        leg.caller = true;
         leg
     }
 
-    fn target(id: LegId, target: Target, local_tag: Arc<str>) -> Self {
+    pub(super) fn target(id: LegId, target: Target, local_tag: Arc<str>) -> Self {
         let dialog = Dialog {
             call_id: target.call_id,
             local_tag,
@@ -451,6 +461,9 @@ impl Leg {
             refresh_due: false,
             min_se_s: 0,
             raises: 0,
+            caller: false,
+            referred: false,
+            guest: None,
         }
     }
 

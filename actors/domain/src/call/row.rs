@@ -41,6 +41,9 @@ pub struct LegRow {
     /// Its session timer.
     #[serde(default)]
     pub session: Option<SessionTimer>,
+    /// The phone made the Call-ID. Absent in rows of versions without transfers, where that is leg 0.
+    #[serde(default)]
+    pub made_call_id: Option<bool>,
 }
 
 /// Journaled from the 2xx on (design §5); [`super::Call::from_row`] makes a call of it.
@@ -48,9 +51,9 @@ pub struct LegRow {
 pub struct DialogRow {
     /// When it was answered.
     pub answered_at: UnixMillis,
-    /// Caller.
+    /// Caller, or who came in its place.
     pub caller: LegRow,
-    /// The phone that answered.
+    /// The phone that answered, or who came in its place.
     pub callee: LegRow,
     /// Changes of the class, oldest first, at most [`super::HISTORY_MAX`].
     pub history: SmallVec<[ClassChange; 4]>,
@@ -85,10 +88,11 @@ impl Call {
             peer: leg.peer,
             indicated: leg.indicated,
             session: leg.session,
+            made_call_id: Some(leg.caller),
         };
         Some(DialogRow {
             answered_at: self.answered_at,
-            caller: row(self.leg(LegId::CALLER)?),
+            caller: row(self.leg(self.first)?),
             callee: row(self.leg(self.winner?)?),
             history: self.history.clone(),
             next_token: self.next_token,
@@ -104,7 +108,7 @@ impl Call {
         let mut call = Self::empty(row.seed);
         call.phase = Phase::Up;
         (call.confirmed, call.now, call.session) = (true, env.now, row.session);
-        call.winner = Some(row.callee.leg);
+        (call.first, call.winner) = (row.caller.leg, Some(row.callee.leg));
         call.answered_at = row.answered_at;
         call.history = row.history;
         call.next_token = row.next_token.saturating_add(TOKEN_GAP);
@@ -116,6 +120,7 @@ impl Call {
             leg.dialog.local_cseq = leg.dialog.local_cseq.saturating_add(CSEQ_GAP);
             (leg.peer, leg.indicated, leg.state) = (saved.peer, saved.indicated, LegState::Up);
             leg.session = saved.session;
+            leg.caller = saved.made_call_id.unwrap_or(saved.leg == LegId::CALLER);
             let (id, live) = (leg.id, leg.flow.is_live());
             call.legs.push(leg);
             if !live {

@@ -8,7 +8,7 @@ use super::state::{Call, Leg, LegState, Phase};
 use super::types::{ClientTx, Header, Headers, LegId, Method};
 use super::{Env, HISTORY_MAX};
 use crate::class::{CallSecurity, LegFacts, call_info_security, class_of_call};
-use crate::media::MediaFacts;
+use crate::media::{Body, LegMedia, MediaFacts};
 use crate::mode::{PeerProof, SecurityClass, SuiteKind};
 
 impl Call {
@@ -71,10 +71,28 @@ impl Call {
         self.indication(id, class)
     }
 
+    /// The indication to go with the offer of a transfer's new leg: what the two can reach at best, if that is
+    /// less than the present class.
+    pub(super) fn indication_of_join(&mut self, keep: LegId, new: LegId, offer: &Body) -> Option<Header> {
+        let mut class = self.security.as_ref()?.class;
+        if let Some(offer) = offer.media.as_deref() {
+            let best = best_answer(offer);
+            let mut facts: Vec<LegFacts> =
+                self.legs.iter().filter(|l| l.id == keep || l.id == new).map(|l| l.facts.clone()).collect();
+            for leg in &mut facts {
+                leg.answered = true;
+                leg.media = LegMedia::default();
+                leg.media.renegotiated(offer, &best);
+            }
+            class = class.min(class_of_call(&facts).class);
+        }
+        self.indication(keep, class)
+    }
+
     fn indication(&mut self, id: LegId, class: SecurityClass) -> Option<Header> {
         let leg = self.leg_mut(id).filter(|l| l.peer.callinfo)?;
         leg.indicated = Some(class);
-        let orientation = if id == LegId::CALLER { "to" } else { "from" };
+        let orientation = if leg.caller { "to" } else { "from" };
         let security = call_info_security(Some(class));
         let value = format!(
             "<urn:x-cisco-remotecc:callinfo>; orientation={orientation}; security={security}; call-instance=1"

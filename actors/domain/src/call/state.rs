@@ -10,8 +10,12 @@ use super::effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKin
 use super::exchange::Exchange;
 use super::extension::SessionAsk;
 use super::input::{Incoming, Response};
+use super::peer::CallRef;
+use super::refer::Subscription;
+use super::replaces::{Guest, Loan};
 use super::row::ClassChange;
 use super::timer::{SessionPolicy, SessionTimer};
+use super::transfer::Transfer;
 use super::types::{ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx};
 use super::{Env, HEADER_VALUE_MAX, HEADERS_MAX, passes};
 use crate::class::{CallSecurity, LegFacts};
@@ -44,6 +48,8 @@ pub struct Call {
     pub(super) no_answer_ms: u64,
     /// Statuses of bare provisionals that the caller has heard.
     pub(super) heard: SmallVec<[u16; 2]>,
+    /// The two that talk: the caller and who answered, until a transfer puts another leg in the place of one.
+    pub(super) first: LegId,
     pub(super) winner: Option<LegId>,
     pub(super) answered_at: UnixMillis,
     /// Time of the present step.
@@ -52,6 +58,15 @@ pub struct Call {
     pub(super) exchange: Option<Exchange>,
     pub(super) deferred: Option<Box<(LegId, Incoming)>>,
     pub(super) rekey: bool,
+    pub(super) transfer: Option<Box<Transfer>>,
+    pub(super) subscription: Option<Subscription>,
+    pub(super) tickets: u64,
+    pub(super) loan: Option<Loan>,
+    /// The dialog of a leg that went over to that call: requests in it that were on their way.
+    pub(super) handed: Option<(CallRef, DialogId)>,
+    /// Stands in for [`Self::carries`] while a body goes to a leg that is not in the call yet.
+    pub(super) carry: Option<bool>,
+    pub(super) next_leg: u16,
     pub(super) relays: SmallVec<[Relay; 1]>,
     pub(super) strays: SmallVec<[Stray; 1]>,
     pub(super) security: Option<CallSecurity>,
@@ -94,6 +109,12 @@ pub(super) enum LegState {
     Cancelling { held: Option<Headers> },
     /// In the call.
     Up,
+    /// It has answered a transfer, or is here for one: offer and answer are under way.
+    Joining,
+    /// From another call, and goes back there when its offer came.
+    Returning,
+    /// It was transferred away: BYE when it has heard how that ended.
+    Parting,
     /// BYE sent, or held until our 2xx is acknowledged.
     Leaving,
     /// No dialog any more.
@@ -108,14 +129,14 @@ pub(super) struct Unacked {
 }
 
 /// An ACK that was sent: repeated 2xx get it again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Acked {
     pub(super) token: ClientTx,
     pub(super) cseq: u32,
     pub(super) body: Option<Body>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) facts: LegFacts,
@@ -145,6 +166,12 @@ pub(super) struct Leg {
     /// Interval that its 422 asked for, and how often it was obeyed.
     pub(super) min_se_s: u32,
     pub(super) raises: u8,
+    /// The phone made the Call-ID.
+    pub(super) caller: bool,
+    /// It sent a REFER before.
+    pub(super) referred: bool,
+    /// It belongs to another call.
+    pub(super) guest: Option<Guest>,
 }
 
 /// INFO or MESSAGE on its way to the other leg.
@@ -179,6 +206,7 @@ impl Call {
             parting: Headers::new(),
             no_answer_ms: 0,
             heard: SmallVec::new(),
+            first: LegId::CALLER,
             winner: None,
             answered_at: UnixMillis(0),
             now: UnixMillis(0),
@@ -186,6 +214,13 @@ impl Call {
             exchange: None,
             deferred: None,
             rekey: false,
+            transfer: None,
+            subscription: None,
+            tickets: 0,
+            loan: None,
+            handed: None,
+            carry: None,
+            next_leg: 0,
             relays: SmallVec::new(),
             strays: SmallVec::new(),
             security: None,
@@ -216,8 +251,8 @@ impl Call {
     pub(super) fn other(&self, id: LegId) -> Option<LegId> {
         let winner = self.winner?;
         match id {
-            LegId::CALLER => Some(winner),
-            id if id == winner => Some(LegId::CALLER),
+            id if id == self.first => Some(winner),
+            id if id == winner => Some(self.first),
             _ => None,
         }
     }
@@ -282,6 +317,12 @@ impl Call {
         })
     }
 
+    /// SDES lines may cross to this leg from the one that it talks to.
+    fn carries_to(&self, to: LegId) -> bool {
+        let far = || if to == self.first { self.winner } else { Some(self.first) };
+        self.carry.unwrap_or_else(|| far().is_some_and(|far| self.carries(to, far)))
+    }
+
     pub(super) fn reply(&mut self, tx: ServerTx, status: u16) {
         self.reply_with(tx, status, Headers::new());
     }
@@ -326,8 +367,7 @@ impl Call {
         headers: Headers,
     ) -> ClientTx {
         let token = self.token();
-        let far = if to == LegId::CALLER { self.winner } else { Some(LegId::CALLER) };
-        let carry_crypto = far.is_some_and(|far| self.carries(to, far));
+        let carry_crypto = self.carries_to(to);
         let mut headers = headers;
         headers.extend(self.session_wanted(to, method));
         let Some(leg) = self.leg_mut(to) else { return token };
@@ -370,8 +410,7 @@ impl Call {
         cseq: u32,
         body: Option<Body>,
     ) {
-        let far = if to == LegId::CALLER { self.winner } else { Some(LegId::CALLER) };
-        let carry_crypto = far.is_some_and(|far| self.carries(to, far));
+        let carry_crypto = self.carries_to(to);
         let Some(leg) = self.leg(to) else { return };
         let dialog = other.unwrap_or_else(|| leg.dialog.clone());
         let flow = leg.flow;

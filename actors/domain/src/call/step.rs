@@ -24,6 +24,7 @@ impl Call {
             Input::DeviceFacts(facts) => self.on_facts(&facts),
             Input::Failed { token, failure } => self.on_failed(token, failure, env),
             Input::FlowLost { flow } => self.on_flow_lost(flow),
+            Input::Peer { from, message } => self.on_peer(from, *message),
             Input::Rekey => self.rekey |= self.phase == Phase::Up,
             Input::Release => self.end(End::Released, 480, &Headers::new()),
             Input::Request(incoming) => self.on_request(*incoming, env),
@@ -32,6 +33,10 @@ impl Call {
                 for id in self.ids() {
                     self.on_target_back(id, flow, &contact, &facts);
                 }
+            }
+            Input::Targets { ticket, found, no_answer_s } => {
+                self.no_answer_ms = u64::from(no_answer_s) * 1000;
+                self.on_targets(ticket, found, env);
             }
             Input::Timer { timer, generation } => {
                 if self.due(timer, generation) {
@@ -76,6 +81,7 @@ impl Call {
         if !self.on_bye_done(token)
             && !self.on_indicated(token, status, said)
             && !self.on_refreshed(token, status, said)
+            && !self.on_notified(token, status)
         {
             self.on_relayed(token, status, Some(response));
         }
@@ -103,6 +109,7 @@ impl Call {
         if !self.on_bye_done(token)
             && !self.on_indicated(token, status, said)
             && !self.on_refreshed(token, status, said)
+            && !self.on_notified(token, status)
         {
             self.on_relayed(token, status, None);
         }
@@ -146,7 +153,13 @@ impl Call {
                     self.dirty = true;
                     self.arm(TimerKind::FlowWait(id), FLOW_WAIT_MS);
                 }
-                LegState::Waiting | LegState::Away | LegState::Leaving | LegState::Gone => {}
+                // Offer and answer are under way: its phone comes back or the exchange fails.
+                LegState::Joining | LegState::Returning => {}
+                LegState::Parting
+                | LegState::Waiting
+                | LegState::Away
+                | LegState::Leaving
+                | LegState::Gone => {}
                 _ => self.drop_ringing(id),
             }
         }
@@ -165,13 +178,17 @@ impl Call {
                     return;
                 }
                 self.disarm(TimerKind::TargetWait(id));
-                if can_cross(self.offer.as_ref(), self.carries(LegId::CALLER, id)) {
+                if can_cross(self.offer.as_ref(), self.carries(self.first, id)) {
                     self.ring(id);
                 } else {
                     self.leg_failed(id, Verdict::local(488));
                 }
             }
-            LegState::Up | LegState::Leaving => {
+            LegState::Up
+            | LegState::Leaving
+            | LegState::Joining
+            | LegState::Returning
+            | LegState::Parting => {
                 leg.flow = flow;
                 leg.facts = LegFacts { answered, media, ..facts.clone() };
                 self.dirty = true;
@@ -203,6 +220,7 @@ impl Call {
                     self.lost(id, false);
                 }
             }
+            TimerKind::Claim => self.transfer_failed(408),
             // What is due starts in `settle`.
             TimerKind::Glare => {}
             TimerKind::Provisional(id, index) => self.repeat_provisional(id, index),

@@ -35,6 +35,10 @@ pub struct ClientTx(pub u64);
 pub enum Method {
     /// BYE.
     Bye,
+    /// NOTIFY: what becomes of a REFER (RFC 3515 §2.4.4); only sent.
+    Notify,
+    /// REFER.
+    Refer,
     /// INFO.
     Info,
     /// INVITE.
@@ -56,6 +60,8 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bye => "BYE",
+            Self::Notify => "NOTIFY",
+            Self::Refer => "REFER",
             Self::Info => "INFO",
             Self::Invite => "INVITE",
             Self::Message => "MESSAGE",

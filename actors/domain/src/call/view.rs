@@ -44,9 +44,14 @@ impl Call {
                 LegState::Calling => PartyState::Trying,
                 LegState::Proceeding => PartyState::Early,
                 LegState::Up => PartyState::Confirmed,
+                // A leg of another call is shown by that one.
+                LegState::Joining if leg.guest.is_none() => PartyState::Confirmed,
                 LegState::Waiting
                 | LegState::Away
                 | LegState::Cancelling { .. }
+                | LegState::Joining
+                | LegState::Returning
+                | LegState::Parting
                 | LegState::Leaving
                 | LegState::Gone => return None,
             };

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::admin::lists::{Position, World};
 use crate::admin::views::*;
-use crate::admin::{BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Problem, Reading, Running, Setup, start};
+use crate::admin::{
+    BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Problem, Reading, Running, Setup, start,
+};
 
 /// Rows that the fake has registered.
 pub(crate) const ROWS: usize = 250;

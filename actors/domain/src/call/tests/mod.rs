@@ -8,5 +8,6 @@ mod reliable;
 mod ringing;
 mod security;
 mod timer;
+mod transfer;
 mod unusable;
 mod world;

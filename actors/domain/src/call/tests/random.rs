@@ -18,6 +18,9 @@ enum Op {
     Facts { leg: u16, trusted: bool },
     Fail { pick: usize, kind: u8 },
     FlowLost { leg: u16 },
+    Bindings { leg: u16, none: bool },
+    Peer { kind: u8 },
+    Refer { leg: u16, attended: bool, subscribe: bool },
     Rekey,
     Release,
     Request { leg: u16, tag: u8, method: u8, body: u8, low: bool },
@@ -42,7 +45,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (leg.clone(), any::<bool>()).prop_map(|(leg, trusted)| Op::Facts { leg, trusted }),
         1 => pick.clone().prop_map(|pick| Op::Cancel { pick }),
         1 => pick.prop_map(|pick| Op::Timer { pick }),
-        1 => leg.prop_map(|leg| Op::Unregistered { leg }),
+        1 => leg.clone().prop_map(|leg| Op::Unregistered { leg }),
+        3 => (leg, any::<bool>(), prop::bool::weighted(0.8))
+            .prop_map(|(leg, attended, subscribe)| Op::Refer { leg, attended, subscribe }),
+        4 => (4_u16..8, prop::bool::weighted(0.1)).prop_map(|(leg, none)| Op::Bindings { leg, none }),
+        4 => (0_u8..10).prop_map(|kind| Op::Peer { kind }),
         1 => Just(Op::Rekey),
         1 => Just(Op::Release),
     ]
@@ -97,14 +104,32 @@ struct Engine {
     accepted: HashSet<(ClientTx, String)>,
     acks: HashMap<(ClientTx, String), usize>,
     flows: [u32; 4],
+    /// REFERs so far.
+    transfers: usize,
+    /// Tickets of the last question for bindings and of the last claim.
+    find: Option<u64>,
+    claim: Option<u64>,
+    /// Legs of other calls that are here.
+    guests: usize,
 }
 
 impl Engine {
     fn new(world: World) -> Self {
         let (clients, repeating, accepted) = (Vec::new(), Vec::new(), HashSet::new());
         let invites = HashMap::from([(INVITE, (A, 101))]);
-        let mut engine =
-            Self { w: world, clients, repeating, invites, accepted, acks: HashMap::new(), flows: [1; 4] };
+        let mut engine = Self {
+            transfers: 0,
+            w: world,
+            clients,
+            repeating,
+            invites,
+            accepted,
+            acks: HashMap::new(),
+            flows: [1; 4],
+            find: None,
+            claim: None,
+            guests: 0,
+        };
         engine.after();
         engine
     }
@@ -133,6 +158,14 @@ impl Engine {
                         self.repeating.push((r.tx, *leg, *cseq));
                     }
                 }
+                Effect::Find(find) => self.find = Some(find.ticket),
+                Effect::Tell { message, .. } => match &**message {
+                    PeerMessage::Claim { ticket, .. } => self.claim = Some(*ticket),
+                    PeerMessage::Taken { .. } | PeerMessage::GaveBack { .. } => {
+                        self.guests = self.guests.saturating_sub(1);
+                    }
+                    _ => {}
+                },
                 Effect::StopRepeat { tx } => self.repeating.retain(|r| r.0 != *tx),
                 Effect::Forget { token } => self.clients.retain(|c| c.token != *token),
                 Effect::Cancel { token, .. } => {
@@ -173,7 +206,8 @@ impl Engine {
         }
         self.w.respond(token, status, tag_sent, body(kind));
         self.after();
-        if first && success {
+        let of_invite = usize::from(leg.0) < self.flows.len() && self.transfers == 0;
+        if first && success && of_invite {
             let row = self.w.call.row();
             let won = row.is_some_and(|r| {
                 r.callee.leg == leg && r.callee.dialog.remote_tag.as_deref() == Some(tag.as_str())
@@ -264,6 +298,14 @@ impl Engine {
                 self.flows[usize::from(leg)] = 0;
                 self.on(Input::FlowLost { flow });
             }
+            Op::Bindings { leg, none } => {
+                if let Some(ticket) = self.find.take() {
+                    let found = if none { Err(404) } else { Ok(vec![target(leg, 1000, secure(leg))]) };
+                    self.on(Input::Targets { ticket, found, no_answer_s: 30 });
+                }
+            }
+            Op::Peer { kind } => self.peer(kind),
+            Op::Refer { leg, attended, subscribe } => self.refer(LegId(leg), attended, subscribe),
             Op::Rekey => self.on(Input::Rekey),
             Op::Release => self.on(Input::Release),
             Op::Request { leg, tag, method, body, low } => {
@@ -283,6 +325,45 @@ impl Engine {
             }
             Op::Unregistered { leg } => self.on(Input::Unregistered { device: secure(leg).device }),
         }
+    }
+
+    fn refer(&mut self, leg: LegId, attended: bool, subscribe: bool) {
+        self.transfers += 1;
+        let (mut refer, dialog) = (super::transfer::refer_to(None), self.w.dialog(leg));
+        refer.subscribe = subscribe;
+        if let (true, Ok(to)) = (attended, &mut refer.to) {
+            let (call, dialog) = (Some(CallRef(9)), dialog.clone());
+            to.replaced = Some(Replaced { call, dialog, early_only: false });
+        }
+        super::transfer::refer_in(&mut self.w, dialog, refer);
+        self.after();
+    }
+
+    /// Another call says something, whether it fits or not.
+    fn peer(&mut self, kind: u8) {
+        let ticket = self.claim.unwrap_or(1);
+        let message = match kind {
+            0 => PeerMessage::Denied { ticket, status: 481 },
+            1 => PeerMessage::Ringing { ticket },
+            2..=4 => {
+                self.guests += 1;
+                PeerMessage::Lent { ticket, leg: super::transfer::parcel(), carries: true }
+            }
+            5 => PeerMessage::LegGone { dialog: super::transfer::parcel().0.name() },
+            6 | 7 => {
+                let dialog = self.w.dialog(if kind == 6 { A } else { B });
+                let sender = self.w.call.device_in(&dialog).unwrap_or_else(|| secure(0).device);
+                let replaced = Replaced { call: None, dialog, early_only: false };
+                PeerMessage::Claim { ticket: 1, replaced, sender }
+            }
+            8 => PeerMessage::GaveBack { ticket: 1, cseq: 9, restore: true, lost: false },
+            _ => PeerMessage::Taken { dialog: self.w.dialog(B) },
+        };
+        // A call takes a leg only from one that lent it.
+        if kind == 9 && !self.w.call.is_lent() {
+            return;
+        }
+        self.on(Input::Peer { from: CallRef(9), message: Box::new(message) });
     }
 
     fn fail(&mut self, token: ClientTx, failure: Failure) {
@@ -330,6 +411,7 @@ fn story(targets: Vec<Target>, offer: Option<Body>, peer: PeerFeatures, ops: &[O
         engine.silence();
     }
     assert!(engine.w.open.is_empty(), "open: {:?}", engine.w.open);
+    assert_eq!(engine.guests, 0, "a leg of another call was kept");
     for accepted in &engine.accepted {
         assert_eq!(engine.acks.get(accepted), Some(&1), "ACKs to {accepted:?}");
     }

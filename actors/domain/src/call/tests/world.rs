@@ -343,6 +343,11 @@ impl World {
     /// The leg's dialog as its phone names it.
     pub(super) fn dialog(&self, leg: LegId) -> DialogId {
         let call_id = format!("cid-{}", leg.0).into();
+        let row = self.call.row().map(|r| [r.caller, r.callee]);
+        if let Some(leg) = row.into_iter().flatten().find(|l| l.leg == leg && l.leg != A && l.leg != B) {
+            let Dialog { call_id, local_tag, remote_tag, .. } = leg.dialog;
+            return DialogId { call_id, local_tag, remote_tag: remote_tag.unwrap_or_default() };
+        }
         if leg == A {
             let row = self.call.row();
             let local = row.map(|r| r.caller.dialog.local_tag);
@@ -397,6 +402,7 @@ impl World {
             peer,
             ext,
             headers,
+            refer: None,
         })));
         tx
     }

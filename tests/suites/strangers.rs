@@ -60,7 +60,12 @@ fn r192_challenges_cost_a_stranger_nothing_and_the_fleet_nothing() {
     for i in 0..PHONES {
         inventory.digest_phone(&device_on((i % 2) as u16, 2, i), &(3000 + i).to_string());
     }
-    let node = Builder::new().shards(2).inventory(&inventory).start();
+    // What is measured is the cost of a challenge, not the limit on a source.
+    let node = Builder::new()
+        .shards(2)
+        .inventory(&inventory)
+        .setting("limits", "requests_per_source = 1000000")
+        .start();
     let mut fleet: Vec<Phone> = (0..PHONES).map(|i| Phone::register(&node, (3000 + i).to_string())).collect();
     let before = node.registrations().len();
 

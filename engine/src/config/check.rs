@@ -168,6 +168,13 @@ impl<'a> Checker<'a> {
             *place = given.into_iter().map(bound).collect();
         }
         self.collisions(&listen);
+        if listen.all(Listener::SipUdp).iter().any(|a| a.ip().is_unspecified()) {
+            self.warnings.push(
+                "listen.sip_udp is bound to every address, and phones would be told to reach 0.0.0.0 or [::]: \
+                 list the addresses that phones use, such as [\"192.0.2.10:5060\", \"[2001:db8::10]:5060\"]"
+                    .to_owned(),
+            );
+        }
         let missing: Vec<&str> = listen.not_built().map(Listener::key).collect();
         if !missing.is_empty() {
             self.warnings.push(format!(

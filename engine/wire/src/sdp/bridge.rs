@@ -235,10 +235,15 @@ fn switch_off(media: &mut Media) {
 
 /// Turns `c=0.0.0.0` into a direction attribute and an address that exists: another one of the same body,
 /// else the one last sent on this leg, else the one in the peer's origin line. `0.0.0.0` stays only where
-/// none is known. The same body gives the same result again, or its version would count for nothing.
+/// none is known, and with ICE, where it means something else. The same body gives the same result again, or its version would count for nothing.
 fn modern_hold(out: &mut Sdp, known: Option<IpAddr>) {
     let unspecified = |c: &Option<Connection>| c.as_ref().is_some_and(Connection::is_unspecified);
-    if !unspecified(&out.connection) && !out.media.iter().any(|m| unspecified(&m.connection)) {
+    let held: Vec<bool> = out
+        .media
+        .iter()
+        .map(|m| out.connection_of(m).is_some_and(Connection::is_unspecified) && !out.uses_ice(m))
+        .collect();
+    if !held.contains(&true) {
         return;
     }
     for i in 0..out.media.len() {
@@ -250,7 +255,8 @@ fn modern_hold(out: &mut Sdp, known: Option<IpAddr>) {
     out.direction = None;
     let origin = out.origin.address.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
     let Some(ip) = media_address(out).or(known).or(origin) else { return };
-    let every = std::iter::once(&mut out.connection).chain(out.media.iter_mut().map(|m| &mut m.connection));
+    let own = out.media.iter_mut().zip(held).filter(|(_, held)| *held).map(|(m, _)| &mut m.connection);
+    let every = std::iter::once(&mut out.connection).chain(own);
     for connection in every.filter(|c| unspecified(c)) {
         *connection = Some(Connection { ip6: ip.is_ipv6(), address: ip.to_string().into() });
     }

@@ -184,12 +184,18 @@ impl Sdp {
         media.connection.as_ref().or(self.connection.as_ref())
     }
 
+    /// The m-line agrees on its addresses by ICE. Then `0.0.0.0` says that there is no default one yet, as
+    /// browsers write it that hide their own (RFC 8840 §4.1), and not that the stream is held.
+    pub fn uses_ice(&self, media: &Media) -> bool {
+        media.attributes.iter().chain(&self.attributes).any(|a| a.is("ice-ufrag"))
+    }
+
     /// Direction in force for an m-line: its own, else the session's, else `sendrecv`; an address of
-    /// `0.0.0.0` takes the receiving half away.
+    /// `0.0.0.0` takes the receiving half away, unless there is ICE.
     pub fn direction_of(&self, media: &Media) -> Direction {
         let written = media.direction.or(self.direction).unwrap_or(Direction::SendRecv);
         match self.connection_of(media) {
-            Some(c) if c.is_unspecified() => written.without_receive(),
+            Some(c) if c.is_unspecified() && !self.uses_ice(media) => written.without_receive(),
             _ => written,
         }
     }

@@ -174,6 +174,25 @@ fn the_old_hold_never_leaves() {
     assert!(out.contains("c=IN IP4 198.51.100.1") && out.contains("a=sendonly"), "{out}");
 }
 
+#[test]
+fn rfc8840_no_default_address_is_no_hold() {
+    const WEB: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+                       a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 00:11\r\na=sendrecv\r\n";
+    let offered = body(1, &[WEB]);
+    assert_eq!(sdp(&offered).summary().streams[0].direction, Direction::SendRecv);
+    let out = offer(&offered, &mut LegSession::new(2), &CLEAR).unwrap();
+    assert!(
+        out.contains("a=sendrecv") && out.contains("c=IN IP4 0.0.0.0") && out.contains("a=fingerprint:"),
+        "{out}"
+    );
+    // Beside it the old hold is one still.
+    let plain = AVP.replace("m=audio", "m=video");
+    let held = plain.replacen("\r\n", "\r\nc=IN IP4 0.0.0.0\r\n", 1);
+    let out = offer(&body(2, &[WEB, &held]), &mut LegSession::new(2), &CLEAR).unwrap();
+    assert!(out.contains("a=sendrecv") && out.contains("a=sendonly"), "{out}");
+    assert_eq!(out.matches("c=IN IP4 0.0.0.0").count(), 1, "{out}");
+}
+
 proptest! {
     #[test]
     fn nothing_of_a_key_reaches_a_clear_leg(offered in super::model::description()) {

@@ -18,7 +18,7 @@ FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := message uri auth sdp stream
 
 BUILD_PACKAGES := build-essential pkg-config python3
-JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl prometheus chromium
+JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl tshark prometheus chromium
 
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;

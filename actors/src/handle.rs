@@ -12,7 +12,8 @@ use keyline_storage::{Health, Writer};
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    Catalog, CatalogActor, Export, Import, ImportDone, ImportError, Look, MessagesError, SetMessages,
+    Catalog, CatalogActor, ChangeToken, Export, Import, ImportDone, ImportError, Look, MessagesError,
+    SetMessages, TokenChange, TokenRefused,
 };
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
@@ -239,6 +240,17 @@ impl Handle {
         }));
         self.catalog.send(look).await.map_err(|e| e.to_string())?;
         answer.await.map_err(|_| "the catalog gave no answer".to_owned())
+    }
+
+    /// Makes or revokes a token of the admin API; it acts once this is done.
+    ///
+    /// # Errors
+    /// [`TokenRefused`].
+    pub async fn change_token(&self, change: TokenChange) -> Result<(), TokenRefused> {
+        match self.catalog.send(ChangeToken(change)).await {
+            Ok(result) => result,
+            Err(e) => Err(TokenRefused::Store(e.to_string())),
+        }
     }
 
     /// Messages that wait for each shard, and how many may.

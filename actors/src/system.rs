@@ -16,9 +16,13 @@ use prometheus::Registry;
 
 use crate::backup::{Backup, STORE};
 use crate::board::{
-    Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, WatchBoard,
+    Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, TokenBoard,
+    WatchBoard,
 };
-use crate::catalog::{Catalog, CatalogActor, ImportDone, ImportError, Inspect, load_messages, scan_table};
+use crate::catalog::{
+    Catalog, CatalogActor, ImportDone, ImportError, Inspect, TokenChange, TokenRefused, load_messages,
+    scan_table,
+};
 use crate::clock::now;
 use crate::error::OpenError;
 use crate::handle::Handle;
@@ -126,6 +130,15 @@ impl Opened {
         Ok(done)
     }
 
+    /// Makes or revokes a token of the admin API while no node runs.
+    ///
+    /// # Errors
+    /// [`TokenRefused`].
+    pub fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused> {
+        self.catalog.change_token(change, &&*self.store)?;
+        self.store.sync().map_err(|e| TokenRefused::Store(e.to_string()))
+    }
+
     /// For a backup while no node runs.
     pub fn backup(&self) -> Backup {
         Backup(Arc::clone(&self.store))
@@ -154,6 +167,7 @@ impl Opened {
             calls: CallBoard::default(),
             keys: KeyBoard::new(keys),
             watch: WatchBoard::default(),
+            tokens: TokenBoard::default(),
         });
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });

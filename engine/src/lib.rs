@@ -18,3 +18,4 @@ pub mod offline;
 pub mod pki;
 pub mod signaling;
 pub mod tls;
+pub mod trace;

@@ -116,6 +116,11 @@ limits! {
     /// Seconds for which a nonce key mints before a new one takes over; never less than the longest
     /// `nonce_validity_s` of a profile. The key before it still opens.
     nonce_key_s = 86_400 in 1 ..= 31_536_000;
+    /// Wrong bearer tokens that one source address may send to the admin API in a minute; then none is looked at for
+    /// a while.
+    admin_wrong_tokens_per_minute = 20 in 1 ..= 1_000_000;
+    /// Traces (`keyline trace`) that run at a time. Each holds at most 4 MB.
+    traces = 8 in 1 ..= 64;
     /// Bytes of one request body of the admin API.
     admin_body_bytes = 1_048_576 in 4_096 ..= 1_073_741_824;
 }
@@ -216,6 +221,10 @@ counted! {
     Queue "queue_per_shard",
     /// 503.
     Calls "calls_per_shard",
+    /// 429.
+    AdminWrongTokens "admin_wrong_tokens_per_minute",
+    /// 503.
+    Traces "traces",
 }
 
 impl Limit {

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use keyline_actors::OpenError;
 use keyline_actors::backup;
-use keyline_actors::catalog::{FILE_MAX, ImportDone as Done, ImportError, Inspect};
+use keyline_actors::board::Token;
+use keyline_actors::catalog::{
+    FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange, TokenRefused,
+};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::inventory::CertificateFacts;
 use serde_json::Value;
@@ -122,6 +125,14 @@ impl OfflineApi for Offline {
 
     fn certificate(&self, name: &str) -> Option<String> {
         self.opened.keyring().certificate(name).ok().flatten()
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        self.opened.catalog().tokens().cloned().collect()
+    }
+
+    fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused> {
+        self.opened.change_token(change)
     }
 
     fn read(&self, read: Reading) -> Result<Value, Problem> {

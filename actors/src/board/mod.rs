@@ -15,6 +15,7 @@ pub mod devices;
 pub mod keys;
 pub mod settings;
 mod slots;
+pub mod tokens;
 pub mod watch;
 
 /// Most devices of a node.
@@ -24,6 +25,7 @@ pub use calls::{CallBoard, CallEntry};
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys};
 pub use settings::{ProfileBoard, Settings, SettingsBoard};
+pub use tokens::{Role, Token, TokenBoard};
 pub use watch::WatchBoard;
 
 /// All boards of a node.
@@ -41,4 +43,6 @@ pub struct Boards {
     pub keys: KeyBoard,
     /// What may be subscribed to, and who did.
     pub watch: WatchBoard,
+    /// Tokens of the admin API.
+    pub tokens: TokenBoard,
 }

@@ -8,8 +8,8 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{Commit, Outcome, StoreError, Writer};
 
-use super::Catalog;
 use super::import::{Committer, ImportDone, ImportError, Inspect};
+use super::{Catalog, TokenChange, TokenRefused};
 use crate::board::Boards;
 use crate::keyring::NonceRow;
 use crate::metrics::{ActorKind, Metrics};
@@ -30,6 +30,11 @@ pub(crate) struct Export;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Catalog) + Send>);
+
+/// Make or revoke a token of the admin API.
+#[derive(Message)]
+#[rtype(result = "Result<(), TokenRefused>")]
+pub(crate) struct ChangeToken(pub(crate) TokenChange);
 
 /// The actor.
 pub(crate) struct CatalogActor {
@@ -154,5 +159,21 @@ impl Handler<Look> for CatalogActor {
             self.metrics.restarted(ActorKind::Catalog);
             tracing::error!("a look at the configuration panicked");
         }
+    }
+}
+
+impl Handler<ChangeToken> for CatalogActor {
+    type Result = Result<(), TokenRefused>;
+
+    fn handle(&mut self, change: ChangeToken, _: &mut Self::Context) -> Self::Result {
+        let writer = self.writer.clone();
+        let changed = self.catalog.change_token(change.0, &ThroughWriter(&writer));
+        match &changed {
+            Ok(()) => self.catalog.publish_tokens(&self.boards),
+            // Memory and store may differ now.
+            Err(TokenRefused::Store(_)) => self.reload(),
+            Err(_) => {}
+        }
+        changed
     }
 }

@@ -9,8 +9,9 @@ mod import;
 mod messages;
 mod publish;
 mod rotate;
+mod tokens;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use keyline_domain::ids::{ProfileId, ProfileVersion};
@@ -21,12 +22,14 @@ use keyline_storage::seal::{NodeKey, Sealed};
 use keyline_storage::{Consistency, Page, Store, Table};
 use zeroize::Zeroizing;
 
+use crate::board::Token;
 use crate::error::OpenError;
 
-pub(crate) use actor::{CatalogActor, Export, Import, Look};
+pub(crate) use actor::{CatalogActor, ChangeToken, Export, Import, Look};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
 pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
+pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
 
 /// Schema of [`Table::Config`] rows: JSON.
 const SCHEMA: u8 = 1;
@@ -40,6 +43,7 @@ pub struct Catalog {
     /// Settings of every version that was ever saved and may still be applied to a phone.
     versions: HashMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>,
     sealer: NodeSealer,
+    tokens: BTreeMap<Box<str>, Token>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -71,7 +75,7 @@ impl Catalog {
             versions.insert((ProfileId(id), ProfileVersion(version)), Arc::new(settings));
             Ok(())
         })?;
-        Ok(Self { inventory, versions, sealer })
+        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)? })
     }
 
     /// The model, for views.

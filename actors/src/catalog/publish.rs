@@ -16,6 +16,7 @@ impl Catalog {
     pub(crate) fn publish_all(&self, boards: &Boards) -> bool {
         boards.settings.set(Settings::new(self.inventory.parameters().clone()));
         self.publish_certificates(boards);
+        self.publish_tokens(boards);
         for (key, settings) in &self.versions {
             boards.profiles.put(AppliedVersion { profile: key.0, version: key.1 }, Arc::clone(settings));
         }

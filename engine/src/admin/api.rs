@@ -12,6 +12,7 @@ use super::lists::{List, Position, Query, Row, Shape};
 use super::node::NodeApi;
 use super::openapi;
 use super::problem::{Code, Problem};
+use super::traces;
 use super::views::{CallView, RegistrationView, Timestamp};
 
 /// Where the API stands.
@@ -53,6 +54,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(readable("/calls/{id}", call))
         .service(readable("/calls/{id}/security", call_security))
         .service(readable("/registrations", registrations))
+        .service(readable("/trace/phones/{name}", traces::phone))
+        .service(readable("/trace/calls/{id}", traces::call))
         .service(readable("/certificates/{purpose}/{fingerprint}", certificate));
     for list in List::ALL {
         let path = list.shape().name;

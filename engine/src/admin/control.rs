@@ -20,6 +20,9 @@ use super::socket::{CONTROL_SOCKET, ShortPath};
 /// Answers that are read as a whole end here, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
 
+/// Longest line of an answer that comes line by line, in bytes.
+const LINE_MAX: usize = 1 << 20;
+
 /// How long a node may take to begin its answer to a question; an import may take any time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -193,6 +196,43 @@ impl Control {
     pub fn post(&mut self, path: &str, body: Vec<u8>) -> Result<Value, ControlError> {
         let body = self.whole(self.request(Method::POST, path, "application/json", body.into()), None)?;
         serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    }
+
+    /// DELETE of a path; the answer is JSON.
+    pub fn delete(&mut self, path: &str) -> Result<Value, ControlError> {
+        let ask = self.request(Method::DELETE, path, "application/json", Bytes::new());
+        let body = self.whole(ask, Some(PATIENCE))?;
+        serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    }
+
+    /// GET of a path whose answer comes line by line, perhaps for ever; `false` from `take` ends it.
+    pub fn lines(
+        &mut self,
+        path: &str,
+        mut take: impl FnMut(&str) -> Result<bool, ControlError>,
+    ) -> Result<(), ControlError> {
+        let ask = self.request(Method::GET, path, "application/x-ndjson", Bytes::new());
+        let Self { runtime, sender, .. } = self;
+        runtime.block_on(async {
+            let mut body = successful(sender, ask, Some(PATIENCE)).await?.into_body();
+            let mut rest = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame?;
+                let Some(piece) = frame.data_ref() else { continue };
+                rest.extend_from_slice(piece);
+                while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    let line = std::str::from_utf8(&line).map_err(|_| ControlError::Strange)?.trim();
+                    if !line.is_empty() && !take(line)? {
+                        return Ok(());
+                    }
+                }
+                if rest.len() > LINE_MAX {
+                    return Err(ControlError::TooLarge);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// GET of a path, handed on piece by piece as it comes.

@@ -1,34 +1,100 @@
-//! Who may ask: bearer tokens and their roles.
+//! Who may ask: bearer tokens (RFC 6750) and their roles.
+
+use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use keyline_actors::board::Role;
 
+use super::api::Node;
+use super::attempts::Attempts;
 use super::problem::{Code, Problem};
-use super::token::AdminToken;
+use super::token::{AdminToken, Presented};
+use crate::limits::Limit;
 
 /// What is served without a token: what a load balancer and a client generator need.
 const OPEN: [&str; 3] = ["/api/v1/health", "/api/v1/ready", "/api/v1/openapi.json"];
 
-/// Lets a request pass that carries the token, or asks for one of the open paths. Everything else, known
-/// or not, is refused: a new path is closed until it is listed.
+/// What the guard knows.
+pub(super) struct Guard {
+    /// The administrator's token of the data directory.
+    pub(super) admin: AdminToken,
+    /// Wrong tokens.
+    pub(super) attempts: Attempts,
+}
+
+/// Who asks.
+struct Caller {
+    token: String,
+    role: Role,
+}
+
+/// The role that a path needs. A path that is not known needs the least: it is a 404 to everybody.
+fn needs(path: &str) -> Role {
+    if path.starts_with("/api/v1/trace/") { Role::Operator } else { Role::ReadOnly }
+}
+
+/// Lets a request pass that carries a token of a sufficient role, or asks for one of the open paths.
+/// Everything else, known or not, is refused: a new path is closed until it is listed.
 pub(super) async fn authorize<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let admitted = OPEN.contains(&request.path())
-        || request.app_data::<web::Data<AdminToken>>().is_some_and(|token| {
-            // Two headers are no credential (RFC 9110 §5.3 allows a list only where the field is one).
-            let mut given = request.headers().get_all(AUTHORIZATION);
-            let first = given.next().and_then(|value| value.to_str().ok());
-            first.is_some_and(|value| token.admits(value)) && given.next().is_none()
-        });
-    if admitted {
+    if OPEN.contains(&request.path()) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
-    let detail = "send Authorization: Bearer with the token in admin.token of the data directory";
-    let problem = Problem::new(Code::Unauthorized, detail);
-    Ok(request.error_response(problem).map_into_right_body())
+    match judge(&request) {
+        Ok(caller) => {
+            let (method, path) = (request.method().clone(), request.path().to_owned());
+            let answer = next.call(request).await?;
+            tracing::info!(
+                token = caller.token,
+                role = caller.role.as_str(),
+                %method,
+                path,
+                status = answer.status().as_u16(),
+                "admin API"
+            );
+            Ok(answer.map_into_left_body())
+        }
+        Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
+    }
+}
+
+fn judge(request: &ServiceRequest) -> Result<Caller, Problem> {
+    let internal = || Problem::new(Code::Internal, "the API has no guard");
+    let guard = request.app_data::<web::Data<Guard>>().ok_or_else(internal)?;
+    let node = request.app_data::<Node>().ok_or_else(internal)?;
+    let source = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+    if let Some(seconds) = guard.attempts.blocked(source) {
+        node.limited(Limit::AdminWrongTokens);
+        let detail = format!("too many wrong tokens came from {source}; ask again in {seconds} s");
+        return Err(Problem::new(Code::TooManyAttempts, detail).with("retry_after_s", seconds));
+    }
+    // Two headers are no credential (RFC 9110 §5.3 allows a list only where the field is one).
+    let mut given = request.headers().get_all(AUTHORIZATION);
+    let (first, second) = (given.next(), given.next());
+    let Some(value) = first else {
+        let detail = "send Authorization: Bearer with the token in admin.token of the data directory, or one of \
+                      `keyline token create`";
+        return Err(Problem::new(Code::Unauthorized, detail));
+    };
+    let presented = value.to_str().ok().filter(|_| second.is_none()).and_then(Presented::of);
+    let caller = presented.and_then(|p| match guard.admin.is(&p) {
+        true => Some(Caller { token: super::TOKEN_FILE.to_owned(), role: Role::Admin }),
+        false => node.role(&p).map(|(token, role)| Caller { token, role }),
+    });
+    let Some(caller) = caller else {
+        guard.attempts.wrong(source);
+        return Err(Problem::new(Code::Unauthorized, "this token is not good, or no longer"));
+    };
+    let needed = needs(request.path());
+    if caller.role < needed {
+        let detail = format!("token {} has the role {}; this needs {needed}", caller.token, caller.role);
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(caller)
 }

@@ -10,6 +10,7 @@ pub mod lists;
 pub mod views;
 
 mod api;
+mod attempts;
 mod backup;
 mod guard;
 mod http;
@@ -21,6 +22,8 @@ pub mod remote;
 mod server;
 mod socket;
 mod token;
+pub mod tokens;
+mod traces;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,4 +34,5 @@ pub use orders::{OrderRefused, PhoneOrder};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use server::{ApiSetup, Running, Setup, StartError, start};
 pub use socket::{CONTROL_SOCKET, IMPORT_MAX};
-pub use token::{AdminToken, TOKEN_FILE, TOKEN_MAX, TokenError};
+pub use token::{AdminToken, Presented, TOKEN_FILE, TOKEN_MAX, TokenError};
+pub use traces::{TraceOf, none as trace_of_nothing};

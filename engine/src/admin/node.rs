@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 
+use keyline_actors::board::{Role, Token};
+use keyline_actors::catalog::{TokenChange, TokenRefused};
 use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
 use serde_json::Value;
@@ -12,10 +14,14 @@ use serde_json::Value;
 use super::lists::{Position, World};
 use super::orders::{OrderRefused, PhoneOrder};
 use super::problem::Problem;
+use super::token::Presented;
+use super::traces::TraceOf;
 use super::views::{
     CallDetail, CallSecurityView, CallView, Health, ImportDone, ImportRefused, Readiness, RegistrationPage,
     RegistrationView,
 };
+use crate::limits::Limit;
+use crate::trace::Stream;
 
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -56,6 +62,16 @@ pub trait NodeApi: Send + Sync + 'static {
         limit: usize,
         keep: &dyn Fn(&RegistrationView) -> bool,
     ) -> RegistrationPage;
+    /// Name and role of the token that is presented, if it is good now.
+    fn role(&self, presented: &Presented) -> Option<(String, Role)>;
+    /// All tokens but the one of the data directory.
+    fn tokens(&self) -> Vec<Token>;
+    /// Makes or revokes a token.
+    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>>;
+    /// Counts what a limit refused.
+    fn limited(&self, limit: Limit);
+    /// Begins a trace.
+    fn trace(&self, of: TraceOf) -> Result<Stream, Problem>;
     /// An answer made from the configuration, in order with all changes. `Busy` when the catalog gives none in
     /// time.
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>>;
@@ -85,6 +101,10 @@ pub trait OfflineApi {
     fn export(&self, out: &mut dyn Write) -> Result<(), String>;
     /// PEM of an own certificate.
     fn certificate(&self, name: &str) -> Option<String>;
+    /// All tokens but the one of the data directory.
+    fn tokens(&self) -> Vec<Token>;
+    /// Makes or revokes a token.
+    fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused>;
     /// An answer made from the configuration.
     fn read(&self, read: Reading) -> Result<Value, Problem>;
 }

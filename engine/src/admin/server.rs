@@ -17,7 +17,9 @@ use rustls::ServerConfig;
 use tokio::sync::oneshot;
 
 use super::api;
+use super::attempts::Attempts;
 use super::guard;
+use super::guard::Guard;
 use super::http;
 use super::node::NodeApi;
 use super::socket::{self, CONTROL_SOCKET, ImportGate};
@@ -54,8 +56,10 @@ pub struct ApiSetup {
     pub address: SocketAddr,
     /// Server side of TLS, without client certificates.
     pub tls: ServerConfig,
-    /// Who may read.
+    /// The administrator's token.
     pub token: AdminToken,
+    /// Wrong tokens of one source in a minute; then none is looked at for a while.
+    pub wrong_tokens: u64,
 }
 
 /// Why a server did not start.
@@ -124,7 +128,10 @@ impl Running {
 pub fn start(node: Arc<dyn NodeApi>, setup: Setup) -> Result<Running, StartError> {
     let metrics = setup.metrics.map(|address| listen("metrics", address)).transpose()?;
     let api = match setup.api {
-        Some(api) => Some((listen("admin", api.address)?, api.tls, api.token)),
+        Some(api) => {
+            let guard = Guard { admin: api.token, attempts: Attempts::new(api.wrong_tokens) };
+            Some((listen("admin", api.address)?, api.tls, guard))
+        }
         None => None,
     };
     let control = match &setup.control {
@@ -195,7 +202,7 @@ fn remove_socket(folder: &Path) {
 struct Servers {
     node: Arc<dyn NodeApi>,
     metrics: Option<TcpListener>,
-    api: Option<(TcpListener, ServerConfig, AdminToken)>,
+    api: Option<(TcpListener, ServerConfig, Guard)>,
     control: Option<UnixListener>,
 }
 
@@ -221,13 +228,13 @@ impl Servers {
                 move || App::new().app_data(api::data(&node)).wrap(http::headers()).configure(observable);
             servers.push(common!(app).listen(listener)?.run());
         }
-        if let Some((listener, tls, token)) = self.api {
+        if let Some((listener, tls, guard)) = self.api {
             let node = Arc::clone(&self.node);
-            let token = web::Data::new(token);
+            let guard = web::Data::new(guard);
             let app = move || {
                 App::new()
                     .app_data(api::data(&node))
-                    .app_data(token.clone())
+                    .app_data(guard.clone())
                     .wrap(from_fn(http::negotiate))
                     .wrap(from_fn(guard::authorize))
                     .wrap(http::headers())

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::api::{self, Node};
 use super::http;
 use super::problem::{Code, Problem};
+use super::tokens;
 use super::views::ImportRefused;
 
 /// File in the data folder.
@@ -105,6 +106,17 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             web::resource("/import")
                 .route(web::post().to(import))
                 .default_service(web::to(|request: HttpRequest| http::other_method(request, "POST"))),
+        )
+        .service(
+            web::resource("/tokens")
+                .route(web::get().to(tokens::list))
+                .route(web::post().to(tokens::create))
+                .default_service(web::to(|r: HttpRequest| http::other_method(r, "GET, POST"))),
+        )
+        .service(
+            web::resource("/tokens/{name}")
+                .route(web::delete().to(tokens::revoke))
+                .default_service(web::to(|r: HttpRequest| http::other_method(r, "DELETE"))),
         )
         .service(http::readable("/export", export))
         .service(http::readable("/backup", super::backup::backup))

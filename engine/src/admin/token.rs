@@ -98,12 +98,41 @@ impl AdminToken {
         write().map_err(|source| TokenError::Write { path: path.clone(), source })
     }
 
+    /// The presented token is this one.
+    pub fn is(&self, presented: &Presented) -> bool {
+        presented.is(&self.0)
+    }
+
     /// The value of an `Authorization` header proves the administrator.
     pub fn admits(&self, authorization: &str) -> bool {
-        let Some((scheme, given)) = authorization.split_once(' ') else { return false };
-        // RFC 7235 §2.1: the scheme's case does not matter.
-        let given: [u8; 32] = Sha256::digest(given.trim_matches(' ').as_bytes()).into();
-        scheme.eq_ignore_ascii_case("Bearer") & bool::from(given.ct_eq(&self.0))
+        Presented::of(authorization).is_some_and(|p| self.is(&p))
+    }
+}
+
+/// The hash of a token that somebody presents.
+pub struct Presented([u8; 32]);
+
+impl Presented {
+    /// From the value of an `Authorization` header; `None` for another scheme (RFC 7235 §2.1: its case does not
+    /// matter).
+    pub fn of(authorization: &str) -> Option<Self> {
+        let (scheme, given) = authorization.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("Bearer").then(|| Self::of_text(given.trim_matches(' ')))
+    }
+
+    /// From the text of a token.
+    pub fn of_text(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// What is kept of it.
+    pub fn hash(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// Whether this is the kept hash, in constant time.
+    pub fn is(&self, hash: &[u8; 32]) -> bool {
+        bool::from(self.0.ct_eq(hash))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keyline_actors::board::Role;
 
 /// Keyline, a phone signaling engine.
 #[derive(Debug, Parser)]
@@ -94,6 +95,12 @@ pub(super) enum Command {
     /// Cluster parameters with their values
     #[command(subcommand)]
     Parameter(Object),
+    /// Tokens of the admin API
+    #[command(subcommand)]
+    Token(Token),
+    /// Watch the signaling of a phone or a call as it happens, secrets masked
+    #[command(subcommand)]
+    Trace(Trace),
     /// Phone models and their features
     #[command(subcommand)]
     Model(Object),
@@ -131,6 +138,92 @@ pub(super) enum User {
         #[command(flatten)]
         form: Listing,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make one and print it: it cannot be shown again
+    Create {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// What it allows: read-only, operator (also traces), admin
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// When it ends: a number with s, m, h or d, as 12h or 90d [default: when it is revoked]
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        expires: Option<u64>,
+    },
+    /// List them, without their texts
+    List(Listing),
+    /// Void one, at once
+    Revoke {
+        /// Its name
+        #[arg(long)]
+        name: String,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let all = Role::ALL.map(Role::as_str).join(", ");
+    text.parse().map_err(|()| format!("use {all}"))
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let split = text.len().saturating_sub(1);
+    let (number, unit) = text.split_at_checked(split).unwrap_or((text, ""));
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("use a number with s, m, h or d".to_owned()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    seconds.filter(|s| (1..=MOST_SECONDS).contains(s)).ok_or_else(|| "use 1s to 36500d".to_owned())
+}
+
+/// A hundred years.
+const MOST_SECONDS: u64 = 36_500 * 86_400;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Trace {
+    /// Everything between a phone and the node
+    Phone {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        how: Tracing,
+    },
+    /// Everything that belongs to a call, on all its legs
+    Call {
+        /// Id from `keyline calls`
+        id: String,
+        #[command(flatten)]
+        how: Tracing,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tracing {
+    /// Whole messages instead of their first lines
+    #[arg(long)]
+    pub(super) full: bool,
+    /// One JSON object a message
+    #[arg(long, conflicts_with = "full")]
+    pub(super) json: bool,
+    /// Write the messages to a file too, for Wireshark and its like (pcapng)
+    #[arg(long, value_name = "FILE")]
+    pub(super) pcap: Option<PathBuf>,
+    /// Send the messages to a capture server too (HEPv3 over UDP)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) hep: Option<String>,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Arguments, Call, Cert, Command, Explain, Format, ListOnly, Object, OwnName, Place, User};
 use super::source::Source;
-use super::{Failure, World, backup, inventory, listing, pem, show};
+use super::{Failure, World, backup, inventory, listing, pem, show, token, trace};
 use crate::admin::TOKEN_FILE;
 use crate::admin::control::{Control, escape};
 use crate::admin::lists::List;
@@ -53,6 +53,8 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
             objects(what, List::Parameters, &listing::PARAMETERS, place, &config, world)
         }
         Command::Model(what) => objects(what, List::PhoneModels, &listing::MODELS, place, &config, world),
+        Command::Token(what) => token::execute(what, &config, world),
+        Command::Trace(what) => trace::execute(what, &mut Source::running(place, &config)?, world),
         Command::User(User::List { application, form }) => {
             let table = if *application { &listing::APPLICATION_USERS } else { &listing::END_USERS };
             listing::list(&mut Source::any(place, &config, world)?, table, form, world)
@@ -155,9 +157,11 @@ impl Command {
                 true
             }
             Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
-            Self::Model(_) | Self::Cert(Cert::List(_)) => true,
+            Self::Model(_) | Self::Cert(Cert::List(_)) | Self::Trace(_) => true,
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
-            Self::Backup { .. } | Self::Restore { .. } | Self::Cert(Cert::Export { .. }) => false,
+            Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Cert(Cert::Export { .. }) => {
+                false
+            }
         }
     }
 }

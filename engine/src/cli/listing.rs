@@ -123,6 +123,20 @@ pub(super) static CERTIFICATES: Table = Table {
     ],
 };
 
+/// Columns of tokens.
+pub(super) static TOKENS: &[(&str, &str)] =
+    &[("NAME", "name"), ("ROLE", "role"), ("CREATED", "created"), ("EXPIRES", "expires")];
+
+/// Prints rows that are all there.
+pub(super) fn rows(
+    columns: &'static [(&'static str, &'static str)],
+    rows: &[Value],
+    form: Form,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    world.out.write_all(Printer::new(columns, form).page(rows).as_bytes()).map_err(Failure::output)
+}
+
 /// Prints the rows that are asked for, page by page.
 pub(super) fn list(
     source: &mut Source,

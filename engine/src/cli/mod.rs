@@ -15,6 +15,8 @@ mod log;
 mod pem;
 mod show;
 mod source;
+mod token;
+mod trace;
 
 #[cfg(test)]
 mod tests;

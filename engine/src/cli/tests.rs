@@ -59,6 +59,22 @@ impl OfflineApi for Store {
         writeln!(out, "{}", self.data.display()).map_err(|e| e.to_string())
     }
 
+    fn tokens(&self) -> Vec<keyline_actors::board::Token> {
+        Vec::new()
+    }
+
+    fn change_token(
+        &mut self,
+        change: keyline_actors::catalog::TokenChange,
+    ) -> Result<(), keyline_actors::catalog::TokenRefused> {
+        match change {
+            keyline_actors::catalog::TokenChange::Create(_) => Ok(()),
+            keyline_actors::catalog::TokenChange::Revoke(name) => {
+                Err(keyline_actors::catalog::TokenRefused::Unknown(name))
+            }
+        }
+    }
+
     fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
         let inventory = crate::admin::tests::fake::inventory();
         read(&crate::admin::lists::World { inventory, live: None, own: &[] })

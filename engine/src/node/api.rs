@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use keyline_actors::Handle;
-use keyline_actors::board::CallEntry;
-use keyline_actors::catalog::MessagesError;
+use keyline_actors::board::{CallEntry, Role, Token};
+use keyline_actors::catalog::{MessagesError, TokenChange, TokenRefused};
 use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
@@ -21,10 +21,15 @@ use crate::admin::views::{
     CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
     RegistrationPage, RegistrationView, Timestamp,
 };
-use crate::admin::{BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Problem, Reading};
+use crate::admin::{
+    BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, TraceOf,
+    trace_of_nothing,
+};
 use crate::config::Config;
+use crate::limits::Limit;
 use crate::offline;
 use crate::signaling::{Shared, orders};
+use crate::trace::{Stream, Subject};
 
 /// How long a read of the configuration may wait for its turn: behind an import, at most.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
@@ -256,6 +261,44 @@ impl NodeApi for RunningNode {
                     Err(Problem::new(Code::Busy, detail).with("retry_after_s", READ_PATIENCE.as_secs()))
                 }
             }
+        })
+    }
+
+    fn role(&self, presented: &Presented) -> Option<(String, Role)> {
+        let at = now();
+        // All are compared, so that time tells nothing.
+        let tokens = self.handle.boards.tokens.load();
+        let found =
+            tokens.iter().fold(None, |found, t| if presented.is(&t.hash) { Some(t) } else { found })?;
+        found.expires.is_none_or(|end| at < end).then(|| (found.name.to_string(), found.role))
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        self.handle.boards.tokens.load().to_vec()
+    }
+
+    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>> {
+        let handle = self.handle.clone();
+        Box::pin(async move { handle.change_token(change).await })
+    }
+
+    fn limited(&self, limit: Limit) {
+        self.shared.metrics.limit(limit);
+    }
+
+    fn trace(&self, of: TraceOf) -> Result<Stream, Problem> {
+        let boards = &self.handle.boards;
+        let subject = match &of {
+            TraceOf::Phone(name) => Subject::phone(boards, name),
+            TraceOf::Call(id) => {
+                id.parse().ok().filter(|k| boards.calls.is_in_progress(*k)).map(Subject::call)
+            }
+        };
+        let subject = subject.ok_or_else(|| trace_of_nothing(&of))?;
+        self.shared.tap.begin(subject).ok_or_else(|| {
+            self.shared.metrics.limit(Limit::Traces);
+            let detail = "as many traces run as [limits] traces allows; end one of them";
+            Problem::new(Code::TooManyTraces, detail)
         })
     }
 

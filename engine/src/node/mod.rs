@@ -31,6 +31,7 @@ use crate::pki::authority::{self, AuthorityError};
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
 use crate::tls::policy::{self, PolicyError};
+use crate::trace::Tap;
 
 /// Why a node does not run, one line.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,8 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     storage::register(&registry, move || counters.storage_counters())?;
     let tls_context =
         TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
+    let traces = usize::try_from(config.limits.traces).unwrap_or(1);
+    let tap = Arc::new(Tap::new(workers, traces, &registry)?);
     let shared = Arc::new(Shared::new(
         handle.clone(),
         outlet,
@@ -116,6 +119,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         metrics,
         config.node.domain.clone(),
         usize::try_from(config.limits.subscriptions).unwrap_or(usize::MAX),
+        Arc::clone(&tap),
     ));
     let limits = worker_limits(config);
     let seats = Seats::new(edge::seat_limits(&config.limits));
@@ -144,6 +148,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
                 address,
                 tls: policy::admin_server(&identity)?,
                 token: AdminToken::read(&config.node.data_dir)?,
+                wrong_tokens: config.limits.admin_wrong_tokens_per_minute,
             }),
             None => None,
         },
@@ -167,6 +172,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let patience = Duration::from_secs(config.node.drain_s);
     drain(&mut signals, &shared, &handle, patience, config.node.calls_at_stop).await;
     watchdog.abort();
+    shared.tap.close();
     admin.stop();
     handle.close();
     Ok(())

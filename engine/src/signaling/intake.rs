@@ -17,6 +17,7 @@ use crate::edge::stream::{After, Ends, Outbox, Streams};
 use crate::edge::udp::Datagrams;
 use crate::flow::{Closed, ConnectionFacts, Seat};
 use crate::limits::Limit;
+use crate::trace::Direction;
 
 impl Datagrams for Worker {
     fn datagram(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
@@ -107,7 +108,10 @@ impl State {
             // Keepalives of CRLF, and what cannot begin a SIP message.
             Some(b'\r' | b'\n') if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) => {}
             Some(0) if bytes.len() <= 4 => {}
-            Some(_) => self.message(shared, path, bytes),
+            Some(_) => {
+                self.tap(shared, &path, Direction::In, bytes);
+                self.message(shared, path, bytes);
+            }
         }
     }
 
@@ -128,6 +132,7 @@ impl State {
             match framer.next() {
                 Frame::Message(frame) => {
                     (whole, messages) = (true, true);
+                    self.tap(shared, &path, Direction::In, frame);
                     self.message(shared, path, frame);
                 }
                 Frame::Ping => {
@@ -168,7 +173,10 @@ impl State {
                 self.transmit(shared, &path, Arc::from(&b"\r\n"[..]));
             }
             true => {}
-            false => self.message(shared, path, bytes),
+            false => {
+                self.tap(shared, &path, Direction::In, bytes);
+                self.message(shared, path, bytes);
+            }
         }
         self.connections.received(id, now, false, true, !keepalive);
         After::Read

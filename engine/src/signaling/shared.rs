@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::media::MediaSessions;
 use crate::admission::{Admission, SourceRate};
 use crate::metrics::EngineMetrics;
+use crate::trace::Tap;
 
 /// Batches that may wait for a worker. What is behind them holds a credit taken at ingress, so that the
 /// queue is bounded by admission long before it is full.
@@ -97,6 +98,8 @@ pub struct Shared {
     /// `[limits] subscriptions`.
     pub subscriptions_max: usize,
     draining: AtomicBool,
+    /// Traces that run.
+    pub tap: Arc<Tap>,
     /// Refusals that are written to the log; all are counted.
     pub refusal_log: SourceRate,
     tags: RandomState,
@@ -111,6 +114,7 @@ impl Shared {
         metrics: EngineMetrics,
         domain: String,
         subscriptions_max: usize,
+        tap: Arc<Tap>,
     ) -> Self {
         Self {
             boards: Arc::clone(&handle.boards),
@@ -121,6 +125,7 @@ impl Shared {
             domain,
             subscriptions_max,
             draining: AtomicBool::new(false),
+            tap,
             refusal_log: SourceRate::new(REFUSAL_LOG_SOURCES, REFUSAL_LOG_PER_SECOND),
             tags: RandomState::new(),
             handle,

@@ -32,6 +32,7 @@ use super::transaction::{
 };
 use crate::flow::{Closed, ConnectionLimits, Connections};
 use crate::limits::{Limit, source};
+use crate::trace::{Direction, Learned, Way};
 
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -75,6 +76,8 @@ pub(super) struct State {
     pub(super) relays: Relays,
     pub(super) orders: Orders,
     pub(super) entropy: Entropy,
+    /// Where traced phones are.
+    learned: Learned,
     began: Instant,
 }
 
@@ -99,6 +102,7 @@ impl Worker {
             relays: Relays::default(),
             orders: Orders::default(),
             entropy: Entropy::default(),
+            learned: Learned::default(),
             began: Instant::now(),
         };
         Self { id, shared, write_deadline: limits.connections.write_deadline, state: RefCell::new(state) }
@@ -289,8 +293,17 @@ impl State {
         self.run_actions(shared);
     }
 
+    /// Shows a message to the traces that run: one relaxed load when none does.
+    pub(super) fn tap(&mut self, shared: &Shared, path: &Path, direction: Direction, bytes: &[u8]) {
+        if shared.tap.is_on() && bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+            let way = Way { transport: path.transport(), local: path.local(), remote: path.remote() };
+            shared.tap.message(self.id, &mut self.learned, &shared.boards, way, direction, bytes);
+        }
+    }
+
     /// Puts bytes on a path; `false` when it cannot take them.
     pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: Arc<[u8]>) -> bool {
+        self.tap(shared, path, Direction::Out, &bytes);
         match path {
             Path::Udp { local, remote } => {
                 // After a restart on another port any socket of the family must do.

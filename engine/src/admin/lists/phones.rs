@@ -72,12 +72,13 @@ pub(super) fn page(world: &World<'_>, query: &Query) -> Page {
         phone.view.name.as_str()
     }
     // An index leads straight to the phones of a line or of a user.
-    let few = match (query.exact("line"), query.exact("digest_user")) {
-        (Some(dn), _) => Some(world.inventory.devices_on(dn).collect::<Vec<_>>()),
-        (None, Some(user)) => Some(world.inventory.device_of_digest_user(user).into_iter().collect()),
-        (None, None) => None,
-    };
-    if let Some(few) = few {
+    let mut few: Vec<_> =
+        query.exact("line").into_iter().flat_map(|dn| world.inventory.devices_on(dn)).collect();
+    if few.is_empty() {
+        few.extend(query.exact("digest_user").and_then(|user| world.inventory.device_of_digest_user(user)));
+    }
+    // What it does not find may be written with other letters: then all are looked at.
+    if !few.is_empty() {
         let phones = few.into_iter().filter_map(|index| world.inventory.phone_view(index));
         return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
     }

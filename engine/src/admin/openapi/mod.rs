@@ -48,6 +48,23 @@ pub(super) fn document() -> Value {
     security["responses"]["200"]["content"]["text/plain"] = json!({ "schema": { "type": "string" } });
     add("/calls/{id}/security", security);
     add("/registrations", list("Bindings", &REGISTRATIONS, "Registrations"));
+    for (what, key, not_found) in
+        [("phones", "name", Code::PhoneNotFound), ("calls", "id", Code::CallNotFound)]
+    {
+        let mut trace = one(&format!("Signaling of one of {what}, live"), key, "TraceLine", not_found);
+        trace["description"] =
+            json!("NDJSON: first {\"event\":\"tracing\"}, then messages with secrets masked.");
+        trace["responses"]["200"]["content"] =
+            json!({ "application/x-ndjson": { "schema": reference("TraceLine") } });
+        trace["responses"][Code::TooManyTraces.status().as_str()] = problem(Code::TooManyTraces);
+        if let Some(parameters) = trace["parameters"].as_array_mut() {
+            parameters.push(json!({
+                "name": "seconds", "in": "query", "description": "How long; else until the reader goes",
+                "schema": { "type": "integer", "minimum": 1, "maximum": 86_400 },
+            }));
+        }
+        add(&format!("/trace/{what}/{{{key}}}"), trace);
+    }
     for (of, summary, page, single, not_found) in LISTS {
         let (path, shape) = (of.shape().name, of.shape());
         let mut listed = list(summary, shape, page);

@@ -88,6 +88,12 @@ pub(super) fn all() -> Value {
                 ("queued", count()),
             ])),
         ])),
+        "TraceLine": object(&[
+            ("event?", choice(&["tracing", "dropped"])), ("messages?", count()), ("time?", instant()),
+            ("time_us?", count()), ("direction?", choice(&["in", "out"])), ("transport?", text()),
+            ("local?", text()), ("remote?", text()), ("first_line?", text()), ("message?", text()),
+            ("bytes_base64?", text()),
+        ]),
         "Problem": object(&[
             ("type", text()), ("title", text()), ("status", count()), ("detail", text()),
             ("code", json!({ "type": "string", "description": "Stable; see docs/PROBLEMS.md" })),
@@ -121,7 +127,7 @@ fn calls() -> Value {
         ("aor", text()),
         ("contact", text()),
         ("expires_at", instant()),
-        ("transport", choice(&["udp", "tcp", "tls", "oauth"])),
+        ("transport", choice(&["udp", "tcp", "tls", "oauth", "ws", "wss"])),
         ("flow", json!({ "type": "string", "description": "`lost` when the phone must come back first" })),
         ("suite", maybe_text()),
     ];

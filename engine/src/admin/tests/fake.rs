@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
+use keyline_actors::board::{Role, Token};
+use keyline_actors::catalog::{TokenChange, TokenRefused};
 use keyline_domain::class::CallSecurity;
 use keyline_domain::ids::{Dn, UnixMillis};
 use keyline_domain::inventory::{Apply, Inventory, Sealer, in_order, parse_row};
@@ -15,8 +18,10 @@ use serde_json::{Value, json};
 use crate::admin::lists::{Position, World};
 use crate::admin::views::*;
 use crate::admin::{
-    BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Problem, Reading, Running, Setup, start,
+    BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, Running, Setup,
+    TraceOf, start, trace_of_nothing,
 };
+use crate::trace::Stream;
 
 /// Rows that the fake has registered.
 pub(crate) const ROWS: usize = 250;
@@ -25,6 +30,7 @@ pub(crate) const ROWS: usize = 250;
 pub(crate) struct Fake {
     pub(crate) broken: AtomicBool,
     pub(crate) unready: AtomicBool,
+    tokens: ArcSwap<Vec<Token>>,
 }
 
 fn row(n: usize) -> RegistrationView {
@@ -155,6 +161,42 @@ impl NodeApi for Fake {
         let to = (from + limit).min(all.len());
         let next = (to < all.len()).then(|| to.to_string());
         RegistrationPage { rows: all[from..to].iter().map(|n| row(*n)).collect(), next }
+    }
+
+    fn role(&self, presented: &Presented) -> Option<(String, Role)> {
+        [("reader", Role::ReadOnly), ("operator", Role::Operator)]
+            .into_iter()
+            .find(|(name, _)| presented.is(&Presented::of_text(name).hash()))
+            .map(|(name, role)| (name.to_owned(), role))
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        self.tokens.load().to_vec()
+    }
+
+    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>> {
+        let mut tokens = self.tokens();
+        let done = match change {
+            TokenChange::Create(token) => {
+                tokens.push(token);
+                Ok(())
+            }
+            TokenChange::Revoke(name) => match tokens.iter().position(|t| t.name == name) {
+                Some(at) => {
+                    tokens.remove(at);
+                    Ok(())
+                }
+                None => Err(TokenRefused::Unknown(name)),
+            },
+        };
+        self.tokens.store(Arc::new(tokens));
+        Box::pin(async move { done })
+    }
+
+    fn limited(&self, _: crate::limits::Limit) {}
+
+    fn trace(&self, of: TraceOf) -> Result<Stream, Problem> {
+        Err(trace_of_nothing(&of))
     }
 
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {

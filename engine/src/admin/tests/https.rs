@@ -28,6 +28,7 @@ fn the_api_speaks_tls_and_wants_the_token() {
         address: "127.0.0.1:0".parse().unwrap(),
         tls,
         token: AdminToken::new("correct-horse", "test").unwrap(),
+        wrong_tokens: 20,
     };
     let setup = Setup { metrics: None, api: Some(api), control: None };
     let running = start(Arc::new(Fake::default()), setup).unwrap();

@@ -1,0 +1,95 @@
+//! Making, listing and revoking tokens, over the control socket only: who has the data directory has the node.
+
+use actix_web::{HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keyline_actors::board::{Role, Token};
+use keyline_actors::catalog::{TokenChange, TokenRefused};
+use keyline_domain::ids::UnixMillis;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::api::Node;
+use super::http::Answer;
+use super::problem::{Code, Problem};
+use super::token::Presented;
+use super::views::Timestamp;
+
+/// What a new token shall be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Name.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// Seconds until it is void; none: until it is revoked.
+    pub expires_s: Option<u64>,
+}
+
+impl Wanted {
+    /// A token from 32 random bytes, and its text, which nobody will know again.
+    pub fn make(&self, now: UnixMillis, random: [u8; 32]) -> (Token, String) {
+        let text = format!("keyline_{}", URL_SAFE_NO_PAD.encode(random));
+        let token = Token {
+            name: self.name.as_str().into(),
+            role: self.role,
+            created: now,
+            expires: self.expires_s.map(|s| now.plus_secs(s)),
+            hash: Presented::of_text(&text).hash(),
+        };
+        (token, text)
+    }
+}
+
+/// A token as it is shown: never its hash.
+pub fn show(token: &Token) -> Value {
+    json!({
+        "name": token.name,
+        "role": token.role,
+        "created": Timestamp(token.created),
+        "expires": token.expires.map(Timestamp),
+    })
+}
+
+/// Why a token was not changed.
+pub fn refusal(refused: &TokenRefused) -> Problem {
+    let code = match refused {
+        TokenRefused::Unknown(_) => Code::TokenNotFound,
+        TokenRefused::Store(_) => Code::Internal,
+        TokenRefused::Name | TokenRefused::Exists(_) | TokenRefused::TooMany => Code::TokenRefused,
+    };
+    Problem::new(code, refused.to_string())
+}
+
+/// 32 random bytes.
+pub fn random() -> Result<[u8; 32], Problem> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Problem::new(Code::Internal, format!("the system gave no random bytes: {e}")))?;
+    Ok(bytes)
+}
+
+pub(super) async fn list(node: Node) -> Answer {
+    let items: Vec<_> = node.tokens().iter().map(show).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "next": null })))
+}
+
+pub(super) async fn create(node: Node, body: web::Bytes) -> Answer {
+    let wanted: Wanted = serde_json::from_slice(&body)
+        .map_err(|e| Problem::new(Code::BadRequest, format!("this describes no token: {e}")))?;
+    let (token, text) = wanted.make(keyline_actors::clock::now(), random()?);
+    let mut shown = show(&token);
+    node.change_token(TokenChange::Create(token)).await.map_err(|e| refusal(&e))?;
+    tracing::info!(token = wanted.name, role = wanted.role.as_str(), "a token of the admin API was made");
+    shown["token"] = text.into();
+    Ok(HttpResponse::Ok().json(shown))
+}
+
+pub(super) async fn revoke(node: Node, name: web::Path<String>) -> Answer {
+    let name = name.into_inner();
+    let change = TokenChange::Revoke(name.as_str().into());
+    node.change_token(change).await.map_err(|e| refusal(&e))?;
+    tracing::info!(token = name, "a token of the admin API was revoked");
+    Ok(HttpResponse::Ok().json(json!({ "name": name })))
+}

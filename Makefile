@@ -23,7 +23,7 @@ JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl tshar
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
-.PHONY: help packages judges deps build run test test-fast bench bench-smoke load fuzz fuzz-stable deb lint deny clean
+.PHONY: help packages judges deps build faults run test test-fast bench bench-smoke load fuzz fuzz-stable deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,7 +48,10 @@ run: build ## engine with a demo fleet that registers and calls; Ctrl-C stops it
 test-fast: ## the pure crates: seconds, no RocksDB, no actix
 	@cargo test --locked -q -p keyline-domain -p keyline-wire
 
-test: judges build test-fast ## everything: pure crates, whole node over sockets, outside clients
+faults: deps ## the binary with faults on purpose, for the tests of supervision and durability
+	@$(ROCKSDB) cargo build --release --locked --bin keyline-faults --features keyline-engine/faults
+
+test: judges build faults test-fast ## everything: pure crates, whole node over sockets, outside clients
 	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest -p keyline-tests
 
 bench: deps ## criterion benches, about four minutes; ONLY=digest for one subject

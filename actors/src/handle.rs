@@ -17,6 +17,10 @@ use crate::catalog::{
 };
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
+use crate::supervision::Fatal;
+
+/// Where requests in dialogs are shed, in percent of the bound.
+const DIALOG_PERCENT: usize = 800;
 
 /// Kind of work, for shedding (design §4): the later in this list, the longer it is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +31,10 @@ pub enum Load {
     Register,
     /// Refresh: shed at 95 %.
     Refresh,
-    /// In-dialog requests, CANCEL, ACK, responses: never shed.
+    /// Requests in a dialog: shed only at [`DIALOG_PERCENT`], where memory itself is at stake.
     Dialog,
+    /// CANCEL, ACK, responses, lost connections: never shed.
+    Always,
 }
 
 impl Load {
@@ -37,7 +43,8 @@ impl Load {
             Self::New => 50,
             Self::Register => 75,
             Self::Refresh => 95,
-            Self::Dialog => usize::MAX,
+            Self::Dialog => DIALOG_PERCENT,
+            Self::Always => usize::MAX,
         }
     }
 }
@@ -78,6 +85,7 @@ pub struct Handle {
     pub(crate) bound: usize,
     pub(crate) writer: Writer,
     pub(crate) catalog: Addr<CatalogActor>,
+    pub(crate) fatal: Fatal,
 }
 
 impl std::fmt::Debug for Handle {
@@ -96,9 +104,7 @@ impl Handle {
     /// followed by [`Self::send`].
     pub fn admit(&self, shard: ShardId, load: Load) -> bool {
         let Some(depth) = self.depth.get(usize::from(shard.0)) else { return false };
-        if load != Load::Dialog
-            && depth.load(Ordering::Relaxed).saturating_mul(100) / self.bound >= load.percent()
-        {
+        if !self.has_room_at(shard, load) {
             return false;
         }
         depth.fetch_add(1, Ordering::AcqRel);
@@ -107,8 +113,13 @@ impl Handle {
 
     /// Whether work of this kind would be admitted at every shard now: for a peer whose shard is not known.
     pub fn has_room(&self, load: Load) -> bool {
-        let used = |d: &Arc<AtomicUsize>| d.load(Ordering::Relaxed).saturating_mul(100) / self.bound;
-        self.depth.iter().all(|d| used(d) < load.percent())
+        (0..self.table.count()).all(|shard| self.has_room_at(ShardId(shard), load))
+    }
+
+    /// Work of this kind would be taken now; for work that does not pass the shard but loads its phones.
+    pub fn has_room_at(&self, shard: ShardId, load: Load) -> bool {
+        let depth = self.depth.get(usize::from(shard.0)).map(|d| d.load(Ordering::Relaxed));
+        load == Load::Always || depth.is_some_and(|d| d.saturating_mul(100) / self.bound < load.percent())
     }
 
     /// Gives back a credit for which no intent is sent.
@@ -204,7 +215,7 @@ impl Handle {
     /// # Errors
     /// When the catalog does not answer.
     pub async fn export(&self) -> Result<Vec<u8>, String> {
-        self.catalog.send(Export).await.map_err(|e| e.to_string())
+        self.catalog.send(Export).await.map_err(|e| e.to_string())?
     }
 
     /// Every shard and the catalog took a message just now; `false` when one is gone. Waits for those that are busy.
@@ -256,6 +267,16 @@ impl Handle {
     /// Messages that wait for each shard, and how many may.
     pub fn queues(&self) -> (Vec<usize>, usize) {
         (self.depth.iter().map(|d| d.load(Ordering::Relaxed)).collect(), self.bound)
+    }
+
+    /// Ends the node: what runs on its threads is broken for good.
+    pub fn give_up(&self, reason: String) {
+        self.fatal.end(reason);
+    }
+
+    /// Waits until supervision gives the node up, and says why.
+    pub async fn given_up(&self) -> String {
+        self.fatal.reason().await
     }
 
     /// Writes what is queued and stops the writer: the last thing that a node does.

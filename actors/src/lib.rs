@@ -6,6 +6,7 @@
 //! * [`catalog`]: single writer of configuration; [`keyring`]: sealed keys.
 //! * [`board`]: read views that the engine looks at without asking an actor.
 //! * [`outlet`]: the one way out; the engine implements it.
+//! * [`supervision`]: how much failing is borne, and where it ends.
 //! * [`route`]: partitions, shards, dialog tags.
 
 pub mod backup;
@@ -22,8 +23,10 @@ pub mod outlet;
 pub mod phone;
 pub mod route;
 pub mod shard;
+pub mod supervision;
 pub mod system;
 pub mod wheel;
 
 pub use error::OpenError;
 pub use handle::{Handle, Load};
+pub use keyline_storage::faults;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use actix::{Actor, Arbiter, Supervisor};
+use actix::{Arbiter, Supervisor};
 use keyline_domain::call::DialogRow;
 use keyline_domain::ids::DeviceName;
 use keyline_domain::phone::{self, Row};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{
-    Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions,
+    Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions, faults,
 };
 use prometheus::Registry;
 
@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::outlet::Outlet;
 use crate::route::{CallKey, PartitionTable, ShardId};
 use crate::shard::{RecoveredCall, Router, Shard, ShardSetup};
+use crate::supervision::{CATALOG_MAX, Fatal, Intensity};
 
 /// Storage engine of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct TreeOptions {
     pub shards: u16,
     /// Intents that may wait at one shard.
     pub queue: usize,
+    /// An active phone without a message for so long becomes a row again, in milliseconds.
+    pub phone_idle_ms: u64,
     /// Calls of one shard.
     pub calls_per_shard: usize,
     /// A second source may take over a device with no proof due.
@@ -106,12 +109,11 @@ pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenE
         if first { NodeKey::load_or_create(&options.key_file) } else { NodeKey::load(&options.key_file) };
     let node_key = Arc::new(node_key.map_err(|e| OpenError::Key(e.to_string()))?);
     let mut catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
-    let finished = catalog.roll_forward(&options.data_dir, &*store, inspect).map_err(|e| OpenError::Row {
-        table: Table::Intents.name(),
-        key: "import".to_owned(),
-        reason: e.to_string(),
+    let finished = catalog.roll_forward(&options.data_dir, &*store, inspect, &&*store).map_err(|e| {
+        OpenError::Row { table: Table::Intents.name(), key: "import".to_owned(), reason: e.to_string() }
     })?;
     if finished {
+        faults::hit("boot.rolled_forward");
         catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
     }
     Ok(Opened { store, node_key, catalog, options })
@@ -160,6 +162,7 @@ impl Opened {
     /// [`OpenError`].
     pub fn load(self) -> Result<Loaded, OpenError> {
         let keys: Keys = self.keyring().start()?;
+        faults::hit("boot.keys_loaded");
         let boards = Arc::new(Boards {
             devices: DeviceBoard::default(),
             profiles: ProfileBoard::default(),
@@ -175,6 +178,7 @@ impl Opened {
         load_messages(&*self.store, &boards)?;
         let registered = load_rows(&*self.store, &boards)?;
         let calls = load_calls(&*self.store)?;
+        faults::hit("boot.rows_loaded");
         Ok(Loaded { opened: self, boards, registered, calls })
     }
 }
@@ -222,6 +226,7 @@ impl Loaded {
         let count = usize::from(table.count());
         let writer = Writer::start(Arc::clone(&opened.store), WriterOptions::default())?;
         let router = Arc::new(Router::new());
+        let fatal = Fatal::default();
         let depth: Vec<_> = (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect();
         let keys = Arc::clone(&boards.keys.load());
         let mut recovered: Vec<Vec<RecoveredCall>> = (0..count).map(|_| Vec::new()).collect();
@@ -248,6 +253,8 @@ impl Loaded {
                 allow_unproven_move: tree.allow_unproven_move,
                 subscriptions_per_phone: tree.subscriptions_per_phone,
                 recovered,
+                fatal: fatal.clone(),
+                phone_idle_ms: tree.phone_idle_ms,
             };
             shards.push(Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(setup)));
             arbiters.push(arbiter.handle());
@@ -268,9 +275,11 @@ impl Loaded {
             metrics,
             nonces: None,
             nonce_key_s: tree.nonce_key_s,
+            restarts: Intensity::new(CATALOG_MAX),
+            fatal: fatal.clone(),
         };
         let arbiter = Arbiter::new();
-        let catalog = CatalogActor::start_in_arbiter(&arbiter.handle(), move |_| catalog);
+        let catalog = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| catalog);
         Ok(Handle {
             boards,
             table,
@@ -280,6 +289,7 @@ impl Loaded {
             bound: tree.queue.max(1),
             writer,
             catalog,
+            fatal,
         })
     }
 }

@@ -107,6 +107,9 @@ limits! {
     queue_per_shard = 8_192 in 64 ..= 1_048_576;
     /// Calls at a time in one shard. A call costs about 4 KB.
     calls_per_shard = 50_000 in 1 ..= 10_000_000;
+    /// Seconds without a message after which an active phone (on a call, with a subscription) becomes a row
+    /// again. A longer time saves work, a shorter one memory: about 1 KB each.
+    phone_idle_s = 10 in 1 ..= 3_600;
     /// 1: a second source may take over the binding of a phone that nothing proves. 0: it may not.
     allow_unproven_move = 0 in 0 ..= 1;
     /// Subscriptions of one phone. Each key that shows another line's state needs one.

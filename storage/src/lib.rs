@@ -13,6 +13,7 @@
 //! - [`backend`]: who fulfils it.
 //! - [`writer`]: the one thread that groups commits, so that no caller ever waits for the disk.
 //! - [`seal`]: secrets at rest, under the node key.
+//! - [`faults`]: points at which tests let the process fail; empty in a release.
 //! - [`snapshot`]: all rows as one stream, out and in.
 //!
 //! **Promise.** What is answered [`Outcome::Committed`] is there after `kill -9`
@@ -25,6 +26,7 @@ pub mod batch;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod error;
+pub mod faults;
 pub mod record;
 pub mod revision;
 pub mod seal;

@@ -26,6 +26,22 @@ macro_rules! on_shards {
     )*};
 }
 
+/// Makes two tests of each function: everything on one thread, and on two.
+macro_rules! on_one_and_two {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn one_shard() {
+                super::$name(1);
+            }
+            #[test]
+            fn two_shards() {
+                super::$name(2);
+            }
+        }
+    )*};
+}
+
 /// Line of the caller.
 pub const CALLER: &str = "1001";
 

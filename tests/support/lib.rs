@@ -17,11 +17,13 @@
 
 pub mod admin;
 pub mod client;
+pub mod faults;
 pub mod inventory;
 pub mod mutate;
 pub mod node;
 pub mod pki;
 pub mod place;
+mod ports;
 pub mod raw;
 pub mod relay;
 pub mod sip;

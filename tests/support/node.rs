@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,8 +17,10 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::faults;
 use crate::inventory::{CISCO_NUMBER, Inventory, password_of, user_of};
 use crate::pki::Issued;
+use crate::ports::fixed_port;
 use crate::wait::{self, PATIENCE};
 
 /// How long a node may take to become ready: the first start makes keys.
@@ -62,14 +63,16 @@ pub struct Builder {
     fixed: bool,
     env: Vec<(String, String)>,
     descriptors: Option<u32>,
+    faults: bool,
 }
 
 /// A node. It is killed when it is dropped; when its test failed it shows what it wrote.
 #[derive(Debug)]
 pub struct Node {
     dir: TempDir,
-    env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     descriptors: Option<u32>,
+    binary: PathBuf,
     running: Option<Running>,
     listen: BTreeMap<String, SocketAddr>,
     stderr: Arc<Mutex<String>>,
@@ -96,6 +99,7 @@ impl Builder {
             fixed: false,
             env: Vec::new(),
             descriptors: None,
+            faults: false,
         }
     }
 
@@ -141,6 +145,13 @@ impl Builder {
         self
     }
 
+    /// The binary with faults on purpose, ordered by [`Node::fault`].
+    #[must_use]
+    pub fn faults(mut self) -> Builder {
+        self.faults = true;
+        self
+    }
+
     /// Writes the configuration and imports the rows, without starting.
     pub fn prepare(self) -> Node {
         let dir = tempfile::Builder::new().prefix("keyline-").tempdir().expect("a folder");
@@ -149,6 +160,7 @@ impl Builder {
             dir,
             env: self.env.clone(),
             descriptors: self.descriptors,
+            binary: if self.faults { faults::binary() } else { binary() },
             running: None,
             listen: BTreeMap::new(),
             stderr: Arc::new(Mutex::new(String::new())),
@@ -195,21 +207,6 @@ impl Builder {
     }
 }
 
-/// A port below the range from which the system hands out free ones, so that nobody takes it between
-/// two starts.
-fn fixed_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 12_000 + (std::process::id() % 150) as u16 * 100;
-    for _ in 0..2000 {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 2000;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port from {base} on");
-}
-
 impl Node {
     /// The node's folder.
     pub fn folder(&self) -> &Path {
@@ -223,7 +220,7 @@ impl Node {
 
     /// A command of the binary with this node's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--config").arg(self.dir.path().join("keyline.toml"));
         command.current_dir(self.dir.path()).env_remove("KEYLINE_ADMIN_TOKEN").stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -73,6 +73,14 @@ impl Line {
         }
     }
 
+    /// Sends bytes to a peer that may be gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            Line::Udp(socket) => socket.send(bytes).is_ok(),
+            Line::Tcp(stream, _) => stream.write_all(bytes).is_ok(),
+        }
+    }
+
     /// The next message.
     ///
     /// # Panics

@@ -17,6 +17,7 @@ use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceName, Dn};
 use keyline_domain::mode::SecurityClass;
 use keyline_domain::subscription::{DialogItem, DialogState, Direction, Package, Watched};
+use keyline_storage::faults;
 use smallvec::SmallVec;
 
 use crate::board::Boards;
@@ -78,6 +79,30 @@ pub(crate) enum FromCall {
     Tell { from: CallKey, to: CallKey, message: Box<PeerMessage> },
     /// Watch one more device.
     Watch { call: CallKey, device: DeviceName },
+    /// A call panicked again and again and was ended.
+    GivenUp,
+    /// A call's actor was dropped by a panic that nobody caught.
+    Dropped {
+        /// The call.
+        call: CallKey,
+        /// What is left of it.
+        remains: Box<Remains>,
+    },
+}
+
+/// What a dropped call's actor leaves.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// Last good copy; none of an early call.
+    pub(crate) last: Option<DialogRow>,
+    /// The call as it stood, in doubt.
+    pub(crate) broken: Option<Call>,
+    /// Transactions that have no answer.
+    pub(crate) owed: SmallVec<[u64; 2]>,
+    /// Workers of its open client transactions.
+    pub(crate) clients: HashMap<ClientTx, u16>,
+    /// Class under which it is counted.
+    pub(crate) class: Option<SecurityClass>,
 }
 
 /// What a call is told by its shard.
@@ -90,6 +115,8 @@ pub(crate) enum ToCall {
     Resume(Box<DialogRow>),
     /// An event.
     Input(Box<Input>),
+    /// The first message of a new actor after its predecessor was dropped by a panic.
+    Replace(Box<Remains>),
 }
 
 impl CallActor {
@@ -116,14 +143,25 @@ impl CallActor {
         let (key, tools) = (self.key, Arc::clone(&self.tools));
         let tag = move |n: u16| -> Arc<str> { tools.tags.tag(key, n).into() };
         let env = Env { now: now(), tags: &tag };
+        match &message {
+            ToCall::Begin(args) => self.invite = Some(args.invite.0),
+            ToCall::Input(input) => {
+                if let Input::Request(r) = &**input {
+                    self.asked = Some(r.tx.0);
+                }
+            }
+            _ => {}
+        }
+        faults::hit_on("call.step", || self.called());
         match message {
             ToCall::Begin(args) => {
-                self.invite = Some(args.invite.0);
                 let (call, effects) = Call::start(*args, env);
                 self.invite = None;
                 self.call = Some(call);
                 effects
             }
+            // Taken before the guard.
+            ToCall::Replace(_) => Effects::new(),
             ToCall::Resume(row) => {
                 self.last = Some((*row).clone());
                 self.route_here(&row);
@@ -133,7 +171,6 @@ impl CallActor {
             }
             ToCall::Input(input) => {
                 match &*input {
-                    Input::Request(r) => self.asked = Some(r.tx.0),
                     Input::Failed { token, .. } => {
                         self.clients.remove(token);
                     }
@@ -241,7 +278,59 @@ impl CallActor {
         }
     }
 
+    /// The number that was called, the subject of a fault.
+    fn called(&self) -> String {
+        self.tools.boards.calls.get(self.key).map(|e| e.called.to_string()).unwrap_or_default()
+    }
+
+    /// Takes the place of an actor that a panic dropped: as if its own restart had followed.
+    fn replace(&mut self, remains: Remains) {
+        self.last = remains.last;
+        self.call = remains.broken;
+        self.clients = remains.clients;
+        self.class = remains.class;
+        for tx in remains.owed {
+            self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
+        }
+        self.recover();
+    }
+
+    /// Goes on from the last good row; ends a call that has none, or that fails again and again.
+    fn recover(&mut self) {
+        let mut broken = self.call.take();
+        // Transactions that the broken call still owes an answer.
+        if self.last.is_some()
+            && let Some(call) = &mut broken
+            && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.salvage()))
+        {
+            self.carry_out(effects);
+        }
+        let rebuilt = match (&self.last, self.restarts <= RESTARTS_MAX) {
+            (Some(row), true) => {
+                let row = Box::new(row.clone());
+                catch_unwind(AssertUnwindSafe(|| self.step(ToCall::Resume(row)))).ok()
+            }
+            _ => None,
+        };
+        if let Some(effects) = rebuilt {
+            self.clients.clear();
+            return self.carry_out(effects);
+        }
+        // Its client transactions are still known: CANCEL and BYE leave where the requests did.
+        if let Some(mut call) = broken
+            && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.abort()))
+        {
+            self.carry_out(effects);
+        }
+        if let Some(tx) = self.invite.take() {
+            self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
+        }
+        self.finish();
+        self.tell(FromCall::GivenUp);
+    }
+
     fn journal(&mut self, row: DialogRow, over: Option<CallKey>) {
+        faults::hit_on("call.before_journal", || self.called());
         if self.last.is_none() {
             self.tools.metrics.calls_answered.inc();
         }
@@ -342,38 +431,25 @@ impl Supervised for CallActor {
     fn restarting(&mut self, _: &mut Self::Context) {
         // actix keeps the value: whatever the panic left half-done goes here.
         self.restarts = self.restarts.saturating_add(1);
-        self.clients.clear();
-        let mut broken = self.call.take();
         if let Some(tx) = self.asked.take() {
             self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
         }
-        // Transactions that the broken call still owes an answer.
-        if self.last.is_some()
-            && let Some(call) = &mut broken
-            && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.salvage()))
-        {
-            self.carry_out(effects);
-        }
-        let rebuilt = match (&self.last, self.restarts <= RESTARTS_MAX) {
-            (Some(row), true) => {
-                let row = Box::new(row.clone());
-                catch_unwind(AssertUnwindSafe(|| self.step(ToCall::Resume(row)))).ok()
-            }
-            _ => None,
-        };
-        match rebuilt {
-            Some(effects) => self.carry_out(effects),
-            None => {
-                if let Some(mut call) = broken
-                    && let Ok(effects) = catch_unwind(AssertUnwindSafe(|| call.abort()))
-                {
-                    self.carry_out(effects);
-                }
-                if let Some(tx) = self.invite.take() {
-                    self.tools.outlet.emit(worker_of(tx), vec![Emission::Failed { tx }]);
-                }
-                self.finish();
-            }
+        self.recover();
+    }
+}
+
+impl Drop for CallActor {
+    fn drop(&mut self) {
+        // Second net: a panic outside of the guarded step dropped this actor.
+        if std::thread::panicking() && !self.finished {
+            let remains = Remains {
+                last: self.last.take(),
+                broken: self.call.take(),
+                owed: self.asked.take().into_iter().chain(self.invite.take()).collect(),
+                clients: std::mem::take(&mut self.clients),
+                class: self.class.take(),
+            };
+            self.tell(FromCall::Dropped { call: self.key, remains: Box::new(remains) });
         }
     }
 }
@@ -392,6 +468,12 @@ impl Handler<ToCall> for CallActor {
             }
             return;
         }
+        // Outside of the guard: what the second net is for.
+        faults::hit_on("call.uncaught", || self.called());
+        let message = match message {
+            ToCall::Replace(remains) => return self.replace(*remains),
+            message => message,
+        };
         match catch_unwind(AssertUnwindSafe(|| self.step(message))) {
             Ok(effects) => {
                 self.asked = None;

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
+use keyline_domain::ids::DeviceIndex;
 use keyline_storage::seal::NodeKey;
-use keyline_storage::{Commit, Outcome, StoreError, Writer};
+use keyline_storage::{Commit, Outcome, Writer, faults};
 
 use super::import::{Committer, ImportDone, ImportError, Inspect};
 use super::{Catalog, TokenChange, TokenRefused};
 use crate::board::Boards;
+use crate::clock::now;
 use crate::keyring::NonceRow;
 use crate::metrics::{ActorKind, Metrics};
 use crate::route::PartitionTable;
 use crate::shard::{DeviceChanged, Ping, Router};
+use crate::supervision::{Fatal, Intensity};
 
 /// Import a file into the running node.
 #[derive(Message)]
@@ -23,7 +26,7 @@ pub(crate) struct Import(pub(crate) Vec<u8>);
 
 /// Write out the configuration as NDJSON, without secrets.
 #[derive(Message)]
-#[rtype(result = "Vec<u8>")]
+#[rtype(result = "Result<Vec<u8>, String>")]
 pub(crate) struct Export;
 
 /// Look at the configuration, in order with all changes.
@@ -51,6 +54,8 @@ pub(crate) struct CatalogActor {
     pub(crate) nonces: Option<NonceRow>,
     /// Seconds for which a nonce key mints.
     pub(crate) nonce_key_s: u64,
+    pub(crate) restarts: Intensity,
+    pub(crate) fatal: Fatal,
 }
 
 impl Actor for CatalogActor {
@@ -63,6 +68,16 @@ impl Actor for CatalogActor {
 
 impl Supervised for CatalogActor {}
 
+impl Drop for CatalogActor {
+    fn drop(&mut self) {
+        // A panic that nobody caught: actix restarts nothing then, and a node without its catalog would take
+        // no change for ever.
+        if std::thread::panicking() {
+            self.fatal.end("the catalog was dropped by a panic".to_owned());
+        }
+    }
+}
+
 /// Commits through the node's one writer.
 struct ThroughWriter<'a>(&'a Writer);
 
@@ -72,12 +87,63 @@ impl Committer for ThroughWriter<'_> {
     }
 }
 
+/// How an import stands after a fault.
+enum After {
+    /// Nothing of it was announced: all is as before.
+    Nothing,
+    /// It was announced, so it was finished.
+    Finished,
+    /// Storage does not let it be finished now.
+    AtNextStart,
+}
+
 impl CatalogActor {
-    /// The memory may be ahead of the store after a fault: read it again.
-    fn reload(&mut self) {
-        match Catalog::load(&**self.writer.store(), Arc::clone(&self.node_key)) {
+    /// The memory may be ahead of the store after a fault, or behind it: it is read again, an import that was
+    /// announced is finished, and the boards are published anew.
+    fn recover(&mut self) -> After {
+        let store = Arc::clone(self.writer.store());
+        match Catalog::load(&*store, Arc::clone(&self.node_key)) {
             Ok(fresh) => self.catalog = fresh,
-            Err(error) => tracing::error!(%error, "the configuration cannot be read again"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration cannot be read again");
+                return After::AtNextStart;
+            }
+        }
+        let through = ThroughWriter(&self.writer);
+        match self.catalog.roll_forward(&self.data, &*store, &*self.inspect, &through) {
+            Ok(false) => After::Nothing,
+            Ok(true) => {
+                self.catalog.publish_all(&self.boards);
+                self.tell_shards(
+                    (0..self.boards.devices.len()).filter_map(|i| u32::try_from(i).ok().map(DeviceIndex)),
+                );
+                After::Finished
+            }
+            Err(error) => {
+                tracing::error!(%error, "a cut-off import cannot be finished now");
+                After::AtNextStart
+            }
+        }
+    }
+
+    /// A panic was caught: counted, and too many end the node.
+    fn panicked(&mut self) -> After {
+        self.metrics.restarted(ActorKind::Catalog);
+        tracing::error!("the catalog panicked; it reads its memory again");
+        if self.restarts.failed(now().0) {
+            self.fatal.end("the catalog panics again and again".to_owned());
+        }
+        catch_unwind(AssertUnwindSafe(|| self.recover())).unwrap_or(After::AtNextStart)
+    }
+
+    fn tell_shards(&self, touched: impl Iterator<Item = DeviceIndex>) {
+        let Some(shards) = self.router.get() else { return };
+        for index in touched {
+            let Some(device) = self.boards.devices.device(index) else { continue };
+            let shard = self.table.shard(device.name.partition());
+            if let Some(addr) = shards.get(usize::from(shard.0)) {
+                addr.do_send(DeviceChanged(index));
+            }
         }
     }
 }
@@ -87,6 +153,8 @@ impl Handler<Import> for CatalogActor {
 
     fn handle(&mut self, import: Import, _: &mut Self::Context) -> Self::Result {
         let writer = self.writer.clone();
+        // Outside of the guard: what the last net is for.
+        faults::hit("catalog.uncaught");
         let result = catch_unwind(AssertUnwindSafe(|| {
             let store = writer.store();
             self.catalog.import(
@@ -101,15 +169,7 @@ impl Handler<Import> for CatalogActor {
         match result {
             Ok(Ok((done, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);
-                if let Some(shards) = self.router.get() {
-                    for index in touched {
-                        let Some(device) = self.boards.devices.device(index) else { continue };
-                        let shard = self.table.shard(device.name.partition());
-                        if let Some(addr) = shards.get(usize::from(shard.0)) {
-                            addr.do_send(DeviceChanged(index));
-                        }
-                    }
-                }
+                self.tell_shards(touched.into_iter());
                 Ok(done)
             }
             Ok(Err(e)) => {
@@ -117,16 +177,18 @@ impl Handler<Import> for CatalogActor {
                     e,
                     ImportError::Rows { .. } | ImportError::TooLarge { .. } | ImportError::NotText(_)
                 ) {
-                    self.reload();
+                    self.recover();
                 }
                 Err(e)
             }
-            Err(_) => {
-                self.metrics.restarted(ActorKind::Catalog);
-                tracing::error!("the catalog panicked; it reads its memory again");
-                self.reload();
-                Err(ImportError::Store(StoreError::Closed))
-            }
+            Err(_) => Err(ImportError::Internal(
+                match self.panicked() {
+                    After::Nothing => "the catalog failed; nothing was imported",
+                    After::Finished => "the catalog failed and was restarted; the import is finished",
+                    After::AtNextStart => "the catalog failed; the import is finished at the next start",
+                }
+                .to_owned(),
+            )),
         }
     }
 }
@@ -138,15 +200,22 @@ impl Handler<Ping> for CatalogActor {
 }
 
 impl Handler<Export> for CatalogActor {
-    type Result = actix::MessageResult<Export>;
+    type Result = Result<Vec<u8>, String>;
 
     fn handle(&mut self, _: Export, _: &mut Self::Context) -> Self::Result {
-        let mut out = Vec::new();
-        for line in self.catalog.export() {
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
-        actix::MessageResult(out)
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            faults::hit("catalog.export");
+            let mut out = Vec::new();
+            for line in self.catalog.export() {
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+            out
+        }));
+        written.map_err(|_| {
+            self.panicked();
+            "the catalog failed and was restarted; ask again".to_owned()
+        })
     }
 }
 
@@ -171,7 +240,9 @@ impl Handler<ChangeToken> for CatalogActor {
         match &changed {
             Ok(()) => self.catalog.publish_tokens(&self.boards),
             // Memory and store may differ now.
-            Err(TokenRefused::Store(_)) => self.reload(),
+            Err(TokenRefused::Store(_)) => {
+                self.recover();
+            }
             Err(_) => {}
         }
         changed

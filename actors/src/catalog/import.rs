@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use keyline_domain::inventory::{Apply, Change, Event, Report, Row, WarningCode, in_order, parse_row};
 use keyline_domain::phone::{self, Row as PhoneRow};
-use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table};
+use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table, faults};
 use sha2::{Digest, Sha256};
 
 use super::{Catalog, SCHEMA, VERSION_PREFIX, copy};
@@ -185,6 +185,7 @@ impl Catalog {
         data: &Path,
         store: &dyn Store,
         inspect: &dyn Inspect,
+        committer: &dyn Committer,
     ) -> Result<bool, ImportError> {
         let Some(intent) = store.get(Table::Intents, INTENT, Consistency::Linearizable)? else {
             // Copies without an intent were never announced.
@@ -202,7 +203,6 @@ impl Catalog {
         }
         let Parsed { rows, .. } = parse(&text, inspect)?;
         tracing::warn!(rows = rows.len(), "an import was cut off; finishing it");
-        let committer: &dyn Committer = &store;
         self.apply(rows, offline, store, committer)?;
         self.conclude(&hash, data, committer)?;
         Ok(true)
@@ -217,15 +217,20 @@ impl Catalog {
         committer: &dyn Committer,
     ) -> Result<String, ImportError> {
         let hash = hex(&Sha256::digest(text));
+        faults::hit("import.before_copy");
         copy::write(data, &hash, &self.sealer.0, text)?;
+        faults::hit("import.after_copy");
         let mut payload = vec![u8::from(offline)];
         payload.extend_from_slice(hash.as_bytes());
         commit(committer, Commit::build().put(Table::Intents, INTENT.to_vec(), SCHEMA, payload))?;
+        faults::hit("import.announced");
         Ok(hash)
     }
 
     fn conclude(&self, hash: &str, data: &Path, committer: &dyn Committer) -> Result<(), ImportError> {
+        faults::hit("import.applied");
         commit(committer, Commit::build().delete(Table::Intents, INTENT.to_vec()))?;
+        faults::hit("import.concluded");
         copy::remove(data, hash);
         Ok(())
     }
@@ -380,6 +385,7 @@ impl<'a> Batches<'a> {
     }
 
     fn write(&mut self) -> Result<(), ImportError> {
+        faults::hit("import.batch");
         for outcome in self.committer.commit_all(&self.ready) {
             settle(outcome)?;
         }

@@ -5,7 +5,7 @@
 
 use keyline_domain::nonce::NONCE_SECRET_LEN;
 use keyline_storage::seal::{NodeKey, Sealed};
-use keyline_storage::{Commit, Consistency, Outcome, Page, Store, Table};
+use keyline_storage::{Commit, Consistency, Outcome, Page, Store, Table, faults};
 use zeroize::Zeroizing;
 
 use crate::board::Keys;
@@ -134,7 +134,10 @@ impl<'a> Keyring<'a> {
             .put(Table::Keys, private.clone(), SCHEMA, sealed.into_bytes())
             .finish()
             .map_err(|e| damaged(&private, &e.to_string()))?;
-        committed(self.store.commit(&commit), &private)
+        faults::hit_on("keyring.before_commit", || name.to_owned());
+        let outcome = self.store.commit(&commit);
+        faults::hit_on("keyring.after_commit", || name.to_owned());
+        committed(outcome, &private)
     }
 
     /// That the node key opens what is sealed here.
@@ -200,7 +203,11 @@ impl<'a> Keyring<'a> {
             .put(table, key.to_vec(), SCHEMA, payload)
             .finish()
             .map_err(|e| damaged(key, &e.to_string()))?;
-        committed(self.store.commit(&commit), key)
+        let name = || String::from_utf8_lossy(key).into_owned();
+        faults::hit_on("keyring.before_commit", name);
+        let outcome = self.store.commit(&commit);
+        faults::hit_on("keyring.after_commit", name);
+        committed(outcome, key)
     }
 }
 

@@ -14,6 +14,8 @@
 
 mod state;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakReci
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::phone::{Event, Row};
+use keyline_storage::faults;
 use smallvec::SmallVec;
 
 use crate::board::Boards;
@@ -101,6 +104,8 @@ pub(crate) enum FromPhone {
         /// The registration ran out.
         expired: bool,
     },
+    /// Its steps kept failing; it begins anew.
+    GivenUp,
     /// The activation is over; here is the state.
     Passivated {
         /// The phone.
@@ -141,6 +146,12 @@ impl PhoneActor {
         Self { device, activation, tools, state: Some(state), asked: None, restarts: 0 }
     }
 
+    /// Device name, the subject of a fault.
+    fn name(&self) -> String {
+        let device = self.tools.boards.devices.device(self.device);
+        device.map(|d| d.name.as_str().to_owned()).unwrap_or_default()
+    }
+
     fn tell(&self, message: FromPhone) {
         if let Some(shard) = self.tools.shard.upgrade() {
             shard.do_send(message);
@@ -158,6 +169,7 @@ impl PhoneActor {
     fn step(&mut self, input: PhoneInput) -> Option<PhoneEffects> {
         let state = self.state.as_deref()?;
         let mut next = Box::new(state.clone());
+        faults::hit_on("phone.actor", || self.name());
         let env = self.env();
         let effects = next.on(input, &env);
         self.state = Some(next);
@@ -227,6 +239,8 @@ impl Supervised for PhoneActor {
             if let Ok(effects) = fresh {
                 self.carry_out(effects);
             }
+            self.restarts = 0;
+            self.tell(FromPhone::GivenUp);
         }
     }
 }
@@ -243,6 +257,8 @@ impl Handler<ToPhone> for PhoneActor {
     type Result = ();
 
     fn handle(&mut self, message: ToPhone, ctx: &mut Self::Context) {
+        // Outside of the guard: what the second net is for.
+        faults::hit_on("phone.uncaught", || self.name());
         let input = match message {
             ToPhone::Row { row, events } => PhoneInput::Row { row, events },
             ToPhone::FlowLost(stream) => PhoneInput::FlowLost(stream),

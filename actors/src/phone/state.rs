@@ -43,6 +43,9 @@ pub enum PhoneWork {
         /// What became of it.
         answered: Answered,
     },
+    /// Is noted, so that order and completeness can be seen.
+    #[cfg(test)]
+    Probe(u64),
 }
 
 /// Timers of a phone, on its shard's wheel.
@@ -99,16 +102,22 @@ pub(crate) struct PhoneEnv<'a> {
 pub(crate) struct PhoneState {
     calls: SmallVec<[CallKey; 2]>,
     subscriptions: Subscriptions,
+    #[cfg(test)]
+    probes: u64,
 }
 
 impl PhoneState {
     /// What can be told from the boards about a phone whose state was given up.
     pub(crate) fn rebuilt(device: DeviceIndex, boards: &Boards) -> Self {
-        Self { calls: boards.calls.watchers(device), subscriptions: Subscriptions::default() }
+        Self { calls: boards.calls.watchers(device), ..Self::default() }
     }
 
     /// Nothing is kept: the shard forgets it.
     pub(crate) fn is_empty(&self) -> bool {
+        #[cfg(test)]
+        if self.probes > 0 {
+            return false;
+        }
         self.calls.is_empty() && self.subscriptions.is_empty()
     }
 
@@ -135,6 +144,13 @@ impl PhoneState {
                 subscriptions::step(&mut self.subscriptions, env, &mut effects, |own, env| {
                     own.notified(id, number, answered, env)
                 });
+            }
+            #[cfg(test)]
+            PhoneInput::Work { work: PhoneWork::Probe(n), .. } => {
+                assert!(n != u64::MAX, "asked to panic");
+                self.probes += 1;
+                let tx = (self.probes << 32) | n;
+                effects.push(PhoneEffect::Emit { worker: 0, emission: Box::new(Emission::Failed { tx }) });
             }
             PhoneInput::Row { row, events } => {
                 if let Some(flow) = subscriptions::other_flow(Some(&row), None) {

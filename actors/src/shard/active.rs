@@ -15,8 +15,8 @@ use crate::metrics::ActorKind;
 use crate::phone::{FromPhone, PhoneActor, PhoneState, PhoneWork, ToPhone};
 use crate::wheel::TICK_MS;
 
-/// A phone without a message for so long is passivated.
-const IDLE_MS: u64 = 10_000;
+/// Within this time a passivated phone's state comes back: its actor runs on the same thread.
+const STATE_MS: u64 = 10_000;
 
 /// A phone that is active, or about to leave.
 pub(super) struct Active {
@@ -90,7 +90,7 @@ impl Shard {
         let addr = Supervisor::start(move |_| PhoneActor::new(device, activation, state, tools));
         self.metrics.phone_activations.inc();
         self.active.insert(device, Active { activation, last: at, at: Stage::Running(addr.clone()) });
-        self.wheel.arm(at + IDLE_MS, Due::Idle(device, activation));
+        self.wheel.arm(at + self.phone_idle_ms, Due::Idle(device, activation));
         Some(addr)
     }
 
@@ -100,20 +100,21 @@ impl Shard {
             return;
         };
         let Stage::Running(addr) = &active.at else { return };
-        if active.last + IDLE_MS > now().0 {
-            let at = active.last + IDLE_MS;
+        let at = active.last + self.phone_idle_ms;
+        if at > now().0 {
             return self.wheel.arm(at, Due::Idle(device, activation));
         }
         addr.do_send(ToPhone::Passivate);
         active.at = Stage::Leaving { _addr: addr.clone(), held: VecDeque::new() };
-        self.wheel.arm(now().0 + IDLE_MS, Due::StateLost(device, activation));
+        self.wheel.arm(now().0 + STATE_MS, Due::StateLost(device, activation));
     }
 
     /// The state never came back: the phone goes on without it rather than never.
     pub(super) fn state_lost(&mut self, device: DeviceIndex, activation: u32) {
-        let leaving = self.active.get(&device).is_some_and(|a| {
-            a.activation == activation && matches!(&a.at, Stage::Leaving { _addr, .. } if !_addr.connected())
-        });
+        let leaving = self
+            .active
+            .get(&device)
+            .is_some_and(|a| a.activation == activation && matches!(&a.at, Stage::Leaving { .. }));
         if leaving {
             tracing::error!(device = device.0, "the state of an active phone is lost");
             let rebuilt = Box::new(PhoneState::rebuilt(device, &self.boards));
@@ -147,6 +148,7 @@ impl Shard {
             FromPhone::Nudge { call, device, lost, expired } => {
                 self.tell(self.table.shard(call.partition), Nudge { call, device, lost, expired });
             }
+            FromPhone::GivenUp => self.child_failed(),
             FromPhone::Passivated { device, activation, state, panicked } => {
                 if panicked {
                     self.metrics.restarted(ActorKind::Phone);

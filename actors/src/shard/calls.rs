@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 
 use super::{CallHandle, Due, Invite, Nudge, Shard};
 use crate::board::{CallEntry, DeviceSlot};
-use crate::call::{CallActor, ToCall};
+use crate::call::{CallActor, Remains, ToCall};
+use crate::metrics::ActorKind;
 use crate::outlet::{Emission, NoTarget};
 use crate::phone::PhoneWork;
 use crate::route::{CallKey, GENERATION_MASK};
@@ -113,6 +114,9 @@ impl Shard {
         let shard = ctx.address().recipient().downgrade();
         let addr = Supervisor::start(move |_| CallActor::new(key, tools, shard));
         addr.do_send(first);
+        if let Some(tx) = invite {
+            self.owed.settle(tx);
+        }
         self.calls.insert(key, CallHandle { addr, devices, invite });
     }
 
@@ -160,10 +164,27 @@ impl Shard {
     }
 
     pub(super) fn call_input(&mut self, call: CallKey, input: Box<Input>, tx: Option<u64>) {
-        match self.calls.get(&call) {
-            Some(handle) => handle.addr.do_send(ToCall::Input(input)),
-            None => self.follow(call, input, tx),
+        match (self.calls.get(&call), tx) {
+            // A panic that nobody caught dropped the actor; its successor is under way.
+            (Some(handle), Some(tx)) if !handle.addr.connected() => self.answer(tx, Emission::Failed { tx }),
+            (Some(handle), tx) => {
+                handle.addr.do_send(ToCall::Input(input));
+                if let Some(tx) = tx {
+                    self.owed.settle(tx);
+                }
+            }
+            (None, tx) => self.follow(call, input, tx),
         }
+    }
+
+    /// The second net of a call: another actor goes on with what the dropped one left.
+    pub(super) fn call_dropped(&mut self, call: CallKey, remains: Remains, ctx: &mut Context<Self>) {
+        self.metrics.restarted(ActorKind::Call);
+        tracing::error!(%call, "a call's actor was dropped by a panic; another one takes its place");
+        let (Some(handle), Some(tools)) = (self.calls.get_mut(&call), self.tools.clone()) else { return };
+        let shard = ctx.address().recipient().downgrade();
+        handle.addr = Supervisor::start(move |_| CallActor::new(call, tools, shard));
+        handle.addr.do_send(ToCall::Replace(Box::new(remains)));
     }
 
     pub(super) fn call_timer(&mut self, call: CallKey, timer: TimerKind, generation: u32) {

@@ -8,15 +8,14 @@ mod calls;
 mod message;
 mod phones;
 mod recover;
+mod run;
 mod transfer;
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Supervised};
+use actix::{Addr, Handler};
 use keyline_domain::call::TimerKind;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::subscription::{Package, Watched};
@@ -26,11 +25,14 @@ use crate::board::Boards;
 use crate::call::{CallActor, CallTools, FromCall};
 use crate::clock::now;
 use crate::journal::{Journal, NOT_AWAITED};
-use crate::metrics::{ActorKind, Metrics};
+use crate::metrics::Metrics;
 use crate::outlet::{Emission, Outlet, worker_of};
 use crate::phone::{FromPhone, PhoneState, PhoneTimer, PhoneTools, ToPhone};
 use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
-use crate::wheel::{TICK_MS, Wheel};
+use crate::supervision::{CHILDREN_MAX, Fatal, Intensity, SHARD_MAX};
+use crate::wheel::Wheel;
+
+use run::{Job, Owed};
 
 pub use message::{Batch, Intent, Invite};
 pub(crate) use message::{
@@ -61,6 +63,9 @@ pub(crate) struct ShardSetup {
     pub(crate) allow_unproven_move: bool,
     pub(crate) subscriptions_per_phone: usize,
     pub(crate) recovered: Vec<recover::RecoveredCall>,
+    pub(crate) fatal: Fatal,
+    /// A phone without a message for so long is passivated, in milliseconds.
+    pub(crate) phone_idle_ms: u64,
 }
 
 /// What fires on the wheel.
@@ -122,6 +127,17 @@ pub struct Shard {
     recovered: Vec<recover::RecoveredCall>,
     out: Vec<(u16, Vec<Emission>)>,
     fired: Vec<Due>,
+    /// What is to be done, in order; survives a restart.
+    inbox: VecDeque<Job>,
+    owed: Owed,
+    /// Credits held by REGISTERs that have no answer yet.
+    held: usize,
+    /// Failures of phones and calls.
+    children: Intensity,
+    /// Restarts of this shard.
+    restarts: Intensity,
+    fatal: Fatal,
+    phone_idle_ms: u64,
     /// Devices whose assignment must be looked at once their commit is through.
     again: Vec<DeviceIndex>,
 }
@@ -156,6 +172,13 @@ impl Shard {
             recovered: setup.recovered,
             out: Vec::new(),
             fired: Vec::new(),
+            inbox: VecDeque::new(),
+            owed: Owed::default(),
+            held: 0,
+            children: Intensity::new(CHILDREN_MAX),
+            restarts: Intensity::new(SHARD_MAX),
+            fatal: setup.fatal,
+            phone_idle_ms: setup.phone_idle_ms,
             again: Vec::new(),
         }
     }
@@ -168,6 +191,7 @@ impl Shard {
     }
 
     fn answer(&mut self, tx: u64, emission: Emission) {
+        self.owed.settle(tx);
         self.emit(worker_of(tx), emission);
     }
 
@@ -188,130 +212,18 @@ impl Shard {
             addr.do_send(message);
         }
     }
-
-    /// Runs `step`; a panic in it is one of the shard itself: it restarts and reloads.
-    fn guarded(&mut self, ctx: &mut Context<Self>, step: impl FnOnce(&mut Self, &mut Context<Self>)) {
-        if catch_unwind(AssertUnwindSafe(|| step(self, ctx))).is_err() {
-            self.metrics.restarted(ActorKind::Shard);
-            tracing::error!(shard = self.id.0, "the shard panicked; it restarts from the board");
-            ctx.stop();
-        }
-        self.flush();
-    }
-
-    fn tick(&mut self) {
-        let at = now();
-        let mut fired = std::mem::take(&mut self.fired);
-        self.wheel.advance(at.0, &mut fired);
-        for due in fired.drain(..) {
-            match due {
-                Due::Expiry(device, second) => self.expiry_due(device, second, at),
-                Due::Call(call, timer, generation) => self.call_timer(call, timer, generation),
-                Due::Gone(call, device) => self.release_if_gone(call, device),
-                Due::Phone(device, timer, generation) => {
-                    self.tell_known_phone(device, || ToPhone::Timer(timer, generation));
-                }
-                Due::Idle(device, activation) => self.idle_due(device, activation),
-                Due::StateLost(device, activation) => self.state_lost(device, activation),
-            }
-        }
-        self.fired = fired;
-        for device in std::mem::take(&mut self.again) {
-            self.device_changed(device);
-        }
-        let depth = i64::try_from(self.depth.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        self.metrics.shard_queue.with_label_values(&[&self.id.0.to_string()]).set(depth);
-    }
-
-    /// Arms the wheel for every device of this shard that has bindings: at start and after a restart.
-    fn arm_all(&mut self) {
-        for i in 0..self.boards.devices.len() {
-            let Ok(i) = u32::try_from(i) else { break };
-            let index = DeviceIndex(i);
-            if !self.owns(index) {
-                continue;
-            }
-            if let Some(slot) = self.boards.devices.slot(index) {
-                slot.set_armed(0);
-                if let Some(row) = slot.row() {
-                    self.arm_expiry(index, &row);
-                }
-            }
-        }
-    }
-
-    fn owns(&self, index: DeviceIndex) -> bool {
-        self.boards.devices.device(index).is_some_and(|d| self.table.shard(d.name.partition()) == self.id)
-    }
-}
-
-impl Actor for Shard {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
-        let journal = Journal::new(self.writer.clone(), Arc::new(phones::Sink(ctx.address().downgrade())));
-        self.tools = Some(Arc::new(CallTools {
-            outlet: Arc::clone(&self.outlet),
-            boards: Arc::clone(&self.boards),
-            journal: journal.clone(),
-            metrics: self.metrics.clone(),
-            tags: self.tags.clone(),
-            worker: self.id.0,
-        }));
-        self.journal = Some(journal);
-        self.phone_tools = Some(Arc::new(PhoneTools {
-            outlet: Arc::clone(&self.outlet),
-            boards: Arc::clone(&self.boards),
-            metrics: self.metrics.clone(),
-            shard: ctx.address().recipient().downgrade(),
-            subscriptions_max: self.subscriptions_per_phone,
-        }));
-        self.arm_all();
-        self.resume_calls(ctx);
-        ctx.run_interval(Duration::from_millis(TICK_MS), |shard, ctx| {
-            shard.guarded(ctx, |shard, _| shard.tick());
-        });
-    }
-}
-
-impl Supervised for Shard {
-    fn restarting(&mut self, _: &mut Self::Context) {
-        // Rows live on the board and are replaced only as a whole, so they are good; what was in flight is
-        // asked again by the phones. Calls are actors of their own and live on, and so do their timers in the
-        // wheel; expiries are armed anew, and an entry that is armed twice is harmless.
-        self.open.clear();
-        self.out.clear();
-        self.fired.clear();
-    }
 }
 
 impl Handler<Batch> for Shard {
     type Result = ();
 
     fn handle(&mut self, batch: Batch, ctx: &mut Self::Context) {
-        self.depth.fetch_sub(batch.0.len(), Ordering::AcqRel);
-        let at = now();
-        self.guarded(ctx, |shard, ctx| {
-            for intent in batch.0 {
-                match intent {
-                    Intent::Register { device, tx, request, proof_due } => {
-                        shard.register(device, tx, request, proof_due, at);
-                    }
-                    Intent::Invite(invite) => shard.invite(*invite, at, ctx),
-                    Intent::Call { call, input, tx } => shard.call_input(call, input, tx),
-                    Intent::CallOfInvite { invite, input } => {
-                        if let Some(call) = shard.invites.get(&invite).copied() {
-                            shard.call_input(call, input, None);
-                        }
-                    }
-                    Intent::FlowLost { device, stream } => shard.flow_lost(device, stream),
-                    Intent::Phone { device, work, tx } => {
-                        shard.tell_phone(device, ToPhone::Work { work, tx })
-                    }
-                }
-            }
-        });
+        // A REGISTER keeps its credit until it is answered: what waits for the disk counts as queued.
+        let registers = batch.0.iter().filter(|i| matches!(i, Intent::Register { .. })).count();
+        self.held += registers;
+        self.depth.fetch_sub(batch.0.len() - registers, Ordering::AcqRel);
+        self.inbox.extend(batch.0.into_iter().map(Job::Intent));
+        self.run(ctx);
     }
 }
 
@@ -319,14 +231,9 @@ impl Handler<Written> for Shard {
     type Result = ();
 
     fn handle(&mut self, written: Written, ctx: &mut Self::Context) {
-        let at = now();
-        self.guarded(ctx, |shard, ctx| {
-            for (token, outcome) in written.0 {
-                if token != NOT_AWAITED {
-                    shard.written(token, outcome, at, ctx);
-                }
-            }
-        });
+        let awaited = written.0.into_iter().filter(|(token, _)| *token != NOT_AWAITED);
+        self.inbox.extend(awaited.map(|(token, outcome)| Job::Written(token, outcome)));
+        self.run(ctx);
     }
 }
 
@@ -334,7 +241,7 @@ impl Handler<FromCall> for Shard {
     type Result = ();
 
     fn handle(&mut self, message: FromCall, ctx: &mut Self::Context) {
-        self.guarded(ctx, |shard, _| match message {
+        self.guarded(ctx, |shard, ctx| match message {
             FromCall::Find { call, find } => shard.find(call, &find),
             FromCall::Tell { from, to, message } => shard.tell_peer(from, to, message),
             FromCall::Watch { call, device } => shard.watch_also(call, &device),
@@ -347,6 +254,8 @@ impl Handler<FromCall> for Shard {
                     shard.line_changed(&Watched { package: Package::Dialog, line });
                 }
             }
+            FromCall::Dropped { call, remains } => shard.call_dropped(call, *remains, ctx),
+            FromCall::GivenUp => shard.child_failed(),
         });
     }
 }

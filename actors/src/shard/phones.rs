@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
 use keyline_domain::subscription::{Package, Watched};
-use keyline_storage::{CommitSink, Consistency, Outcome, Table};
+use keyline_storage::{CommitSink, Consistency, Outcome, Table, faults};
 use smallvec::SmallVec;
 
 use super::{Due, Shard, Written};
@@ -26,6 +27,14 @@ pub(super) struct Open {
     step: Option<(Row, Vec<Event>)>,
     reply: Option<(u64, RegisterReply, RegisterOutcome)>,
     waiting: VecDeque<(u64, Box<Register>, bool)>,
+}
+
+impl Open {
+    /// Transactions that wait for an answer.
+    pub(super) fn owed(&self) -> impl Iterator<Item = u64> {
+        let waiting = self.waiting.iter().map(|w| w.0);
+        self.reply.as_ref().map(|r| r.0).into_iter().chain(waiting)
+    }
 }
 
 /// Hands outcomes from the writer's thread to the shard.
@@ -71,11 +80,17 @@ impl Shard {
             allow_unproven_move: self.allow_unproven_move,
         };
         // The phone's own guard: a panic costs this request its answer of 200, nothing else.
-        let Ok(step) = catch_unwind(AssertUnwindSafe(|| phone::on(&row, &request, &context))) else {
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            faults::hit_on("phone.step", || self.name_of(device));
+            phone::on(&row, &request, &context)
+        }));
+        let Ok(step) = step else {
             self.metrics.restarted(ActorKind::Phone);
             tracing::error!(device = device.0, "a step of the phone panicked; its row is unchanged");
-            return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+            self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
+            return self.child_failed();
         };
+        self.children.good();
         let Step { outcome, row: new, write, events } = step;
         let after = new.as_ref().unwrap_or(&row);
         let (reply, counted) = match outcome {
@@ -150,12 +165,16 @@ impl Shard {
         let Ok(device) = u32::try_from(token).map(DeviceIndex) else { return };
         let Some(mut open) = self.open.remove(&device) else { return };
         let boards = Arc::clone(&self.boards);
-        let Some(slot) = boards.devices.slot(device) else { return };
+        let Some(slot) = boards.devices.slot(device) else {
+            return self.give_up(open, RegisterReply::StorageFailed);
+        };
         match outcome {
             Outcome::Committed(revision) => {
                 if let Some((mut row, events)) = open.step.take() {
                     row.revision = revision.0;
+                    faults::hit_on("shard.before_publish", || self.name_of(device));
                     self.publish(device, slot, row, &events);
+                    faults::hit_on("shard.before_reply", || self.name_of(device));
                 }
                 if let Some((tx, reply, outcome)) = open.reply.take() {
                     self.reply(tx, reply, outcome);
@@ -182,8 +201,18 @@ impl Shard {
         }
     }
 
+    /// The board may be behind the store: the row is read again once the shard runs.
+    pub(super) fn doubt(&mut self, device: DeviceIndex) {
+        self.open.entry(device).or_insert_with(|| Open { step: None, reply: None, waiting: VecDeque::new() });
+    }
+
+    /// Rows without an open commit whose messages wait: they are to be read again.
+    pub(super) fn rows_to_read(&self) -> Vec<DeviceIndex> {
+        self.open.iter().filter(|(_, open)| open.step.is_none()).map(|(device, _)| *device).collect()
+    }
+
     /// Reads a row back from storage off this thread; until then its messages wait.
-    fn read_again(&mut self, device: DeviceIndex, ctx: &mut Context<Self>) {
+    pub(super) fn read_again(&mut self, device: DeviceIndex, ctx: &mut Context<Self>) {
         let Some(config) = self.boards.devices.device(device) else { return };
         let store = Arc::clone(self.writer.store());
         let read = tokio::task::spawn_blocking(move || {
@@ -343,7 +372,11 @@ impl Shard {
         contacts
     }
 
-    fn reply(&mut self, tx: u64, reply: RegisterReply, outcome: RegisterOutcome) {
+    pub(super) fn reply(&mut self, tx: u64, reply: RegisterReply, outcome: RegisterOutcome) {
+        if self.held > 0 {
+            self.held -= 1;
+            self.depth.fetch_sub(1, Ordering::AcqRel);
+        }
         self.metrics.register(outcome);
         self.answer(tx, Emission::Register { tx, reply });
     }

@@ -121,6 +121,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(http::readable("/export", export))
         .service(http::readable("/backup", super::backup::backup))
         .service(http::readable("/certificates/{name}", certificate));
+    #[cfg(feature = "faults")]
+    config.route("/faults", web::post().to(faults));
     api::configure(config);
 }
 
@@ -165,6 +167,15 @@ async fn export(node: Node) -> Result<HttpResponse, Problem> {
     match node.export().await {
         Ok(ndjson) => Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).body(ndjson)),
         Err(reason) => Err(Problem::new(Code::Internal, reason)),
+    }
+}
+
+/// Arms faults on purpose; an empty body disarms all. Only in a binary that is built for it.
+#[cfg(feature = "faults")]
+async fn faults(orders: String) -> Result<HttpResponse, Problem> {
+    match keyline_actors::faults::arm(&orders) {
+        Ok(()) => Ok(HttpResponse::NoContent().finish()),
+        Err(wrong) => Err(Problem::new(Code::BadRequest, wrong.to_string())),
     }
 }
 

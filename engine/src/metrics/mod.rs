@@ -44,7 +44,8 @@ const TRANSPORTS: [&str; 6] = ["udp", "tcp", "tls", "oauth", "ws", "wss"];
 /// Any other status is counted as the first.
 const REJECTS: [(u16, &str); 6] =
     [(400, "400"), (413, "413"), (416, "416"), (488, "488"), (505, "505"), (513, "513")];
-const SHED: [&str; 6] = ["register", "invite", "message", "subscribe", "options", "transaction"];
+const SHED: [&str; 8] =
+    ["register", "refresh", "invite", "subscribe", "message", "dialog", "options", "transaction"];
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
 const VERDICTS: [&str; 4] = ["admit", "challenge", "stale", "refuse"];
 /// The cause of a request that was served without reserve.

@@ -66,6 +66,9 @@ pub enum NodeError {
     /// No randomness.
     #[error("the system gave no random bytes: {0}")]
     Random(String),
+    /// Supervision gave up: whoever runs the node starts it anew.
+    #[error("{0}; the node ends so that it can be started anew")]
+    GivenUp(String),
     /// Signals cannot be taken.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),
@@ -99,6 +102,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let tree = TreeOptions {
         shards: config.shards,
         queue: size(config.limits.queue_per_shard),
+        phone_idle_ms: config.limits.phone_idle_s.saturating_mul(1000),
         calls_per_shard: size(config.limits.calls_per_shard),
         allow_unproven_move: config.limits.allow_unproven_move == 1,
         subscriptions_per_phone: usize::try_from(config.limits.subscriptions_per_phone).unwrap_or(usize::MAX),
@@ -162,7 +166,19 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     service::ready();
     let watchdog = actix::spawn(service::watchdog(handle.clone()));
     let mut config = config.clone();
-    while signals.next().await == Told::Reload {
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            reason = handle.given_up() => {
+                // What the writer has taken is still written; calls are left to the journal.
+                node.set_ready(false);
+                handle.close();
+                return Err(NodeError::GivenUp(reason));
+            }
+        };
+        if told == Told::Stop {
+            break;
+        }
         service::reloading();
         take_over(&mut config, &shared, &bound, &seats, workers);
         service::ready();

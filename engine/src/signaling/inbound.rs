@@ -176,7 +176,7 @@ impl State {
         let load = if refresh { Load::Refresh } else { Load::Register };
         // A phone that is registered already keeps its binding while the node drains.
         if (shared.is_draining() && !refresh) || !shared.handle.admit(shard, load) {
-            shared.metrics.shed("register");
+            shared.metrics.shed(if refresh { "refresh" } else { "register" });
             if !shared.is_draining() {
                 shared.metrics.limit(Limit::Queue);
             }

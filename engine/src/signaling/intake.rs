@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyline_actors::faults;
 use keyline_actors::shard::Intent;
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::DeviceIndex;
@@ -21,7 +22,10 @@ use crate::trace::Direction;
 
 impl Datagrams for Worker {
     fn datagram(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
-        self.guarded(|state, shared| state.datagram(shared, local, remote, bytes));
+        self.guarded(|state, shared| {
+            faults::hit("worker.datagram");
+            state.datagram(shared, local, remote, bytes);
+        });
     }
 
     fn turn_over(&self) {
@@ -194,7 +198,7 @@ impl State {
 
     fn flow_lost(&mut self, shared: &Shared, device: DeviceIndex, stream: StreamId) {
         if let Some(shard) = shard_of(shared, device) {
-            shared.handle.admit(shard, keyline_actors::Load::Dialog);
+            shared.handle.admit(shard, keyline_actors::Load::Always);
             self.intend(shard, Intent::FlowLost { device, stream });
         }
     }

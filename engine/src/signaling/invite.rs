@@ -131,7 +131,11 @@ impl State {
             Err(status) => return self.refuse_stateless(shared, &path, message, status, "unusable body"),
         };
         let shard = shared.handle.shard(call.partition);
-        shared.handle.admit(shard, Load::Dialog);
+        if !shared.handle.admit(shard, Load::Dialog) {
+            shared.metrics.shed("dialog");
+            shared.metrics.limit(Limit::Queue);
+            return self.overloaded(shared, &path, message);
+        }
         let offer = body.as_ref().and_then(media::summary);
         let asked = Asked::InDialog { call, tag: tag.into() };
         let Some(tx) = self.open(shared, &path, message, key, asked, None, offer) else {
@@ -265,13 +269,13 @@ impl State {
         }
         let Some(device) = owner.device.and_then(|d| shared.boards.devices.device(d)) else { return };
         let shard = shared.handle.shard(device.name.partition());
-        shared.handle.admit(shard, Load::Dialog);
+        shared.handle.admit(shard, Load::Always);
         self.intend(shard, Intent::CallOfInvite { invite: invite.to_u64(), input: Box::new(input) });
     }
 
     pub(super) fn tell_call(&mut self, shared: &Shared, call: CallKey, input: Input) {
         let shard: ShardId = shared.handle.shard(call.partition);
-        shared.handle.admit(shard, Load::Dialog);
+        shared.handle.admit(shard, Load::Always);
         self.intend(shard, Intent::Call { call, input: Box::new(input), tx: None });
     }
 

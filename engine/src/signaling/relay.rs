@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use keyline_actors::Load;
 use keyline_domain::call::Dialog;
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
@@ -88,7 +89,10 @@ impl State {
         let Some(dn) = dn.filter(|dn| shared.boards.devices.has_line(dn.as_str())) else {
             return self.refuse_stateless(shared, &path, message, 404, "no such line");
         };
-        if shared.is_draining() || self.relays.open.len() >= RELAYS_MAX {
+        let config = shared.boards.devices.device(sender.device);
+        let room = config
+            .is_some_and(|d| shared.handle.has_room_at(shared.handle.shard(d.name.partition()), Load::New));
+        if shared.is_draining() || !room || self.relays.open.len() >= RELAYS_MAX {
             shared.metrics.shed("message");
             return self.overloaded(shared, &path, message);
         }

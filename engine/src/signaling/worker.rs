@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on the worker's own thread, so nothing is locked. Hot path.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyline_actors::faults;
 use keyline_actors::outlet::Emission;
 use keyline_actors::route::{CallKey, ShardId};
 use keyline_actors::shard::Intent;
@@ -37,6 +38,10 @@ use crate::trace::{Direction, Learned, Way};
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Turns of a worker that panic in a row, none between that went well, after which the node ends: what it
+/// keeps is broken. A peer's bad message alone does not do that, the timers' turns lie between.
+const PANICS_MAX: u32 = 64;
+
 /// A worker's share of the node's limits.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerLimits {
@@ -56,6 +61,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     pub(super) write_deadline: Duration,
     state: RefCell<State>,
+    /// Panics since the last turn that went well.
+    panics: Cell<u32>,
 }
 
 pub(super) struct State {
@@ -105,7 +112,13 @@ impl Worker {
             learned: Learned::default(),
             began: Instant::now(),
         };
-        Self { id, shared, write_deadline: limits.connections.write_deadline, state: RefCell::new(state) }
+        Self {
+            id,
+            shared,
+            write_deadline: limits.connections.write_deadline,
+            state: RefCell::new(state),
+            panics: Cell::new(0),
+        }
     }
 
     /// Adds a UDP socket bound to `local`; the caller reads it.
@@ -144,10 +157,20 @@ impl Worker {
 
     /// A panic here would end a socket's task and with it the listener: it costs one message instead.
     pub(super) fn guarded<T>(&self, f: impl FnOnce(&mut State, &Shared) -> T) -> Option<T> {
-        let result = catch_unwind(AssertUnwindSafe(|| f(&mut self.state.borrow_mut(), &self.shared)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            faults::hit_on("worker.turn", || self.id.to_string());
+            f(&mut self.state.borrow_mut(), &self.shared)
+        }));
         match result {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.panics.set(0);
+                Some(value)
+            }
             Err(_) => {
+                self.panics.set(self.panics.get() + 1);
+                if self.panics.get() == PANICS_MAX {
+                    self.shared.handle.give_up(format!("worker {} does nothing but panic", self.id));
+                }
                 self.shared.metrics.worker_panics.inc();
                 tracing::error!(worker = self.id, "a message panicked the worker; the message is lost");
                 None

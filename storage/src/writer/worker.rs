@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use super::{BATCH_ROWS_MAX, CommitSink, Job, WriterStats, guarded};
 use crate::batch::{Commit, Outcome};
 use crate::error::StoreError;
+use crate::faults;
 use crate::store::Store;
 
 pub(super) struct Worker {
@@ -37,7 +38,10 @@ impl Worker {
     pub(super) fn run(mut self) {
         while let Some((commits, origins)) = self.next_batch() {
             let started = Instant::now();
+            // A fault on purpose here is one of the process, or time that the disk takes.
+            faults::hit_on("writer.before_commit", || table(&commits));
             let outcomes = self.write(&commits);
+            faults::hit_on("writer.after_commit", || table(&commits));
             self.stats.written(&outcomes, commits.iter().map(Commit::rows), started.elapsed());
             tell(origins, outcomes);
         }
@@ -87,6 +91,13 @@ impl Worker {
             }
         }
     }
+}
+
+/// Table of the first row that a batch writes, the subject of a fault.
+fn table(commits: &[Commit]) -> String {
+    let put = commits.iter().find_map(|c| c.puts().first().map(|p| p.table));
+    let delete = || commits.iter().find_map(|c| c.deletes().first().map(|d| d.0));
+    put.or_else(delete).map_or(String::new(), |t| t.name().to_owned())
 }
 
 /// Tells each sink its outcomes, all of one batch at once.

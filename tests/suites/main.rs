@@ -53,4 +53,6 @@ mod torture_mutated;
 mod torture_read;
 mod trace;
 mod transfer;
+mod transfer_judged;
+mod transfer_secure;
 mod websocket;

@@ -36,6 +36,7 @@ mod lossy;
 mod mended;
 mod merged;
 mod overload;
+mod outbound;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;

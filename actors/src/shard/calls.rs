@@ -7,7 +7,7 @@ use keyline_domain::call::{Input, LEGS_MAX, SessionPolicy, StartArgs, Target, Ti
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::media::LegMedia;
-use keyline_domain::phone::Binding;
+use keyline_domain::phone::{self, Binding};
 use smallvec::SmallVec;
 
 use super::{CallHandle, Due, Invite, Nudge, Shard};
@@ -135,7 +135,7 @@ impl Shard {
             let Some(slot) = self.boards.devices.slot(index) else { continue };
             let (Some(device), Some(row)) = (slot.device(), slot.row()) else { continue };
             let reachable = |b: &&Binding| !wanted.sips || b.origin.flow.transport().is_tls();
-            for binding in row.line(wanted.line, at).filter(reachable) {
+            for (binding, spare) in phone::by_phone(row.line(wanted.line, at).filter(reachable)) {
                 if targets.len() >= LEGS_MAX - 1 {
                     break;
                 }
@@ -154,6 +154,8 @@ impl Shard {
                     remote_uri: Arc::clone(wanted.to),
                     q: binding.q.unwrap_or(1000),
                     peer: Default::default(),
+                    spare,
+                    route: binding.origin.path.iter().cloned().collect(),
                 });
                 if !devices.contains(&index) {
                     devices.push(index);

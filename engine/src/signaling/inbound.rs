@@ -144,8 +144,13 @@ impl State {
         if message.lists(HeaderName::Require, "outbound")
             && read.has_flow()
             && message.vias().nth(1).is_some()
+            && !register::edge_keeps_flows(message)
         {
             return self.answer_stateless(shared, &path, message, 439, &[]);
+        }
+        // RFC 3327 §5.3: a phone that does not know of a Path would not send its requests that way.
+        if message.has(HeaderName::Path) && !message.lists(HeaderName::Supported, "path") {
+            return self.answer_stateless(shared, &path, message, 420, &[("Unsupported", "path")]);
         }
         let peer = self.peer(&path);
         let facts = read.facts(message, &path, peer, &[], keyline_domain::phone::SIP_PORT);
@@ -195,6 +200,7 @@ impl State {
             outbound: (message.lists(HeaderName::Supported, "outbound")
                 || message.lists(HeaderName::Require, "outbound"))
                 && facts.contacts.iter().any(|c| c.reg_id.is_some() && c.instance.is_some()),
+            path: facts.path.clone(),
         };
         let Some(tx) = self.open(shared, &path, message, key, asked, Some(device), None) else {
             return self.credit_back(shared, shard);

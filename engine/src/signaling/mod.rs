@@ -57,4 +57,4 @@ pub const SUPPORTED: &str = "100rel, timer, norefersub";
 pub const SUPPORTED_IN_REQUESTS: &str = "timer, norefersub";
 
 /// Option tags that we understand in a Require of a REGISTER.
-pub const REGISTER_EXTENSIONS: [&str; 1] = ["outbound"];
+pub const REGISTER_EXTENSIONS: [&str; 2] = ["outbound", "path"];

@@ -10,7 +10,6 @@ use keyline_domain::flow::Flow;
 use keyline_domain::model::VendorClass;
 use keyline_domain::phone::Binding;
 use keyline_wire::sip::Method;
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::invite::name_addr;
@@ -94,7 +93,7 @@ fn write(
         remote_uri: name_addr("", binding.line.as_str(), &shared.domain),
         local_cseq: 1,
         remote_cseq: None,
-        route_set: SmallVec::new(),
+        route_set: binding.origin.path.clone(),
         remote_target: Arc::clone(&binding.contact),
     };
     let cisco = device.model.vendor_class == VendorClass::Own;

@@ -24,6 +24,8 @@ pub enum Asked {
         options_indication: bool,
         /// Registered by flow (RFC 5626), and the phone asked whether we can.
         outbound: bool,
+        /// Path values (RFC 3327).
+        path: keyline_domain::phone::Path,
     },
     /// INVITE that begins a call; which one is known when the call answers.
     Invite,

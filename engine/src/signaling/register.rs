@@ -17,6 +17,9 @@ use super::path::Path;
 /// Seconds over which Retry-After is spread (design §4).
 pub const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=30;
 
+/// Seconds after which a phone with outbound flows sends its next keepalive at the latest (RFC 5626 §4.4).
+const FLOW_TIMER_S: u64 = 120;
+
 /// What a Cisco phone reads from our 200 before it offers SRTP with fallback (provisioning.md §7.2).
 pub const CISCO_SUPPORTED: &str = "X-cisco-srtp-fallback,X-cisco-sis-9.1.0";
 
@@ -129,7 +132,7 @@ impl Read<'_> {
             Contacts::List(l) => l,
             Contacts::None | Contacts::Star => &[],
         };
-        let via_alone = message.vias().nth(1).is_none();
+        let via_alone = message.vias().nth(1).is_none() || edge_keeps_flows(message);
         let contacts = list
             .iter()
             .map(|c| ContactFact {
@@ -138,7 +141,7 @@ impl Read<'_> {
                 q: c.q(),
                 expires: c.expires().map(|e| e.seconds),
                 instance: c.instance().map(|i| Arc::from(&*i)),
-                // RFC 5626 §6: only when the UA itself is the first hop.
+                // RFC 5626 §6: only when the UA itself is the first hop, or the first hop keeps flows.
                 reg_id: c.reg_id().filter(|_| via_alone),
                 model: c.model().and_then(|m| m.parse().ok()),
             })
@@ -162,9 +165,21 @@ impl Read<'_> {
             nonce: None,
             flow,
             peer,
+            path: path_values(message),
             keepalive: self.keepalive,
         }
     }
+}
+
+/// Values of Path; one more than are kept, so that too many are noticed.
+pub fn path_values(message: &Message<'_>) -> keyline_domain::phone::Path {
+    message.values(HeaderName::Path).take(keyline_domain::phone::PATH_MAX + 1).map(Arc::from).collect()
+}
+
+/// The first hop keeps flows (RFC 5626 §5.1): it has put itself onto the Path with `ob`.
+pub fn edge_keeps_flows(message: &Message<'_>) -> bool {
+    let first = message.addresses(HeaderName::Path).last().and_then(Result::ok);
+    first.is_some_and(|edge| edge.uri.params().any(|p| p.name.eq_ignore_ascii_case("ob")))
 }
 
 /// A text in which equivalent URIs are equal (RFC 3261 §19.1.4): scheme and host in lower case, escapes
@@ -238,6 +253,17 @@ fn accepted_200(owner: &ServerOwner, accepted: &Accepted, contacts: &[ListedCont
     if let Asked::Register { outbound: true, .. } = owner.asked {
         // RFC 5626 §6: tells the phone that its flows are kept apart.
         p.header("Require", "outbound");
+        p.header_number("Flow-Timer", FLOW_TIMER_S);
+    }
+    if let Asked::Register { path, .. } = &owner.asked
+        && !path.is_empty()
+    {
+        // RFC 3327 §5.3, RFC 3608 §5: the way back, and the way here for what the phone sends later.
+        for value in path {
+            p.header("Path", value);
+        }
+        let route = owner.contact.trim_end_matches('>');
+        p.header_parts("Service-Route", &[route, ";lr>"]);
     }
     if let Asked::Register { cisco: true, options_indication, .. } = owner.asked {
         p.header("Supported", CISCO_SUPPORTED);

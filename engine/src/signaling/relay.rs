@@ -8,7 +8,7 @@ use keyline_actors::Load;
 use keyline_domain::call::Dialog;
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
-use keyline_domain::phone::Binding;
+use keyline_domain::phone::{self, Binding};
 use keyline_wire::sip::{HeaderName, Message, Method, Scheme, reason_phrase};
 use smallvec::SmallVec;
 
@@ -96,15 +96,15 @@ impl State {
             shared.metrics.shed("message");
             return self.overloaded(shared, &path, message);
         }
-        let mut targets: SmallVec<[(Flow, Arc<str>); 2]> = SmallVec::new();
+        let mut targets: SmallVec<[(Flow, Arc<str>, phone::Path); 2]> = SmallVec::new();
         for device in shared.boards.devices.by_line(dn.as_str()) {
             if let Some(row) = shared.boards.devices.slot(device).and_then(|s| s.row()) {
                 let sips = message.uri().is_some_and(|u| u.scheme == Scheme::Sips);
                 let reachable =
                     |b: &&Binding| b.origin.flow.is_live() && (!sips || b.origin.flow.transport().is_tls());
-                for b in row.line(&dn, now).filter(reachable) {
-                    if targets.len() < LEGS_MAX {
-                        targets.push((b.origin.flow, Arc::clone(&b.contact)));
+                for (b, spare) in phone::by_phone(row.line(&dn, now).filter(reachable)) {
+                    if !spare && targets.len() < LEGS_MAX {
+                        targets.push((b.origin.flow, Arc::clone(&b.contact), b.origin.path.clone()));
                     }
                 }
             }
@@ -122,7 +122,7 @@ impl State {
             let content_type = message.first(HeaderName::ContentType).unwrap_or("text/plain");
             (Arc::from(content_type), Arc::from(message.body()))
         });
-        for (flow, contact) in targets {
+        for (flow, contact, route_set) in targets {
             let dialog = Dialog {
                 call_id: format!("{:032x}", u128::from_be_bytes(self.entropy.take())).into(),
                 local_tag: format!("{:016x}", self.entropy.number()).into(),
@@ -131,7 +131,7 @@ impl State {
                 remote_uri: format!("<sip:{dn}@{}>", shared.domain).into(),
                 local_cseq: 1,
                 remote_cseq: None,
-                route_set: SmallVec::new(),
+                route_set,
                 remote_target: contact,
             };
             let leg = Leg {

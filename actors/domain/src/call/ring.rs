@@ -16,6 +16,9 @@ use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::media::LegMedia;
 
+/// Flow Failed (RFC 5626 §11.5).
+const FLOW_FAILED: u16 = 430;
+
 impl Call {
     /// Begins a call that admission has allowed. Without targets the caller gets 480 at once.
     pub fn start(args: StartArgs, env: Env<'_>) -> (Self, Effects) {
@@ -29,9 +32,16 @@ impl Call {
         call.no_answer_ms = u64::from(args.no_answer_s) * 1000;
         let ask = args.caller.ext.session;
         call.legs.push(Leg::caller(args.caller, tag));
+        let mut phone = None;
         for (i, target) in (1_u16..).zip(args.targets.into_iter().take(LEGS_MAX - 1)) {
             let tag = call.tag(env);
-            call.legs.push(Leg::target(LegId(i), target, tag));
+            let after = phone.filter(|_| target.spare);
+            let mut leg = Leg::target(LegId(i), target, tag);
+            match after {
+                Some(_) => (leg.state, leg.after) = (LegState::Spare, after),
+                None => phone = Some(leg.id),
+            }
+            call.legs.push(leg);
         }
         match call.session_asked(LegId::CALLER, ask) {
             Ok(()) => {
@@ -128,6 +138,27 @@ impl Call {
         }
     }
 
+    /// A flow failed and the phone has heard nothing of the call: its next flow is tried in its place (RFC 5626
+    /// §5.3). False: it has none.
+    pub(super) fn next_flow(&mut self, id: LegId) -> bool {
+        let trying = self.phase == Phase::Ringing && self.leg(id).is_some_and(Leg::is_trying);
+        let spare = |l: &&mut Leg| l.state == LegState::Spare && l.after == Some(id);
+        let mut spares = self.legs.iter_mut().filter(|_| trying).filter(spare);
+        let Some(next) = spares.next() else { return false };
+        let next_id = next.id;
+        next.state = LegState::Waiting;
+        for other in spares {
+            other.after = Some(next_id);
+        }
+        self.set_state(id, LegState::Gone);
+        self.drop_relays(id);
+        self.try_leg(next_id);
+        if !self.legs.iter().any(Leg::is_trying) {
+            self.next_group();
+        }
+        true
+    }
+
     /// A group or the whole attempt rang out.
     pub(super) fn rang_out(&mut self, last: bool) {
         if self.phase != Phase::Ringing {
@@ -156,7 +187,7 @@ impl Call {
         }
         let Some(leg) = self.leg_mut(id) else { return };
         match leg.state {
-            LegState::Waiting | LegState::Away => leg.state = LegState::Gone,
+            LegState::Waiting | LegState::Spare | LegState::Away => leg.state = LegState::Gone,
             LegState::Calling => leg.state = LegState::Cancelling { held: Some(headers.clone()) },
             LegState::Proceeding => self.send_cancel(id, headers.clone()),
             _ => {}
@@ -205,6 +236,10 @@ impl Call {
             }
             (300.., LegState::Calling | LegState::Proceeding | LegState::Cancelling { .. }) => {
                 self.disarm(TimerKind::CancelWait(id));
+                // RFC 5626 §11.5: the flow leads nowhere; the phone has heard nothing.
+                if response.status == FLOW_FAILED && self.next_flow(id) {
+                    return;
+                }
                 let headers = passed(&response.headers);
                 self.leg_failed(id, Verdict::of(response.status, response.reason, headers));
             }
@@ -376,6 +411,9 @@ impl Call {
     pub(super) fn invite_failed(&mut self, id: LegId, status: u16) {
         if self.leg(id).is_some_and(Leg::is_inviting) {
             self.disarm(TimerKind::CancelWait(id));
+            if self.next_flow(id) {
+                return;
+            }
             self.leg_failed(id, Verdict::of(status, None, Headers::new()));
         }
     }
@@ -387,7 +425,9 @@ impl Call {
         };
         self.out.push(Effect::Forget { token });
         self.disarm(TimerKind::CancelWait(id));
-        self.leg_failed(id, Verdict::local(480));
+        if !self.next_flow(id) {
+            self.leg_failed(id, Verdict::local(480));
+        }
     }
 
     /// Which leg this INVITE made.
@@ -430,7 +470,7 @@ impl Leg {
             remote_uri: target.remote_uri,
             local_cseq: 0,
             remote_cseq: None,
-            route_set: SmallVec::new(),
+            route_set: target.route,
             remote_target: target.contact,
         };
         let mut leg = Self::new(id, target.facts, target.flow, dialog);
@@ -447,6 +487,7 @@ impl Leg {
             peer: super::PeerFeatures::default(),
             q: 0,
             state: LegState::Waiting,
+            after: None,
             invite: None,
             early: SmallVec::new(),
             unacked: None,

@@ -99,6 +99,8 @@ pub(super) enum Phase {
 pub(super) enum LegState {
     /// Its group is not due yet.
     Waiting,
+    /// Another flow of a phone that is tried: only if that flow fails.
+    Spare,
     /// Its phone has no connection: waits for it to come back.
     Away,
     /// INVITE sent, nothing heard.
@@ -145,6 +147,8 @@ pub(super) struct Leg {
     pub(super) peer: PeerFeatures,
     pub(super) q: u16,
     pub(super) state: LegState,
+    /// The leg of the same phone that goes before it.
+    pub(super) after: Option<LegId>,
     /// The INVITE that made the leg, and its CSeq number.
     pub(super) invite: Option<(ClientTx, u32)>,
     pub(super) early: SmallVec<[Early; 1]>,

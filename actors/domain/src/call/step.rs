@@ -157,6 +157,7 @@ impl Call {
                 LegState::Joining | LegState::Returning => {}
                 LegState::Parting
                 | LegState::Waiting
+                | LegState::Spare
                 | LegState::Away
                 | LegState::Leaving
                 | LegState::Gone => {}
@@ -170,7 +171,11 @@ impl Call {
         let (answered, media) = (leg.facts.answered, leg.facts.media.clone());
         match leg.state {
             // Its INVITE is out on the flow it had.
-            LegState::Calling | LegState::Proceeding | LegState::Cancelling { .. } | LegState::Gone => {}
+            LegState::Spare
+            | LegState::Calling
+            | LegState::Proceeding
+            | LegState::Cancelling { .. }
+            | LegState::Gone => {}
             LegState::Waiting | LegState::Away => {
                 (leg.flow, leg.dialog.remote_target) = (flow, contact.clone());
                 leg.facts = LegFacts { answered, media, ..facts.clone() };
@@ -202,7 +207,9 @@ impl Call {
     fn fail_away(&mut self, id: LegId) {
         if self.leg(id).is_some_and(|l| l.state == LegState::Away) {
             self.disarm(TimerKind::TargetWait(id));
-            self.leg_failed(id, Verdict::local(480));
+            if !self.next_flow(id) {
+                self.leg_failed(id, Verdict::local(480));
+            }
         }
     }
 

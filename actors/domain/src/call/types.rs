@@ -187,6 +187,11 @@ pub struct Target {
     pub q: u16,
     /// What it said at its registration.
     pub peer: PeerFeatures,
+    /// Another flow of the phone of the target before this one (RFC 5626 §4.2): tried when that one fails
+    /// without having reached the phone, and never beside it.
+    pub spare: bool,
+    /// Route of the INVITE: the Path of the registration (RFC 3327 §5.1).
+    pub route: SmallVec<[Arc<str>; 1]>,
 }
 
 /// Everything a call starts from.

@@ -47,6 +47,7 @@ impl Call {
                 // A leg of another call is shown by that one.
                 LegState::Joining if leg.guest.is_none() => PartyState::Confirmed,
                 LegState::Waiting
+                | LegState::Spare
                 | LegState::Away
                 | LegState::Cancelling { .. }
                 | LegState::Joining

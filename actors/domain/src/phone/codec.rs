@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use super::row::{
     AppliedVersion, BINDINGS_MAX, Binding, CALL_ID_MAX, CONTACT_MAX, ContactKey, INSTANCE_MAX, NonceUse,
-    Origin, Peer, PreviousVersion, Row,
+    Origin, PATH_MAX, PATH_VALUE_MAX, Path, Peer, PreviousVersion, Row,
 };
 use crate::flow::{Flow, StreamId};
 use crate::ids::{DN_MAX, Dn, ProfileId, ProfileVersion, UnixMillis};
 use crate::mode::{PeerProof, SuiteKind, Transport};
 
 /// Newest schema; every one from 1 on can be read.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
 
 /// Why bytes are not a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ impl Row {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader { bytes, at: 0 };
         match r.byte("schema")? {
-            1 => read_row(&mut r),
+            1 | 2 => read_row(&mut r),
             found => Err(DecodeError::Schema { found, newest: SCHEMA }),
         }
     }
@@ -87,7 +87,9 @@ const HAS_CERTIFICATE: u16 = 1 << 7;
 const SAME_CONTACT: u16 = 1 << 8;
 const SAME_INSTANCE: u16 = 1 << 9;
 const SAME_ORIGIN: u16 = 1 << 10;
-const KNOWN: u16 = (1 << 11) - 1;
+/// Since schema 2.
+const HAS_PATH: u16 = 1 << 11;
+const KNOWN: u16 = (1 << 12) - 1;
 
 fn write_row(row: &Row, resident: bool) -> Vec<u8> {
     let mut w = Vec::with_capacity(32 + 192 * row.bindings.len());
@@ -138,6 +140,7 @@ fn write_binding(w: &mut Vec<u8>, b: &Binding, before: Option<&Binding>, residen
         | flag(b.fresh, FRESH)
         | flag(!same_origin && b.origin.nonce.is_some(), HAS_NONCE)
         | flag(!same_origin && b.origin.peer.certificate.is_some(), HAS_CERTIFICATE)
+        | flag(!same_origin && !b.origin.path.is_empty(), HAS_PATH)
         | flag(same_contact, SAME_CONTACT)
         | flag(same_instance, SAME_INSTANCE)
         | flag(same_origin, SAME_ORIGIN);
@@ -191,6 +194,12 @@ fn write_origin(w: &mut Vec<u8>, origin: &Origin, resident: bool) {
     w.extend_from_slice(&peer.suite.to_be_bytes());
     if let Some(certificate) = peer.certificate {
         w.extend_from_slice(&certificate);
+    }
+    if !origin.path.is_empty() {
+        number(w, origin.path.len() as u64);
+        for value in &origin.path {
+            text(w, value);
+        }
     }
 }
 
@@ -357,7 +366,7 @@ fn read_binding(r: &mut Reader<'_>, before: Option<&Binding>) -> Result<Binding,
     if flags & !KNOWN != 0
         || (before.is_none() && has(SAME_CONTACT | SAME_INSTANCE | SAME_ORIGIN))
         || (has(SAME_INSTANCE) && form != 0)
-        || (has(SAME_ORIGIN) && has(HAS_NONCE | HAS_CERTIFICATE))
+        || (has(SAME_ORIGIN) && has(HAS_NONCE | HAS_CERTIFICATE | HAS_PATH))
     {
         return r.damaged("binding flags");
     }
@@ -385,7 +394,7 @@ fn read_binding(r: &mut Reader<'_>, before: Option<&Binding>) -> Result<Binding,
     };
     let origin = match before.filter(|_| has(SAME_ORIGIN)) {
         Some(before) => before.origin.clone(),
-        None => read_origin(r, has(HAS_NONCE), has(HAS_CERTIFICATE))?,
+        None => read_origin(r, has(HAS_NONCE), has(HAS_CERTIFICATE), has(HAS_PATH))?,
     };
     let persisted_until = UnixMillis(persisted);
     let fresh = has(FRESH);
@@ -404,7 +413,12 @@ fn read_binding(r: &mut Reader<'_>, before: Option<&Binding>) -> Result<Binding,
     })
 }
 
-fn read_origin(r: &mut Reader<'_>, nonce: bool, certificate: bool) -> Result<Origin, DecodeError> {
+fn read_origin(
+    r: &mut Reader<'_>,
+    nonce: bool,
+    certificate: bool,
+    path: bool,
+) -> Result<Origin, DecodeError> {
     let call_id = Arc::from(r.text(CALL_ID_MAX, "Call-ID")?);
     let cseq = r.number_below("CSeq")?;
     let nonce = if nonce {
@@ -433,7 +447,17 @@ fn read_origin(r: &mut Reader<'_>, nonce: bool, certificate: bool) -> Result<Ori
     let suite = u16::from_be_bytes(r.array("suite")?);
     let certificate = if certificate { Some(r.array("certificate")?) } else { None };
     let peer = Peer { proof, suite_kind, suite, certificate };
-    Ok(Origin { call_id, cseq, nonce, flow, peer })
+    let mut values = Path::new();
+    if path {
+        let count: usize = r.number_below("number of Path values")?;
+        if count == 0 || count > PATH_MAX {
+            return r.damaged("number of Path values");
+        }
+        for _ in 0..count {
+            values.push(Arc::from(r.text(PATH_VALUE_MAX, "Path")?));
+        }
+    }
+    Ok(Origin { call_id, cseq, nonce, flow, peer, path: values })
 }
 
 /// `urn:uuid:` instances in lower case, the usual kind, as 16 bytes (RFC 9562 §4).

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::row::Row;
+use super::row::{Binding, Row};
 use crate::flow::{Flow, StreamId};
 
 /// Default port of a SIP URI without one (RFC 3261 §19.1.2).
@@ -23,6 +23,32 @@ pub fn udp_target(
     let mut target = source;
     target.set_port(sip_phone_port);
     target
+}
+
+/// The bindings that a request is forked to, in order: of several flows of one phone (RFC 5626 §4.2: the same
+/// instance, each with a `reg-id`) the best comes first, and the others right after it, marked as spare. The
+/// best has a connection and was made or refreshed last.
+pub fn by_phone<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Vec<(&'a Binding, bool)> {
+    let mut out: Vec<(&Binding, bool)> = Vec::new();
+    let mut all: Vec<&Binding> = bindings.collect();
+    while !all.is_empty() {
+        let first = all.remove(0);
+        let is_flow = |b: &Binding| b.instance.is_some() && b.reg_id.is_some();
+        let same = |b: &&Binding| {
+            is_flow(first)
+                && is_flow(b)
+                && match (&b.instance, &first.instance) {
+                    (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                    _ => false,
+                }
+        };
+        let (mut flows, rest): (Vec<&Binding>, Vec<&Binding>) = all.into_iter().partition(same);
+        all = rest;
+        flows.insert(0, first);
+        flows.sort_by_key(|b| (!b.origin.flow.is_live(), std::cmp::Reverse(b.granted_until)));
+        out.extend(flows.into_iter().enumerate().map(|(i, b)| (b, i > 0)));
+    }
+    out
 }
 
 /// A connection closed: bindings made on it stay, known but unreachable, until the phone comes back.

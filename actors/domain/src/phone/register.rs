@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::row::{NonceUse, Peer, Row};
+use super::row::{NonceUse, Path, Peer, Row};
 use crate::flow::Flow;
 use crate::ids::{Dn, UnixMillis};
 
@@ -32,6 +32,8 @@ pub struct Register {
     pub flow: Flow,
     /// What the connection proved.
     pub peer: Peer,
+    /// Path values.
+    pub path: Path,
     /// The Contact bore `cisco-keep-alive`: a standby keepalive, which changes nothing.
     pub keepalive: bool,
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::flow::{Flow, StreamId};
 use crate::ids::{Dn, ProfileId, ProfileVersion, UnixMillis};
@@ -22,6 +23,12 @@ pub const CONTACT_MAX: usize = 512;
 
 /// Longest Call-ID kept, in bytes.
 pub const CALL_ID_MAX: usize = 256;
+
+/// Most values of a Path that are kept.
+pub const PATH_MAX: usize = 8;
+
+/// Longest value of a Path that is kept, in bytes.
+pub const PATH_VALUE_MAX: usize = 512;
 
 /// Longest `+sip.instance` kept, in bytes.
 pub const INSTANCE_MAX: usize = 128;
@@ -102,7 +109,13 @@ pub struct Origin {
     pub flow: Flow,
     /// What the connection proved.
     pub peer: Peer,
+    /// Path of the request: the way back through the proxies that it came through (RFC 3327); at most
+    /// [`PATH_MAX`] values of [`PATH_VALUE_MAX`] bytes.
+    pub path: Path,
 }
+
+/// Values of a Path header, in order; shared, since all lines of a bulk registration have the same.
+pub type Path = SmallVec<[Arc<str>; 1]>;
 
 /// One use of a digest nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use super::register::{
 };
 use super::row::{
     BINDINGS_MAX, Binding, CALL_ID_MAX, CONTACT_MAX, CONTACTS_PER_LINE_MAX, ContactKey, INSTANCE_MAX, Origin,
-    Row,
+    PATH_MAX, PATH_VALUE_MAX, Row,
 };
 use super::time::{drop_dead, horizon};
 use crate::ids::{Dn, UnixMillis};
@@ -78,6 +78,12 @@ fn check_sizes(request: &Register) -> Result<(), Cause> {
         return Err(Cause::TooMany { count, limit: BINDINGS_MAX });
     }
     fits("Call-ID", &request.call_id, CALL_ID_MAX)?;
+    if request.path.len() > PATH_MAX {
+        return Err(Cause::TooMany { count: request.path.len(), limit: PATH_MAX });
+    }
+    for value in &request.path {
+        fits("Path", value, PATH_VALUE_MAX)?;
+    }
     for contact in &request.contacts {
         fits("Contact", &contact.uri, CONTACT_MAX)?;
         fits("+sip.instance", contact.instance.as_deref().unwrap_or(""), INSTANCE_MAX)?;
@@ -352,6 +358,7 @@ fn written(
             nonce: request.nonce,
             flow: request.flow,
             peer: request.peer,
+            path: request.path.clone(),
         },
     }
 }
@@ -367,6 +374,7 @@ fn durably_differs(old: &Binding, new: &Binding) -> bool {
         || old.origin.nonce.map(|n| n.id) != new.origin.nonce.map(|n| n.id)
         || old.origin.flow.durable() != new.origin.flow.durable()
         || old.origin.peer != new.origin.peer
+        || old.origin.path != new.origin.path
 }
 
 /// Key of a contact; that of a binding with the same text where there is one, which spares the hash on

@@ -2,6 +2,7 @@
 
 mod answered;
 mod exchange;
+mod flows;
 mod random;
 mod recover;
 mod reliable;

@@ -100,6 +100,8 @@ pub(super) fn target(leg: u16, q: u16, facts: LegFacts) -> Target {
         remote_uri: format!("<sip:100{leg}@keyline.local>").into(),
         q,
         peer: PeerFeatures::default(),
+        spare: false,
+        route: SmallVec::new(),
     }
 }
 

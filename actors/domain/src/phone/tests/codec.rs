@@ -55,9 +55,17 @@ fn peer() -> impl Strategy<Value = Peer> {
 
 fn origin() -> impl Strategy<Value = Origin> {
     let nonce = option::of(any::<(u64, u32)>().prop_map(|(id, nc)| NonceUse { id, nc }));
-    ("\\PC{0,40}", any::<u32>(), nonce, flow(), peer()).prop_map(|(call_id, cseq, nonce, flow, peer)| {
-        Origin { call_id: call_id.into(), cseq, nonce, flow, peer }
-    })
+    let path = vec("\\PC{0,40}", 0..4).prop_map(|values| values.into_iter().map(Arc::from).collect());
+    ("\\PC{0,40}", any::<u32>(), nonce, flow(), peer(), path).prop_map(
+        |(call_id, cseq, nonce, flow, peer, path)| Origin {
+            call_id: call_id.into(),
+            cseq,
+            nonce,
+            flow,
+            peer,
+            path,
+        },
+    )
 }
 
 fn instance() -> impl Strategy<Value = Option<Arc<str>>> {

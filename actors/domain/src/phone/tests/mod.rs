@@ -87,6 +87,7 @@ fn request(cseq: u32, contacts: impl IntoIterator<Item = ContactFact>) -> Regist
         nonce: None,
         flow: udp("10.0.0.1:5060"),
         peer: Peer::default(),
+        path: Default::default(),
         keepalive: false,
     }
 }

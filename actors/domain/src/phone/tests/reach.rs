@@ -38,3 +38,25 @@ fn a_closed_connection_loses_its_bindings_flow_and_nothing_else() {
     assert_eq!(on_flow_lost(&after, id(1, 7)), None);
     assert_eq!(listed(&after, 1), listed(&row, 1));
 }
+
+#[test]
+fn the_flows_of_one_phone_stand_together_the_best_first() {
+    let mut row = phone();
+    let flows = [(1, "10.0.0.1:1111"), (2, "10.0.0.1:2222"), (3, "10.0.0.1:3333")];
+    for (n, (index, from)) in flows.into_iter().enumerate() {
+        let uri = format!("sip:1001@10.0.0.1:{index}");
+        let own = contact(&uri).instance(INSTANCE).reg_id(index).expires(600);
+        let _ = take(
+            &mut row,
+            &request(1, [own]).call(&format!("c{n}")).over(stream(index, from)),
+            &at(n as u64),
+        );
+    }
+    let _ = take(&mut row, &request(1, [contact(B)]).call("other").over(stream(9, "10.0.0.1:9")), &at(0));
+    let order = |row: &Row| -> Vec<(Option<u32>, bool)> {
+        by_phone(row.bindings.iter()).into_iter().map(|(b, spare)| (b.reg_id, spare)).collect()
+    };
+    assert_eq!(order(&row), [(Some(3), false), (Some(2), true), (Some(1), true), (None, false)]);
+    let lost = on_flow_lost(&row, StreamId { worker: 1, index: 3, generation: 7 }).unwrap();
+    assert_eq!(order(&lost), [(Some(2), false), (Some(1), true), (Some(3), true), (None, false)]);
+}

@@ -36,6 +36,7 @@ fn register(cseq: u32) -> Register {
             remote: "10.1.2.3:52310".parse().unwrap(),
         },
         peer: Peer::default(),
+        path: Default::default(),
         keepalive: false,
     }
 }

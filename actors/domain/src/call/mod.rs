@@ -80,6 +80,7 @@ mod effect;
 mod end;
 mod exchange;
 mod extension;
+mod flows;
 mod input;
 mod peer;
 mod refer;

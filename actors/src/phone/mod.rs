@@ -259,11 +259,20 @@ impl Handler<ToPhone> for PhoneActor {
     fn handle(&mut self, message: ToPhone, ctx: &mut Self::Context) {
         // Outside of the guard: what the second net is for.
         faults::hit_on("phone.uncaught", || self.name());
+        let mut early = None;
         let input = match message {
             ToPhone::Row { row, events } => PhoneInput::Row { row, events },
             ToPhone::FlowLost(stream) => PhoneInput::FlowLost(stream),
             ToPhone::Work { work, tx } => {
                 self.asked = tx;
+                if let PhoneWork::Subscribe(request) = &*work
+                    && request.in_dialog.is_none()
+                {
+                    // Before the step looks at what stands there: a change between that look and the watch
+                    // would be told to nobody.
+                    self.tools.boards.watch.watch(request.watched.clone(), self.device);
+                    early = Some(request.watched.clone());
+                }
                 PhoneInput::Work { work: *work, tx }
             }
             ToPhone::Timer(timer, generation) => PhoneInput::Timer(timer, generation),
@@ -275,6 +284,12 @@ impl Handler<ToPhone> for PhoneActor {
                 self.asked = None;
                 self.restarts = 0;
                 self.carry_out(effects.unwrap_or_default());
+                // Refused, or only fetched.
+                if let Some(what) = early
+                    && !self.state.as_ref().is_some_and(|s| s.watches(&what))
+                {
+                    self.tools.boards.watch.unwatch(&what, self.device);
+                }
             }
             Err(_) => {
                 self.tools.metrics.restarted(ActorKind::Phone);

@@ -112,6 +112,11 @@ impl PhoneState {
         Self { calls: boards.calls.watchers(device), ..Self::default() }
     }
 
+    /// It has a subscription to this.
+    pub(crate) fn watches(&self, what: &Watched) -> bool {
+        self.subscriptions.watched().any(|w| w == what)
+    }
+
     /// Nothing is kept: the shard forgets it.
     pub(crate) fn is_empty(&self) -> bool {
         #[cfg(test)]

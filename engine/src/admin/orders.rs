@@ -3,11 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::http::{Answer, other_method};
 use super::node::NodeApi;
-use super::problem::{Code, Problem};
+use super::problem::{Code, PROBLEM_JSON, Problem};
 
 /// Largest body of an order, in bytes.
 const BODY_MAX: usize = 4096;
@@ -41,8 +41,8 @@ pub enum OrderRefused {
 impl From<OrderRefused> for Problem {
     fn from(refused: OrderRefused) -> Self {
         let (kind, code) = match &refused {
-            OrderRefused::NoLine(_) => (Code::NotFound, "line_not_found"),
-            OrderRefused::NoPhone(_) => (Code::NotFound, "phone_not_found"),
+            OrderRefused::NoLine(_) => (Code::LineNotFound, "line_not_found"),
+            OrderRefused::NoPhone(_) => (Code::PhoneNotFound, "phone_not_found"),
             OrderRefused::NotRegistered(_) => (Code::ImportRunning, "phone_not_registered"),
             OrderRefused::Silent(_) => (Code::Internal, "phone_silent"),
             OrderRefused::Refused(..) => (Code::Internal, "phone_refused"),
@@ -87,6 +87,51 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 fn only(path: &str, route: actix_web::Route, allow: &'static str) -> Resource {
     let other = move |request: HttpRequest| other_method(request, allow);
     web::resource(path).route(route).default_service(web::to(other))
+}
+
+/// The orders as OpenAPI describes them: path, method, operation.
+pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
+    let problem = json!({ PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    let count = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    let name = |name: &str| json!([{ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }]);
+    let answers = |failures: &[(&str, &str)]| {
+        let mut out = json!({ "200": { "description": "Done", "content": { "application/json": {} } } });
+        for (status, codes) in failures {
+            out[*status] = json!({ "description": codes, "content": problem });
+        }
+        out
+    };
+    let mut out = vec![(
+        "/lines/{dn}/message-waiting",
+        "put",
+        json!({
+            "summary": "Set the messages that wait for a line; done when it is committed",
+            "operationId": "messagewaiting",
+            "parameters": name("dn"),
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object", "required": ["new"], "additionalProperties": false,
+                "properties": { "new": count, "old": count, "urgent_new": count, "urgent_old": count },
+            } } } },
+            "responses": answers(&[("400", "bad_request"), ("404", "line_not_found"), ("500", "internal")]),
+        }),
+    )];
+    for (path, order, summary) in [
+        ("/phones/{name}/reset", PhoneOrder::Reset, "Tell a phone to start anew; its answer comes back"),
+        ("/phones/{name}/restart", PhoneOrder::Restart, "Tell a phone to register anew"),
+        ("/phones/{name}/apply", PhoneOrder::Apply, "Tell a phone to fetch its configuration and apply it"),
+    ] {
+        let failures = [
+            ("404", "phone_not_found"),
+            ("409", "phone_not_registered"),
+            ("500", "phone_silent, phone_refused"),
+        ];
+        let operation = json!({
+            "summary": summary, "operationId": format!("phone{}", order.as_str()), "parameters": name("name"),
+            "responses": answers(&failures),
+        });
+        out.push((path, "post", operation));
+    }
+    out
 }
 
 /// Sets the messages that wait for a line: `{"new": 2, "old": 1, "urgent_new": 0, "urgent_old": 0}`; `new` is

@@ -86,6 +86,9 @@ pub(super) fn document() -> Value {
             add(&format!("/{path}/{{key}}"), one(&format!("One of {path}"), "key", single, not_found));
         }
     }
+    for (path, method, operation) in super::orders::operations() {
+        paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {

@@ -179,6 +179,10 @@ async fn every_described_path_answers_in_the_described_shape() {
         if path.contains("/trace/") {
             continue;
         }
+        // Orders change something: their own suites give them.
+        if item.get("get").is_none() {
+            continue;
+        }
         let key = match path.rsplit('/').nth(1).unwrap() {
             "phones" => "SEPFFFFFFFFFFFF",
             "security-profiles" => "Digest%2Fone",

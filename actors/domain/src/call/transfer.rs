@@ -80,7 +80,9 @@ impl Call {
             Err(status) => return self.transfer_failed(status),
         };
         transfer.stage = Stage::Ringing;
-        for target in targets.into_iter().take(LEGS_MAX.saturating_sub(self.legs.len())) {
+        // A transfer takes the best flow of each phone; the others are not tried.
+        let targets = targets.into_iter().filter(|t| !t.spare);
+        for target in targets.take(LEGS_MAX.saturating_sub(self.legs.len())) {
             let (tag, id) = (self.tag(env), self.new_leg());
             self.legs.push(Leg::target(id, target, tag));
         }

@@ -45,6 +45,8 @@ pub fn by_phone<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Vec<(&'a Bin
         let (mut flows, rest): (Vec<&Binding>, Vec<&Binding>) = all.into_iter().partition(same);
         all = rest;
         flows.insert(0, first);
+        // Of two of one moment the later one stands later in the row.
+        flows.reverse();
         flows.sort_by_key(|b| (!b.origin.flow.is_live(), std::cmp::Reverse(b.granted_until)));
         out.extend(flows.into_iter().enumerate().map(|(i, b)| (b, i > 0)));
     }

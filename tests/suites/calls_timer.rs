@@ -18,7 +18,7 @@ on_shards!(
 
 /// Sessions of a few seconds, which RFC 4028 forbids outside of a laboratory.
 fn short(rows: &mut Inventory) {
-    rows.parameter("session_expires_s", 4).parameter("min_se_s", 3);
+    rows.parameter("session_expires_s", 9).parameter("min_se_s", 3);
 }
 
 fn phones(node: &Node) -> (Raw, Raw) {
@@ -49,7 +49,7 @@ fn a_phone_that_vanished_is_noticed_and_the_call_ended(shards: u16) {
     let node = raw_node_with(shards, short);
     let (mut a, mut b) = phones(&node);
     // The called phone promises to refresh and never does, nor answers anything again.
-    let said = [("Session-Expires", "4;refresher=uas"), ("Require", "timer"), KNOWS[1]];
+    let said = [("Session-Expires", "9;refresher=uas"), ("Require", "timer"), KNOWS[1]];
     call(&mut a, &mut b, &KNOWS, &said);
     let bye = a.expect("BYE");
     a.answer(&bye, 200, &[], "");
@@ -61,14 +61,14 @@ fn a_phone_that_vanished_is_noticed_and_the_call_ended(shards: u16) {
 fn sessions_are_refreshed_on_each_leg_by_itself(shards: u16) {
     let node = raw_node_with(shards, short);
     let (mut a, mut b) = phones(&node);
-    let said = [("Session-Expires", "4;refresher=uac"), ("Require", "timer"), KNOWS[0], KNOWS[1]];
+    let said = [("Session-Expires", "9;refresher=uac"), ("Require", "timer"), KNOWS[0], KNOWS[1]];
     // The caller knows no timer and no UPDATE: it gets its session description again.
     let (mut dialog, ok) = call(&mut a, &mut b, &[], &said);
     assert!(ok.session_expires().is_none(), "{ok:?}");
     let version = |m: &Message<'_>| keyline_wire::sdp::parse(m.body()).unwrap().origin.version.to_string();
     for _ in 0..2 {
         let update = b.expect("UPDATE");
-        assert_eq!(update.session_expires().map(|s| (s.seconds, s.refresher_uac)), Some((4, Some(true))));
+        assert_eq!(update.session_expires().map(|s| (s.seconds, s.refresher_uac)), Some((9, Some(true))));
         b.answer(&update, 200, &said, "");
         let again = a.expect("INVITE");
         assert_eq!(version(&again), version(&ok), "o= of an unchanged session stays (RFC 4028 §7.4)");
@@ -107,7 +107,7 @@ fn a_session_that_is_too_short_is_422(shards: u16) {
 fn sessions_outlive_kill_9(shards: u16) {
     let mut node = raw_builder(shards, short).fixed_ports().start();
     let (mut a, mut b) = phones(&node);
-    let said = [("Session-Expires", "4;refresher=uac"), ("Require", "timer"), KNOWS[0], KNOWS[1]];
+    let said = [("Session-Expires", "9;refresher=uac"), ("Require", "timer"), KNOWS[0], KNOWS[1]];
     call(&mut a, &mut b, &KNOWS, &said);
     let update = b.expect("UPDATE");
     b.answer(&update, 200, &said, "");

@@ -102,7 +102,9 @@ impl Call {
             None => unacked,
         };
         if !wait {
-            return if self.is_refresh(id, incoming.body.as_ref()) {
+            // Only what names itself a refresh: another repeat of an offer is the other phone's to answer.
+            let refresh = incoming.ext.session.expires.is_some();
+            return if refresh && self.is_refresh(id, incoming.body.as_ref()) {
                 self.answer_refresh(id, &incoming)
             } else {
                 self.pass_on(id, incoming)

@@ -93,7 +93,9 @@ const KNOWN: u16 = (1 << 12) - 1;
 
 fn write_row(row: &Row, resident: bool) -> Vec<u8> {
     let mut w = Vec::with_capacity(32 + 192 * row.bindings.len());
-    w.push(SCHEMA);
+    // The form of before where it says everything: an earlier release reads the row then.
+    let has_path = row.bindings.iter().any(|b| !b.origin.path.is_empty());
+    w.push(if has_path { SCHEMA } else { 1 });
     let revision = resident && row.revision > 0;
     w.push(if row.previous.is_some() { HAS_PREVIOUS } else { 0 } | if revision { HAS_REVISION } else { 0 });
     number(&mut w, u64::from(row.assigned.0));

@@ -95,9 +95,17 @@ fn a_panic_in_a_call_leaves_the_call_and_those_beside_it(shards: u16) {
         let p = four(&node, shards).await;
         let (out, inn) = connect(&p[0], &p[1]).await;
         let (out_beside, inn_beside) = connect(&p[2], &p[3]).await;
-        node.fault("call.step@1002=panic");
-        let since = Instant::now();
-        let (on, beside) = (out.info('1').await.unwrap(), out_beside.info('1').await.unwrap());
+        // Another step of the call may meet the fault before the request does; then it is ordered again.
+        let mut panics = 0;
+        let (since, on) = loop {
+            node.fault("call.step@1002=panic");
+            panics += 1;
+            let (since, on) = (Instant::now(), out.info('1').await.unwrap());
+            if on.status() != Some(200) || panics == 5 {
+                break (since, on);
+            }
+        };
+        let beside = out_beside.info('1').await.unwrap();
         println!("call step: the phone in it {:?}, a call beside it {:?}", on.status(), beside.status());
         assert_eq!((on.status(), beside.status()), (Some(500), Some(200)));
         // From its last good row.
@@ -105,7 +113,7 @@ fn a_panic_in_a_call_leaves_the_call_and_those_beside_it(shards: u16) {
         println!("call step: served again after {:?}", since.elapsed());
         assert!(since.elapsed() < AGAIN);
         ends(&out_beside, &inn_beside).await;
-        assert_eq!(restarts(&node, "call"), 1.0);
+        assert_eq!(restarts(&node, "call"), f64::from(panics));
         assert_eq!(restarts(&node, "shard"), 0.0);
 
         // One that fails again and again is given up; the phones beside it call on.

@@ -23,6 +23,8 @@ pub struct Device {
     pub index: DeviceIndex,
     /// Name.
     pub name: DeviceName,
+    /// What people call it: shown beside its number. Empty when nothing was written down.
+    pub description: Arc<str>,
     /// Model: trust, vendor class, capabilities.
     pub model: Model,
     /// SIP or SCCP.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakRecipient};
 use keyline_domain::call::{
-    Call, ClientTx, DialogRow, Effect, Effects, Env, Find, Input, LegId, PartyState, PeerMessage, StartArgs,
-    TimerKind,
+    Call, ClientTx, DialogRow, Effect, Effects, Env, Find, Input, LegId, PartyState, PeerMessage, Redirect,
+    StartArgs, TimerKind,
 };
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceName, Dn};
@@ -73,6 +73,8 @@ pub(crate) enum FromCall {
     Lines(SmallVec<[Dn; 2]>),
     /// Find the bindings of a line.
     Find { call: CallKey, find: Box<Find> },
+    /// Find the bindings of these lines, to which a phone forwards.
+    Locate { call: CallKey, leg: LegId, lines: Vec<Redirect>, from: Arc<str> },
     /// The call is over.
     Finished(CallKey),
     /// Say something to another call.
@@ -203,12 +205,16 @@ impl CallActor {
                 | Effect::JournalOver { .. }
                 | Effect::Publish(_)
                 | Effect::Find(_)
+                | Effect::Locate { .. }
                 | Effect::Tell { .. } => {
                     match effect {
                         Effect::Journal(row) => self.journal(*row, None),
                         Effect::JournalOver { row, over } => {
                             self.route_here(&row);
                             self.journal(*row, Some(CallKey::unpack(over.0)));
+                        }
+                        Effect::Locate { leg, lines, from } => {
+                            self.tell(FromCall::Locate { call: self.key, leg, lines, from });
                         }
                         Effect::Find(find) => self.tell(FromCall::Find { call: self.key, find }),
                         Effect::Tell { to, message } => {

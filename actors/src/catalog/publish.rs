@@ -135,8 +135,10 @@ impl Catalog {
             .find(|c| c.phone.as_ref() == Some(&view.name))
             .and_then(|c| c.facts.as_ref())
             .and_then(|f| fingerprint(&f.fingerprint));
+        let details = self.inventory.phone_details(&view.name);
         let device = Device {
             index,
+            description: details.map(|d| Arc::from(&*d.description)).unwrap_or_default(),
             name: view.name,
             model: view.model,
             protocol: view.protocol,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Supervisor};
-use keyline_domain::call::{Input, LEGS_MAX, SessionPolicy, StartArgs, Target, TimerKind};
+use keyline_domain::call::{
+    Identity, Input, LEGS_MAX, LegId, Redirect, SessionPolicy, StartArgs, Target, TimerKind, named,
+};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::media::LegMedia;
@@ -85,6 +87,7 @@ impl Shard {
             targets,
             body: invite.body,
             headers: invite.headers,
+            called: invite.called,
             no_answer_s: self.boards.settings.load().parameters.no_answer_s,
             session: session_policy(&self.boards.settings.load().parameters),
             seed: invite.seed,
@@ -92,6 +95,9 @@ impl Shard {
         self.metrics.calls_started.inc();
         self.invites.insert(tx, key);
         self.begin(key, entry, devices, ToCall::Begin(Box::new(args)), Some(tx), ctx);
+        if let Some(handle) = self.calls.get_mut(&key) {
+            handle.sips = invite.sips;
+        }
     }
 
     /// Makes the actor of a call and gives it its first message.
@@ -117,7 +123,7 @@ impl Shard {
         if let Some(tx) = invite {
             self.owed.settle(tx);
         }
-        self.calls.insert(key, CallHandle { addr, devices, invite });
+        self.calls.insert(key, CallHandle { addr, devices, invite, sips: false });
     }
 
     /// Every live binding of the line but those of the devices that are left out, and the devices found.
@@ -156,6 +162,7 @@ impl Shard {
                     peer: Default::default(),
                     spare,
                     route: binding.origin.path.iter().cloned().collect(),
+                    identity: Identity::Shown(named(&device.description, wanted.to)),
                 });
                 if !devices.contains(&index) {
                     devices.push(index);
@@ -163,6 +170,29 @@ impl Shard {
             }
         }
         Ok((targets, devices))
+    }
+
+    /// Where the lines are to which a phone of a call forwards; the call watches their devices from now on.
+    pub(super) fn locate(&mut self, call: CallKey, leg: LegId, lines: &[Redirect], from: &Arc<str>) {
+        let Some((caller, sips)) = self.calls.get(&call).and_then(|h| Some((*h.devices.first()?, h.sips)))
+        else {
+            return;
+        };
+        let at = crate::clock::now();
+        let mut found = Vec::new();
+        for Redirect { line, uri } in lines {
+            let wanted = Wanted { line, sips, not: &[caller], from, to: uri };
+            match self.targets(&wanted, at) {
+                Ok((targets, devices)) => {
+                    found.extend(targets);
+                    for device in devices {
+                        self.watch_device(call, device);
+                    }
+                }
+                Err(reason) => tracing::error!(reason, "no random bytes for a Call-ID"),
+            }
+        }
+        self.call_input(call, Box::new(Input::Located { leg, targets: found }), None);
     }
 
     pub(super) fn call_input(&mut self, call: CallKey, input: Box<Input>, tx: Option<u64>) {

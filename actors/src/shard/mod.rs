@@ -92,6 +92,8 @@ struct CallHandle {
     devices: smallvec::SmallVec<[DeviceIndex; 2]>,
     /// Server transaction of the INVITE that began it.
     invite: Option<u64>,
+    /// Only phones on TLS are rung (RFC 5630 §3.1).
+    sips: bool,
 }
 
 /// The actor.
@@ -248,6 +250,7 @@ impl Handler<FromCall> for Shard {
             FromCall::Arm { call, timer, generation, after_ms } => {
                 shard.wheel.arm(now().0 + after_ms, Due::Call(call, timer, generation));
             }
+            FromCall::Locate { call, leg, lines, from } => shard.locate(call, leg, &lines, &from),
             FromCall::Finished(call) => shard.call_finished(call),
             FromCall::Lines(lines) => {
                 for line in lines {

@@ -48,7 +48,7 @@ impl Shard {
         }
     }
 
-    fn watch_device(&mut self, call: CallKey, index: DeviceIndex) {
+    pub(super) fn watch_device(&mut self, call: CallKey, index: DeviceIndex) {
         let Some(handle) = self.calls.get_mut(&call) else { return };
         if handle.devices.contains(&index) {
             return;

@@ -7,8 +7,8 @@ use keyline_actors::Load;
 use keyline_actors::route::{CallKey, ShardId};
 use keyline_actors::shard::{Intent, Invite};
 use keyline_domain::call::{
-    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, Response, ServerTx,
-    passes,
+    CallerLeg, DialogId, Failure, Header, Headers, Incoming, Input, Method as CallMethod, Privacy, Response,
+    ServerTx, passes,
 };
 use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
@@ -18,7 +18,8 @@ use keyline_wire::sdp::bridge::Role;
 use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
 use smallvec::SmallVec;
 
-use super::extension::{extensions, features};
+use super::extension::{answer_extensions, extensions, features};
+use super::identity::{claimed_line, of_caller};
 use super::inbound::contact_device;
 use super::media;
 use super::owner::{Asked, ClientOwner, ServerRef};
@@ -58,6 +59,15 @@ impl State {
         let (Some(contact), Some(tag)) = (message.contact(), message.from_tag()) else {
             return self.refuse_stateless(shared, &path, message, 400, "INVITE without Contact or From tag");
         };
+        if Privacy::parse(message.all(HeaderName::Privacy)).fails() {
+            return self.refuse_stateless(
+                shared,
+                &path,
+                message,
+                500,
+                "privacy of the session is not provided",
+            );
+        }
         let Some(device) = shared.boards.devices.device(caller.device) else { return };
         let row = shared.boards.devices.slot(caller.device).and_then(|s| s.row());
         let registered = row.as_ref().is_some_and(|r| r.is_registered(keyline_actors::clock::now()));
@@ -77,7 +87,7 @@ impl State {
         else {
             return self.credit_back(shared, shard);
         };
-        let display = message.from().map(|f| f.display().into_owned()).unwrap_or_default();
+        let (caller_uri, identity) = of_caller(shared, message, &device, &caller.line);
         let leg = CallerLeg {
             facts: shared.boards.leg_facts(&device, row.as_deref(), path.transport(), caller.peer),
             flow: path.flow(),
@@ -90,11 +100,12 @@ impl State {
             contact: contact.uri.raw.into(),
             peer: features(message).unwrap_or_default(),
             ext: extensions(message),
+            identity,
         };
         let invite = Invite {
             tx: ServerTx(tx.to_u64()),
             caller: caller.device,
-            caller_uri: name_addr(&display, &caller.line, &shared.domain),
+            caller_uri,
             called_uri: name_addr("", called.as_str(), &shared.domain),
             called,
             leg,
@@ -121,7 +132,7 @@ impl State {
             return self.refuse_stateless(shared, &path, message, 481, "no such dialog");
         };
         let call = shared.boards.calls.home_of(tag, made);
-        let Some(voice) = self.speak(shared, &path, message, true) else { return };
+        let Some(voice) = self.speak_in(shared, &path, message, true, Some(call)) else { return };
         let Some(sender) = shared.boards.devices.device(voice.device).map(|d| d.name.clone()) else { return };
         let body = match read_body(message) {
             Ok(body) => body,
@@ -225,7 +236,7 @@ impl State {
                     record_route: route_values(message),
                     body,
                     peer: features(message),
-                    ext: extensions(message),
+                    ext: answer_extensions(shared, message),
                     headers: passed_headers(message),
                 }));
                 self.tell_call(shared, call, input);
@@ -287,7 +298,19 @@ impl State {
         message: &Message<'_>,
         in_dialog: bool,
     ) -> Option<Voice> {
-        let line = message.from().and_then(|f| f.uri.aor_user().map(Cow::into_owned)).unwrap_or_default();
+        self.speak_in(shared, path, message, in_dialog, None)
+    }
+
+    /// The same inside a call: its caller may be anonymous to all but the node.
+    fn speak_in(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        in_dialog: bool,
+        call: Option<CallKey>,
+    ) -> Option<Voice> {
+        let line = claimed_line(shared, message, call);
         let device_name = contact_device(message);
         let judged = self.judge(
             shared,

@@ -8,6 +8,7 @@
 //! | `inbound` | requests: match, judge, hand on |
 //! | `register` | REGISTER: facts in, 200 out |
 //! | `invite` | calls: requests and responses as inputs of the call |
+//! | `identity` | who a request speaks for when its From does not say |
 //! | `outbound` | effects of calls as SIP |
 //! | `refer` | REFER and Replaces as a call takes them |
 //! | `relay` | MESSAGE and OPTIONS between phones outside a call |
@@ -20,6 +21,7 @@ mod answer;
 mod cisco;
 mod entropy;
 mod extension;
+mod identity;
 mod inbound;
 mod intake;
 mod invite;

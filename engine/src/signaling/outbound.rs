@@ -60,6 +60,7 @@ impl State {
                 Effect::Arm { .. }
                 | Effect::Find(_)
                 | Effect::Journal(_)
+                | Effect::Locate { .. }
                 | Effect::JournalOver { .. }
                 | Effect::Publish(_)
                 | Effect::Tell { .. } => {}

@@ -129,7 +129,9 @@ impl Call {
         let Some(tx) = self.invite else { return };
         let carry_crypto = self.carries(LegId::CALLER, id);
         let (status, reason, body) = (response.status, response.reason, response.body);
-        let headers = passed(&response.headers);
+        self.heed_privacy(id, response.ext.privacy);
+        let mut headers = passed(&response.headers);
+        headers.extend(self.identity_of(id));
         let reply = Reply { tx, status, reason, to_tag, body, carry_crypto, headers };
         self.tell_caller(id, index, reply);
     }

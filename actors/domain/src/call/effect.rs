@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::peer::{CallRef, PeerMessage};
+use super::redirect::Redirect;
 use super::row::DialogRow;
 use super::types::{ClientTx, Dialog, Headers, LegId, Method, ServerTx};
 use crate::class::CallSecurity;
@@ -200,6 +201,15 @@ pub enum Effect {
     /// Answer. A 2xx to an INVITE is repeated by the engine (T1 doubling to T2, any transport) until
     /// [`Effect::StopRepeat`] or 64·T1, then it reports [`super::Input::AckTimeout`].
     Reply(Box<Reply>),
+    /// Find the bindings of these lines, to which a phone forwards; [`super::Input::Located`] tells.
+    Locate {
+        /// The leg that forwards.
+        leg: LegId,
+        /// The lines.
+        lines: Vec<Redirect>,
+        /// From of the INVITEs to them.
+        from: Arc<str>,
+    },
     /// Send a request in a client transaction.
     Send(Box<Outgoing>),
     /// Say something to another call of this node.

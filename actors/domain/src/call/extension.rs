@@ -1,5 +1,9 @@
 //! What a message says about the extensions that each leg keeps for itself: nothing of it passes to the other.
 
+use std::sync::Arc;
+
+use super::identity::Privacy;
+use super::redirect::Redirect;
 use super::types::PeerFeatures;
 
 /// RAck (RFC 3262 §7.2): which reliable provisional a PRACK acknowledges.
@@ -44,6 +48,12 @@ pub struct Extensions {
     pub rack: Option<Rack>,
     /// Session timer.
     pub session: SessionAsk,
+    /// What it asks to be hidden of its sender.
+    pub privacy: Privacy,
+    /// Lines of this node that a 3xx names, best first.
+    pub redirects: Vec<Redirect>,
+    /// Reason of its Diversion.
+    pub diversion: Option<Arc<str>>,
     /// It has no Supported: what was known of the peer stays.
     pub no_supported: bool,
     /// It has no Allow.

@@ -9,7 +9,7 @@ use super::effect::TimerKind;
 use super::extension::Extensions;
 use super::peer::{CallRef, PeerMessage};
 use super::refer::Refer;
-use super::types::{ClientTx, DialogId, Headers, Method, PeerFeatures, ServerTx, Target};
+use super::types::{ClientTx, DialogId, Headers, LegId, Method, PeerFeatures, ServerTx, Target};
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::ids::DeviceName;
@@ -126,6 +126,13 @@ pub enum Input {
         from: CallRef,
         /// What.
         message: Box<PeerMessage>,
+    },
+    /// The answer to [`super::Effect::Locate`].
+    Located {
+        /// The leg that was forwarded.
+        leg: LegId,
+        /// Bindings of the lines; none: nobody is there.
+        targets: Vec<Target>,
     },
     /// Both legs shall agree on new SRTP keys, because the parties changed.
     Rekey,

@@ -58,7 +58,8 @@
 //! with SDP it goes on as UPDATE where the other phone allows it, else as re-INVITE.
 //!
 //! **Statuses.** 401 and 407 of a phone never reach the other leg, nor does 503: they become 500 (RFC 3261
-//! §16.7 step 6). 3xx is not followed and becomes 480. Nobody answers: 408; not registered: 480.
+//! §16.7 step 6). 300, 301 and 302 are followed to lines of this node, none twice, [`REDIRECTS_MAX`] in a row at most;
+//! what is not followed becomes 480. Nobody answers: 408; not registered: 480.
 //!
 //! **Security.** The class is the minimum over both answered legs, from the SDP *answer* in force and the
 //! live connections; recomputed after every event, published on change. Phones with
@@ -69,6 +70,10 @@
 //!
 //! **Session timers** (RFC 4028). Each answered leg has one of its own, also where the phone knows none: then we
 //! refresh, and any answer counts as life. A leg that nobody refreshed in time ends the call.
+//!
+//! **Identity** (RFC 3325, 3323, 4916). Nothing that a phone asserts passes. Each leg has the identity that this node
+//! proved, or a wish for privacy: the called phone hears the caller's in its INVITE, the caller the answering line's in
+//! 18x and 2xx.
 //!
 //! **After a fault.** [`Effect::Journal`] carries the row from the 2xx on; [`Call::from_row`] goes on from it,
 //! after [`Call::salvage`] of the broken one. [`Call::abort`] ends a call that has no row.
@@ -81,8 +86,10 @@ mod end;
 mod exchange;
 mod extension;
 mod flows;
+mod identity;
 mod input;
 mod peer;
+mod redirect;
 mod refer;
 mod rekey;
 mod reliable;
@@ -102,8 +109,10 @@ mod view;
 
 pub use effect::{Effect, Effects, End, Find, Outgoing, OutgoingAck, Reply, TimerKind};
 pub use extension::{Extensions, Rack, Refresher, SessionAsk};
+pub use identity::{ANONYMOUS, Identity, Privacy, named};
 pub use input::{Failure, Incoming, Input, Response};
 pub use peer::{CallRef, Parcel, PeerMessage, Replaced};
+pub use redirect::{REDIRECT_LINES_MAX, REDIRECTS_MAX, Redirect};
 pub use refer::{Refer, ReferTo};
 pub use row::{ClassChange, DialogRow, LegRow};
 pub use state::Call;

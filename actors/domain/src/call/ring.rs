@@ -8,10 +8,11 @@ use super::choose::Verdict;
 use super::effect::{Effect, Effects, End, Reply, TimerKind};
 use super::exchange::{Exchange, Kind, Step};
 use super::extension::SessionAsk;
+use super::identity::Identity;
 use super::input::Response;
 use super::state::{Call, Leg, LegState, Phase, Stray, Unacked, can_cross, media_of, passed};
 use super::types::{CallerLeg, ClientTx, Dialog, Header, Headers, LegId, Method, StartArgs, Target};
-use super::{CANCEL_WAIT_MS, Env, LEGS_MAX, RING_CAP_MS, ROUTES_MAX, STRAYS_MAX, TARGET_WAIT_MS};
+use super::{CANCEL_WAIT_MS, Env, RING_CAP_MS, ROUTES_MAX, STRAYS_MAX, TARGET_WAIT_MS};
 use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::media::LegMedia;
@@ -29,20 +30,11 @@ impl Call {
         call.headers = passed(&args.headers);
         (call.now, call.session) = (env.now, args.session);
         (call.invite_cseq, call.requires_100rel) = (args.caller.cseq, args.caller.ext.require_100rel);
+        call.visited.push(args.called);
         call.no_answer_ms = u64::from(args.no_answer_s) * 1000;
         let ask = args.caller.ext.session;
         call.legs.push(Leg::caller(args.caller, tag));
-        let mut phone = None;
-        for (i, target) in (1_u16..).zip(args.targets.into_iter().take(LEGS_MAX - 1)) {
-            let tag = call.tag(env);
-            let after = phone.filter(|_| target.spare);
-            let mut leg = Leg::target(LegId(i), target, tag);
-            match after {
-                Some(_) => (leg.state, leg.after) = (LegState::Spare, after),
-                None => phone = Some(leg.id),
-            }
-            call.legs.push(leg);
-        }
+        call.add_targets(args.targets, env);
         match call.session_asked(LegId::CALLER, ask) {
             Ok(()) => {
                 call.arm(TimerKind::RingCap, RING_CAP_MS);
@@ -89,6 +81,8 @@ impl Call {
     pub(super) fn ring(&mut self, id: LegId) {
         let (body, mut headers) = (self.offer.clone(), self.headers.clone());
         headers.extend(self.offers_100rel());
+        headers.extend(self.identity_of(LegId::CALLER));
+        headers.extend(self.diversion_of(id));
         let token = self.send(id, Method::Invite, body, headers);
         if let Some(leg) = self.leg_mut(id) {
             leg.invite = Some((token, leg.dialog.local_cseq));
@@ -166,7 +160,9 @@ impl Call {
         }
         let Some(leg) = self.leg_mut(id) else { return };
         match leg.state {
-            LegState::Waiting | LegState::Spare | LegState::Away => leg.state = LegState::Gone,
+            LegState::Waiting | LegState::Spare | LegState::Away | LegState::Forwarding => {
+                leg.state = LegState::Gone;
+            }
             LegState::Calling => leg.state = LegState::Cancelling { held: Some(headers.clone()) },
             LegState::Proceeding => self.send_cancel(id, headers.clone()),
             _ => {}
@@ -213,6 +209,7 @@ impl Call {
             {
                 self.ring(id);
             }
+            (300..=302, LegState::Calling | LegState::Proceeding) if self.redirected(id, &response) => {}
             (300.., LegState::Calling | LegState::Proceeding | LegState::Cancelling { .. }) => {
                 self.disarm(TimerKind::CancelWait(id));
                 // RFC 5626 §11.5: the flow leads nowhere; the phone has heard nothing.
@@ -247,6 +244,7 @@ impl Call {
     pub(super) fn answered(&mut self, id: LegId, response: Response, env: Env<'_>) {
         let late = media_of(self.offer.as_ref()).is_none();
         let Some(tx) = self.invite.take() else { return };
+        self.heed_privacy(id, response.ext.privacy);
         for leg in self.ids() {
             self.drop_early(leg, 481);
         }
@@ -334,6 +332,7 @@ impl Call {
         let mut headers = passed(&response.headers);
         headers.extend(self.indication_for(LegId::CALLER));
         headers.extend(self.session_granted(LegId::CALLER));
+        headers.extend(self.identity_of(id));
         let to_tag = self.leg(LegId::CALLER).map(|l| l.dialog.local_tag.clone());
         let (status, reason, carry_crypto) = (200, None, self.carries(LegId::CALLER, id));
         self.out.push(Effect::Reply(Box::new(Reply {
@@ -434,7 +433,7 @@ impl Leg {
             remote_target: caller.contact,
         };
         let mut leg = Self::new(LegId::CALLER, caller.facts, caller.flow, dialog);
-        leg.peer = caller.peer;
+        (leg.peer, leg.identity) = (caller.peer, caller.identity);
         leg.state = LegState::Up;
         leg.caller = true;
         leg
@@ -453,7 +452,7 @@ impl Leg {
             remote_target: target.contact,
         };
         let mut leg = Self::new(id, target.facts, target.flow, dialog);
-        (leg.peer, leg.q) = (target.peer, target.q);
+        (leg.peer, leg.q, leg.identity) = (target.peer, target.q, target.identity);
         leg
     }
 
@@ -475,6 +474,8 @@ impl Leg {
             indicated: None,
             indication: None,
             sdp_in_force: None,
+            diverted: SmallVec::new(),
+            identity: Identity::Unknown,
             session: None,
             asked: SessionAsk::default(),
             refresh: None,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::effect::{Effects, TimerKind};
+use super::identity::Identity;
 use super::state::{Call, Leg, LegState, Phase};
 use super::timer::{SessionPolicy, SessionTimer};
 use super::types::{Dialog, LegId, PeerFeatures};
@@ -38,6 +39,9 @@ pub struct LegRow {
     pub peer: PeerFeatures,
     /// Value of the last security indication sent to it.
     pub indicated: Option<SecurityClass>,
+    /// What the other leg may be told of it.
+    #[serde(default)]
+    pub identity: Identity,
     /// Its session timer.
     #[serde(default)]
     pub session: Option<SessionTimer>,
@@ -87,6 +91,7 @@ impl Call {
             flow: leg.flow,
             peer: leg.peer,
             indicated: leg.indicated,
+            identity: leg.identity.clone(),
             session: leg.session,
             made_call_id: Some(leg.caller),
         };
@@ -119,7 +124,7 @@ impl Call {
             (leg.facts.answered, leg.facts.media) = (true, media);
             leg.dialog.local_cseq = leg.dialog.local_cseq.saturating_add(CSEQ_GAP);
             (leg.peer, leg.indicated, leg.state) = (saved.peer, saved.indicated, LegState::Up);
-            leg.session = saved.session;
+            (leg.session, leg.identity) = (saved.session, saved.identity);
             leg.caller = saved.made_call_id.unwrap_or(saved.leg == LegId::CALLER);
             let (id, live) = (leg.id, leg.flow.is_live());
             call.legs.push(leg);

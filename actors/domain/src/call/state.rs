@@ -9,8 +9,10 @@ use super::early::Early;
 use super::effect::{Effect, Effects, End, Outgoing, OutgoingAck, Reply, TimerKind};
 use super::exchange::Exchange;
 use super::extension::SessionAsk;
+use super::identity::Identity;
 use super::input::{Incoming, Response};
 use super::peer::CallRef;
+use super::redirect::Diversion;
 use super::refer::Subscription;
 use super::replaces::{Guest, Loan};
 use super::row::ClassChange;
@@ -20,7 +22,7 @@ use super::types::{ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, P
 use super::{Env, HEADER_VALUE_MAX, HEADERS_MAX, passes};
 use crate::class::{CallSecurity, LegFacts};
 use crate::flow::Flow;
-use crate::ids::UnixMillis;
+use crate::ids::{Dn, UnixMillis};
 use crate::media::{Body, MediaFacts, MediaProto};
 
 /// One call.
@@ -50,6 +52,8 @@ pub struct Call {
     pub(super) heard: SmallVec<[u16; 2]>,
     /// The two that talk: the caller and who answered, until a transfer puts another leg in the place of one.
     pub(super) first: LegId,
+    /// Lines that this call has rung or tried.
+    pub(super) visited: SmallVec<[Dn; 1]>,
     pub(super) winner: Option<LegId>,
     pub(super) answered_at: UnixMillis,
     /// Time of the present step.
@@ -107,6 +111,8 @@ pub(super) enum LegState {
     Calling,
     /// A provisional came.
     Proceeding,
+    /// It answered 3xx; where that leads is being found out.
+    Forwarding,
     /// To be cancelled; `held` keeps the CANCEL's headers until a provisional comes.
     Cancelling { held: Option<Headers> },
     /// In the call.
@@ -159,6 +165,10 @@ pub(super) struct Leg {
     pub(super) indicated: Option<crate::mode::SecurityClass>,
     /// UPDATE under way that only carries an indication.
     pub(super) indication: Option<ClientTx>,
+    /// Forwardings that led to it, the first one first.
+    pub(super) diverted: SmallVec<[Diversion; 0]>,
+    /// What the other leg may be told of this one.
+    pub(super) identity: Identity,
     /// SDP that this phone has in force from the other one: what an unchanged re-INVITE repeats.
     pub(super) sdp_in_force: Option<Body>,
     pub(super) session: Option<SessionTimer>,
@@ -211,6 +221,7 @@ impl Call {
             no_answer_ms: 0,
             heard: SmallVec::new(),
             first: LegId::CALLER,
+            visited: SmallVec::new(),
             winner: None,
             answered_at: UnixMillis(0),
             now: UnixMillis(0),
@@ -426,7 +437,7 @@ impl Call {
 impl Leg {
     /// It takes part in the search for an answer.
     pub(super) fn is_trying(&self) -> bool {
-        matches!(self.state, LegState::Away | LegState::Calling | LegState::Proceeding)
+        matches!(self.state, LegState::Away | LegState::Calling | LegState::Proceeding | LegState::Forwarding)
     }
 
     /// Dialog that a response to our INVITE makes (RFC 3261 §12.1.2).

@@ -25,6 +25,7 @@ impl Call {
             Input::Failed { token, failure } => self.on_failed(token, failure, env),
             Input::FlowLost { flow } => self.on_flow_lost(flow),
             Input::Peer { from, message } => self.on_peer(from, *message),
+            Input::Located { leg, targets } => self.located(leg, targets, env),
             Input::Rekey => self.rekey |= self.phase == Phase::Up,
             Input::Release => self.end(End::Released, 480, &Headers::new()),
             Input::Request(incoming) => self.on_request(*incoming, env),
@@ -159,6 +160,7 @@ impl Call {
                 | LegState::Waiting
                 | LegState::Spare
                 | LegState::Away
+                | LegState::Forwarding
                 | LegState::Leaving
                 | LegState::Gone => {}
                 _ => self.drop_ringing(id),
@@ -174,6 +176,7 @@ impl Call {
             LegState::Spare
             | LegState::Calling
             | LegState::Proceeding
+            | LegState::Forwarding
             | LegState::Cancelling { .. }
             | LegState::Gone => {}
             LegState::Waiting | LegState::Away => {

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::extension::Extensions;
+use super::identity::Identity;
 use super::timer::SessionPolicy;
 use crate::class::LegFacts;
 use crate::flow::Flow;
+use crate::ids::Dn;
 use crate::media::Body;
 
 /// One leg of a call: 0 is the caller, 1… the targets in the order of [`StartArgs::targets`].
@@ -166,6 +168,8 @@ pub struct CallerLeg {
     pub peer: PeerFeatures,
     /// Extensions of the INVITE.
     pub ext: Extensions,
+    /// Who the called phones hear that it is.
+    pub identity: Identity,
 }
 
 /// One binding to ring.
@@ -192,6 +196,8 @@ pub struct Target {
     pub spare: bool,
     /// Route of the INVITE: the Path of the registration (RFC 3327 §5.1).
     pub route: SmallVec<[Arc<str>; 1]>,
+    /// Who the caller hears that it reached.
+    pub identity: Identity,
 }
 
 /// Everything a call starts from.
@@ -207,6 +213,8 @@ pub struct StartArgs {
     pub body: Option<Body>,
     /// Headers of the INVITE that may pass (see [`super::passes`]; others are dropped).
     pub headers: Headers,
+    /// The number that was dialled: no forwarding leads back to it.
+    pub called: Dn,
     /// Parameter `no_answer_s`: how long one group of targets rings.
     pub no_answer_s: u32,
     /// Session timers.

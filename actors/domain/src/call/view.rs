@@ -49,6 +49,7 @@ impl Call {
                 LegState::Waiting
                 | LegState::Spare
                 | LegState::Away
+                | LegState::Forwarding
                 | LegState::Cancelling { .. }
                 | LegState::Joining
                 | LegState::Returning

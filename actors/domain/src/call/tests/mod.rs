@@ -3,8 +3,10 @@
 mod answered;
 mod exchange;
 mod flows;
+mod identity;
 mod random;
 mod recover;
+mod redirect;
 mod reliable;
 mod ringing;
 mod security;

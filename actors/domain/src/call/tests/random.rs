@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::call::*;
+use crate::ids::Dn;
 use crate::media::{Body, Direction};
 
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,7 @@ enum Op {
     Bindings { leg: u16, none: bool },
     Peer { kind: u8 },
     Refer { leg: u16, attended: bool, subscribe: bool },
+    Located { leg: u16, some: bool },
     Rekey,
     Release,
     Request { leg: u16, tag: u8, method: u8, body: u8, low: bool },
@@ -31,6 +33,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let leg = 0_u16..4;
+    let leg2 = 1_u16..8;
     let pick = 0_usize..8;
     prop_oneof![
         12 => (pick.clone(), 0_usize..STATUSES.len(), 0_u8..3, 0_u8..5, 0_u32..4)
@@ -50,6 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(leg, attended, subscribe)| Op::Refer { leg, attended, subscribe }),
         4 => (4_u16..8, prop::bool::weighted(0.1)).prop_map(|(leg, none)| Op::Bindings { leg, none }),
         4 => (0_u8..10).prop_map(|kind| Op::Peer { kind }),
+        3 => (leg2, any::<bool>()).prop_map(|(leg, some)| Op::Located { leg, some }),
         1 => Just(Op::Rekey),
         1 => Just(Op::Release),
     ]
@@ -221,7 +225,8 @@ impl Engine {
                 _ => false,
             };
             let said = self.w.last.iter().any(bye);
-            let reachable = self.flows[usize::from(leg.0)] != 0;
+            // A forwarded leg lives on the connection of the third phone.
+            let reachable = self.flows[usize::from(leg.0).min(3)] != 0;
             assert!(
                 won || said || !reachable || self.w.call.is_holding(),
                 "a loser's 2xx must be ended: {:?}",
@@ -306,6 +311,10 @@ impl Engine {
             }
             Op::Peer { kind } => self.peer(kind),
             Op::Refer { leg, attended, subscribe } => self.refer(LegId(leg), attended, subscribe),
+            Op::Located { leg, some } => {
+                let targets = if some { vec![target(3, 1000, secure(3))] } else { Vec::new() };
+                self.on(Input::Located { leg: LegId(leg), targets });
+            }
             Op::Rekey => self.on(Input::Rekey),
             Op::Release => self.on(Input::Release),
             Op::Request { leg, tag, method, body, low } => {
@@ -315,6 +324,10 @@ impl Engine {
                 // 0 is a provisional that is not reliable.
                 self.w.ext.require_100rel = rseq > 0;
                 self.w.ext.rseq = (rseq > 0).then_some(rseq);
+                if STATUSES[status] == 302 {
+                    let line = Dn::parse(&format!("20{rseq}{tag}")).unwrap();
+                    self.w.ext.redirects = vec![Redirect { line, uri: "<sip:2@keyline.local>".into() }];
+                }
                 self.respond(pick, STATUSES[status], tag, body);
             }
             Op::Timer { pick } => {

@@ -361,7 +361,10 @@ fn only_listed_headers_pass_and_no_forged_security() {
     let w = World::start(start);
     let headers = &w.sent(B, Method::Invite).unwrap().headers;
     let names: Vec<_> = headers.iter().map(|h| &*h.name).collect();
-    assert_eq!(names, ["Alert-Info", "Call-Info", "Supported", "Session-Expires", "Min-SE"]);
+    assert_eq!(
+        names,
+        ["Alert-Info", "Call-Info", "Supported", "P-Asserted-Identity", "Session-Expires", "Min-SE",]
+    );
     assert!(headers[1].value.contains("photo"));
 }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::call::*;
 use crate::class::LegFacts;
 use crate::flow::{Flow, StreamId};
-use crate::ids::{DeviceName, UnixMillis};
+use crate::ids::{DeviceName, Dn, UnixMillis};
 use crate::media::{Body, CryptoFact, CryptoSuite, Direction, LegMedia, MediaFacts, MediaProto, StreamFacts};
 use crate::mode::{ClusterMode, DeviceSecurityMode, PeerProof, SuiteKind, Transport};
 
@@ -102,6 +102,7 @@ pub(super) fn target(leg: u16, q: u16, facts: LegFacts) -> Target {
         peer: PeerFeatures::default(),
         spare: false,
         route: SmallVec::new(),
+        identity: Identity::Shown(format!("<sip:100{leg}@keyline.local>").into()),
     }
 }
 
@@ -120,10 +121,12 @@ pub(super) fn args(caller: LegFacts, targets: Vec<Target>, body: Option<Body>) -
             contact: "sip:phone0@192.0.2.0".into(),
             peer: PeerFeatures::default(),
             ext: Extensions::default(),
+            identity: Identity::Shown("<sip:1000@keyline.local>".into()),
         },
         targets,
         body,
         headers: Headers::new(),
+        called: Dn::parse("1001").unwrap(),
         no_answer_s: 30,
         session: SessionPolicy::default(),
         seed: 7,

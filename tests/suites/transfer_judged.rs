@@ -6,12 +6,12 @@ use keyline_tests::inventory::Inventory;
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::place::device_on;
 use keyline_tests::wait;
-use keyline_wire::sdp::Direction;
+use keyline_wire::sdp::{Direction, Sdp};
 
 use crate::common::registered;
-use crate::transfer::{TARGET, outcome, refer};
+use crate::transfer::{TARGET, outcome, refer, talks};
 
-on_shards!(baresip_is_transferred, linphone_holds);
+on_shards!(baresip_transfers, baresip_is_transferred, baresip_holds, linphone_transfers, linphone_holds);
 
 /// 1001 and 1003 are simulated, 1002 is not.
 struct Site {
@@ -36,10 +36,11 @@ impl Site {
         (one, registered(self.node.phone(udp, &self.devices[2], TARGET)).await)
     }
 
-    fn baresip(&self) -> baresip::Baresip {
-        let phone = baresip::Account::new("1002", "udp", self.node.udp()).start();
+    fn baresip(&self) -> (baresip::Account, baresip::Baresip) {
+        let account = baresip::Account::new("1002", "udp", self.node.udp());
+        let phone = account.start();
         phone.registered();
-        phone
+        (account, phone)
     }
 
     fn linphone(&self) -> linphone::Linphone {
@@ -65,11 +66,42 @@ async fn sees(call: &Call, direction: Direction) {
     call.remote_sdp_until(|sdp| sdp.direction_of(&sdp.media[0]) == direction).await.unwrap();
 }
 
+/// Holds and resumes; what crosses a change of the other phone (491) is tried again, as a phone does.
+async fn hold_and_resume(call: &Call) -> Sdp {
+    while call.hold(Direction::SendOnly).await.is_err() {}
+    loop {
+        if let Ok(Some(sdp)) = call.resume().await {
+            return sdp;
+        }
+    }
+}
+
+fn baresip_transfers(shards: u16) {
+    let site = site(shards);
+    wait::run(async {
+        let (a, c) = site.simulated().await;
+        let (account, mut b) = tokio::task::block_in_place(|| site.baresip());
+        let out = call(&a, "1002").await;
+        tokio::task::block_in_place(|| {
+            b.event("CALL_ESTABLISHED");
+            b.command("transfer", &account.uri(TARGET));
+        });
+        let came = c.incoming().await.unwrap();
+        came.acked(1).await.unwrap();
+        talks(&out, &came).await;
+        tokio::task::block_in_place(|| b.event("CALL_CLOSED"));
+        assert_eq!(out.info('1').await.unwrap().status(), Some(200));
+        came.hang_up().await.unwrap();
+        out.ended().await.unwrap();
+        site.silent();
+    });
+}
+
 fn baresip_is_transferred(shards: u16) {
     let site = site(shards);
     wait::run(async {
         let (a, c) = site.simulated().await;
-        let mut b = tokio::task::block_in_place(|| site.baresip());
+        let (_, mut b) = tokio::task::block_in_place(|| site.baresip());
         // It is the one that stays, and then the one that comes.
         let out = call(&a, "1002").await;
         tokio::task::block_in_place(|| b.event("CALL_ESTABLISHED"));
@@ -106,12 +138,66 @@ fn linphone_holds(shards: u16) {
         tokio::task::block_in_place(|| b.program.says("connected"));
         b.program.say("pause");
         sees(&out, Direction::SendOnly).await;
-        out.hold(Direction::SendOnly).await.unwrap();
-        let resumed = out.resume().await.unwrap().unwrap();
+        let resumed = hold_and_resume(&out).await;
         assert_ne!(resumed.direction_of(&resumed.media[0]), Direction::SendRecv, "linphone still holds");
         b.program.say("resume");
         sees(&out, Direction::SendRecv).await;
         out.hang_up().await.unwrap();
+        site.silent();
+    });
+}
+
+fn baresip_holds(shards: u16) {
+    let site = site(shards);
+    wait::run(async {
+        let (a, _c) = site.simulated().await;
+        let (_, mut b) = tokio::task::block_in_place(|| site.baresip());
+        let out = call(&a, "1002").await;
+        tokio::task::block_in_place(|| {
+            b.event("CALL_ESTABLISHED");
+            b.command("hold", "");
+        });
+        sees(&out, Direction::SendOnly).await;
+        // Held by both: the one that takes the call back does not take the other's hold.
+        let resumed = hold_and_resume(&out).await;
+        assert_ne!(resumed.direction_of(&resumed.media[0]), Direction::SendRecv, "baresip still holds");
+        tokio::task::block_in_place(|| b.command("resume", ""));
+        sees(&out, Direction::SendRecv).await;
+        out.hang_up().await.unwrap();
+        site.silent();
+    });
+}
+
+fn linphone_transfers(shards: u16) {
+    let site = site(shards);
+    wait::run(async {
+        let (a, c) = site.simulated().await;
+        let mut b = tokio::task::block_in_place(|| site.linphone());
+        // Blind.
+        let out = call(&a, "1002").await;
+        tokio::task::block_in_place(|| b.program.says("connected"));
+        b.program.say("transfer sip:1003@keyline.local");
+        let came = c.incoming().await.unwrap();
+        came.acked(1).await.unwrap();
+        talks(&out, &came).await;
+        out.hang_up().await.unwrap();
+        came.ended().await.unwrap();
+        site.silent();
+        // Attended.
+        let out = call(&a, "1002").await;
+        sees(&out, Direction::SendRecv).await;
+        wait::until("the first call", || (site.node.calls().len() == 1).then_some(()));
+        b.program.say("pause");
+        sees(&out, Direction::SendOnly).await;
+        b.dial("sip:1003@keyline.local");
+        let far = c.incoming().await.unwrap();
+        far.acked(1).await.unwrap();
+        tokio::task::block_in_place(|| b.program.says("Call 3 with sip:1003@keyline.local connected"));
+        b.program.say("transfer 2 --to-call 3");
+        talks(&out, &far).await;
+        wait::until("one call", || (site.node.calls().len() == 1).then_some(()));
+        far.hang_up().await.unwrap();
+        out.ended().await.unwrap();
         site.silent();
     });
 }

@@ -236,7 +236,13 @@ impl Handler<ChangeToken> for CatalogActor {
 
     fn handle(&mut self, change: ChangeToken, _: &mut Self::Context) -> Self::Result {
         let writer = self.writer.clone();
-        let changed = self.catalog.change_token(change.0, &ThroughWriter(&writer));
+        let step =
+            catch_unwind(AssertUnwindSafe(|| self.catalog.change_token(change.0, &ThroughWriter(&writer))));
+        let changed = step.unwrap_or_else(|_| {
+            self.metrics.restarted(ActorKind::Catalog);
+            tracing::error!("a change of the tokens panicked; the configuration is read again");
+            Err(TokenRefused::Store("a fault inside the node; its log says where".to_owned()))
+        });
         match &changed {
             Ok(()) => self.catalog.publish_tokens(&self.boards),
             // Memory and store may differ now.

@@ -219,7 +219,7 @@ fn clients_that_give_up_on_sha_256_are_challenged_with_md5_alone() {
         challenges(&answer).len()
     };
     assert_eq!(algorithms("baresip v1.0.0 (x86_64/linux)"), 1);
-    assert_eq!(algorithms("Cisco-CP8845/14.1"), 2);
+    assert_eq!(algorithms("Cisco-CP8845/14.1"), 3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyline_loadtest::phone::{Answer, Transport};
-use keyline_tests::client::{baresip, sipp};
+use keyline_tests::client::sipp;
 use keyline_tests::inventory::{Inventory, password_of, user_of};
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::place::device_on;
@@ -393,19 +393,6 @@ fn sipp_subscribes_with_digest() {
             .passes();
     }
     assert_eq!(subscriptions(&node), 0.0, "it ended what it began");
-}
-
-#[test]
-fn baresip_shows_waiting_messages() {
-    let mut inventory = Inventory::new();
-    inventory.md5_only().digest_phone(&caller_device(2), CALLER);
-    let node = Builder::new().shards(2).inventory(&inventory).start();
-    assert_eq!(put_messages(&node, CALLER, r#"{"new": 3, "old": 4, "urgent_new": 1}"#), 200);
-    let mut account = baresip::Account::new(CALLER, "udp", node.udp());
-    account.modules.push("mwi");
-    let phone = account.login(&user_of(CALLER), &password_of(CALLER)).start();
-    // Version 1.0 subscribes anew after each NOTIFY, without end: what it shows first is what counts.
-    phone.program.says("Voice-Message: 3/4 (1/0)");
 }
 
 #[test]

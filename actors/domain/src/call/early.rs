@@ -287,7 +287,7 @@ impl Call {
     /// A phone is out: what its early dialogs leave open is answered.
     pub(super) fn drop_early(&mut self, id: LegId, status: u16) {
         if self.held.as_ref().is_some_and(|(held, _)| *held == id) {
-            self.held = None;
+            self.drop_held();
         }
         let Some(leg) = self.leg_mut(id) else { return };
         let open: SmallVec<[EarlyOffer; 1]> =

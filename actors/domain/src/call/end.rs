@@ -229,9 +229,13 @@ impl Call {
         for leg in &mut self.legs {
             // BYE and CANCEL are on their way: not forgotten, but not awaited.
             leg.bye = None;
-            if leg.state == (LegState::Cancelling { held: None }) {
-                leg.state = LegState::Gone;
+            let LegState::Cancelling { held } = &mut leg.state else { continue };
+            // A CANCEL that waits for a provisional: the step that failed may have been the one that heard it, and
+            // the transaction knows. Where none came it sends nothing (RFC 3261 §9.1).
+            if let (Some(headers), Some((token, _))) = (held.take(), leg.invite) {
+                self.out.push(Effect::Cancel { leg: leg.id, token, headers });
             }
+            leg.state = LegState::Gone;
         }
         for stray in &mut self.strays {
             stray.bye = None;

@@ -401,6 +401,9 @@ impl Call {
         let Some((token, _)) = self.leg(id).filter(|l| l.is_inviting()).and_then(|l| l.invite) else {
             return;
         };
+        if self.held.as_ref().is_some_and(|(held, _)| *held == id) {
+            self.drop_held();
+        }
         self.out.push(Effect::Forget { token });
         self.disarm(TimerKind::CancelWait(id));
         if !self.next_flow(id) {

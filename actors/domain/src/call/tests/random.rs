@@ -115,6 +115,8 @@ struct Engine {
     claim: Option<u64>,
     /// Legs of other calls that are here.
     guests: usize,
+    /// The lender said that its leg is gone.
+    gone: bool,
 }
 
 impl Engine {
@@ -133,6 +135,7 @@ impl Engine {
             find: None,
             claim: None,
             guests: 0,
+            gone: false,
         };
         engine.after();
         engine
@@ -362,6 +365,8 @@ impl Engine {
                 self.guests += 1;
                 PeerMessage::Lent { ticket, leg: super::transfer::parcel(), carries: true }
             }
+            // A lender says so once.
+            5 if std::mem::replace(&mut self.gone, true) => PeerMessage::Denied { ticket, status: 481 },
             5 => PeerMessage::LegGone { dialog: super::transfer::parcel().0.name() },
             6 | 7 => {
                 let dialog = self.w.dialog(if kind == 6 { A } else { B });

@@ -126,9 +126,8 @@ fn an_early_call_is_aborted() {
     let effects = w.call.abort();
     w.take(effects);
     assert_eq!(w.replies(), [(INVITE, 500, String::new())]);
-    assert_eq!(w.cancels(), [B]);
-    let c = w.token(C, Method::Invite);
-    assert!(w.last.iter().any(|e| matches!(e, Effect::Forget { token } if *token == c)));
+    // Also where nothing was heard: the step that failed may have been the one that would have told.
+    assert_eq!(w.cancels(), [B, C]);
     assert_eq!(w.finished, Some(End::Aborted));
     assert!(w.call.abort().is_empty());
 }

@@ -238,6 +238,14 @@ pub enum RowError {
         /// By what, with a count and an example.
         by: String,
     },
+    /// Something of that name is there.
+    #[error("there is a {kind} `{name}` already; change that one, or take another name")]
+    Exists {
+        /// Kind.
+        kind: Kind,
+        /// Name, shortened.
+        name: String,
+    },
     /// Nothing of that name.
     #[error("there is no {kind} `{name}`")]
     NotFound {
@@ -282,6 +290,7 @@ impl RowError {
             Self::CertificateUnread => "certificate_unread",
             Self::CertificateSubject { .. } => "certificate_subject",
             Self::InUse { .. } => "in_use",
+            Self::Exists { .. } => "exists",
             Self::NotFound { .. } => "not_found",
             Self::Full(_) => "full",
         }

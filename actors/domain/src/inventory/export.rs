@@ -103,10 +103,33 @@ impl Inventory {
             .chain(certificates)
     }
 
-    /// One phone as a row, for the admin API; never with secrets.
-    pub fn export_phone(&self, name: &DeviceName) -> Option<String> {
-        let phone = self.phone(self.device_index(name)?)?;
-        Some(self.phone_line(phone, false))
+    /// One row as it stands, predefined profiles, built-in models and parameters at their default included.
+    /// `name` is that of [`super::Row::name`].
+    pub fn row_text(&self, kind: Kind, name: &str, secrets: bool) -> Option<String> {
+        Some(match kind {
+            Kind::Counter => return None,
+            Kind::Parameter => {
+                let (spec, value, _) = self.all_parameters().find(|(spec, ..)| spec.name == name)?;
+                line(kind, ParameterOut { name: spec.name, value: &value })
+            }
+            Kind::PhoneModel => line(kind, model_row(self.model(name)?)),
+            Kind::SecurityProfile => line(kind, self.profile_row(&*self.profile(self.profile_id(name)?)?)),
+            Kind::CommonPhoneProfile => {
+                let (name, common) = self.commons.get_key_value(name)?;
+                line(kind, CommonOut { name, hardening: common.hardening })
+            }
+            Kind::EnterprisePhone => {
+                line(kind, EnterprisePhoneRow { tag: Tag, hardening: self.enterprise_phone() })
+            }
+            Kind::ApplicationUser | Kind::EndUser => {
+                let (id, user) = self.users.get_key_value(name).filter(|(_, u)| u.store.kind() == kind)?;
+                let secret = user.credentials.as_ref().filter(|_| secrets);
+                line(kind, UserOut { id, digest_credentials: secret.map(Secret::expose) })
+            }
+            Kind::Line => line(kind, LineOut { dn: self.lines.get_key_value(name)?.0 }),
+            Kind::Phone => self.phone_line(self.phone(*self.names.get(name)?)?, secrets),
+            Kind::Certificate => line(kind, self.certificates.get(&super::remove::certificate_key(name)?)?),
+        })
     }
 
     fn user_lines(&self, store: UserStore, secrets: bool) -> impl Iterator<Item = String> {

@@ -16,8 +16,11 @@ impl Inventory {
         let new = || ProfileEntry { profile, devices: Default::default() };
         self.profiles.entry(phone.profile).or_insert_with(new).devices.insert(index);
         for line in phone.lines.iter() {
-            if let Some(devices) = self.lines.get_mut(line) {
-                devices.push(index);
+            // In order of number: the same whatever happened before, also when a change was taken back.
+            if let Some(devices) = self.lines.get_mut(line)
+                && let Err(at) = devices.binary_search(&index)
+            {
+                devices.insert(at, index);
             }
         }
         if let Some(user) = phone.digest_user.as_ref().and_then(|u| self.users.get_mut(u)) {
@@ -57,11 +60,16 @@ impl Inventory {
         let StoredCertificate { mut row, facts } = stored;
         let key = (row.purpose, facts.fingerprint.clone());
         row.facts = Some(facts);
-        if let Some(phone) = &row.phone {
-            *self.phone_certificates.entry(phone.clone()).or_default() += 1;
-        }
+        self.tie(&row);
         if let Some(old) = self.certificates.insert(key, row) {
             self.untie(&old);
+        }
+    }
+
+    /// Remembers that a certificate is tied to a phone.
+    pub(super) fn tie(&mut self, row: &CertificateRow) {
+        if let Some(phone) = &row.phone {
+            *self.phone_certificates.entry(phone.clone()).or_default() += 1;
         }
     }
 

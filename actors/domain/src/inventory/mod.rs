@@ -7,6 +7,8 @@
 //!   [`Inventory::apply`] takes a row in and says what to persist and what to publish;
 //!   [`Inventory::remove`] refuses what is in use; [`Inventory::load`] rebuilds it from stored records;
 //!   [`Inventory::export`] writes it out again.
+//! * [`Step`] is what an administrator asks of one object, [`Inventory::plan`] the operations it comes to, and
+//!   [`Inventory::mutate`] does several of them or none; [`Inventory::revert`] takes them back.
 //! * [`Inventory::device`] and its like are the views that admission and the boards are made of.
 //!
 //! Secrets leave through [`Secret::expose`] only, are stored through a [`Sealer`], and an import that
@@ -19,14 +21,17 @@ mod export;
 mod index;
 mod kind;
 mod load;
+mod mutate;
 mod parameter;
 mod parse;
 mod remove;
 mod report;
 mod rows;
 mod secret;
+mod step;
 mod store;
 mod stored;
+mod undo;
 mod view;
 
 #[cfg(test)]
@@ -35,6 +40,7 @@ mod tests;
 pub use apply::{Apply, Change, Event, in_order};
 pub use error::{LoadError, RowError};
 pub use kind::{Kind, LATER_KINDS};
+pub use mutate::{Mutate, Mutated, Op, Refused};
 pub use parameter::{
     PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
     TlsMenu,
@@ -47,5 +53,7 @@ pub use rows::{
     SecurityProfileRow, Switch, TEXT_MAX, Tag, UserRow,
 };
 pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};
+pub use step::{ReadCertificate, Step, name_field};
 pub use store::{DeviceView, Inventory, PhoneDetails, UserStore, UserView};
+pub use undo::Undo;
 pub use view::{PhoneView, Rows};

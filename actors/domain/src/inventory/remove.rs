@@ -175,7 +175,7 @@ impl Inventory {
     }
 }
 
-fn certificate_key(name: &str) -> Option<(Purpose, Box<str>)> {
+pub(super) fn certificate_key(name: &str) -> Option<(Purpose, Box<str>)> {
     let (purpose, fingerprint) = name.split_once('/')?;
     Some((Purpose::parse(purpose)?, fingerprint.into()))
 }

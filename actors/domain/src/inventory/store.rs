@@ -37,6 +37,7 @@ impl UserStore {
     }
 }
 
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct UserEntry {
     pub(super) store: UserStore,
     pub(super) credentials: Option<Secret>,
@@ -45,7 +46,7 @@ pub(super) struct UserEntry {
 }
 
 /// What most phones don't have.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct PhoneExtra {
     pub(super) common: Option<Box<str>>,
     pub(super) hardening: Hardening,
@@ -53,6 +54,7 @@ pub(super) struct PhoneExtra {
     pub(super) capf_string: Option<Secret>,
 }
 
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct PhoneEntry {
     pub(super) name: DeviceName,
     pub(super) description: Box<str>,
@@ -64,18 +66,20 @@ pub(super) struct PhoneEntry {
     pub(super) protocol: Protocol,
 }
 
+#[derive(PartialEq, Eq)]
 pub(super) struct ProfileEntry {
     pub(super) profile: Arc<SecurityProfile>,
     pub(super) devices: BTreeSet<DeviceIndex>,
 }
 
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct CommonEntry {
     pub(super) hardening: Hardening,
     pub(super) phones: u32,
 }
 
 /// All configuration of a cluster, in memory. One writer owns it; views leave it as owned values.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub struct Inventory {
     pub(super) parameters: Parameters,
     /// The parameters that were set, for export and storage.
@@ -303,7 +307,7 @@ impl Inventory {
         self.lines.range::<Dn, _>((from, Bound::Unbounded)).map(|(dn, _)| dn)
     }
 
-    /// The devices that have a line, in the order in which they got it (R014: several may).
+    /// The devices that have a line, in order of their numbers (R014: several may).
     pub fn devices_on(&self, dn: &str) -> impl Iterator<Item = DeviceIndex> {
         self.lines.get(dn).into_iter().flatten().copied()
     }

@@ -4,6 +4,7 @@ use super::*;
 
 mod changing;
 mod checking;
+mod mutating;
 mod parsing;
 mod properties;
 

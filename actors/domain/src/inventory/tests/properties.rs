@@ -26,7 +26,7 @@ fn hardening() -> impl Strategy<Value = serde_json::Value> {
 }
 
 /// A sound file: users, lines, profiles of all sorts, phones that name them.
-fn file() -> impl Strategy<Value = Vec<String>> {
+pub(super) fn file() -> impl Strategy<Value = Vec<String>> {
     let profile = (0..3_usize, any::<[bool; 3]>(), 1..=86_400_u32, "[a-z é']{0,50}");
     let phone = (any::<bool>(), prop::option::of(0..6_usize), 0..4_usize, hardening(), any::<bool>());
     let phones = prop::collection::vec(phone, 0..8);
@@ -75,7 +75,7 @@ fn file() -> impl Strategy<Value = Vec<String>> {
     )
 }
 
-fn texts(all: &[String]) -> Vec<&str> {
+pub(super) fn texts(all: &[String]) -> Vec<&str> {
     all.iter().map(String::as_str).collect()
 }
 

@@ -12,8 +12,8 @@ use keyline_storage::{Health, Writer};
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    Catalog, CatalogActor, ChangeToken, Export, Import, ImportDone, ImportError, Look, MessagesError,
-    SetMessages, TokenChange, TokenRefused,
+    Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeRequest, ChangeToken, Changed, Export, Import,
+    ImportDone, ImportError, Look, MessagesError, SetMessages, TokenChange, TokenRefused,
 };
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
@@ -251,6 +251,17 @@ impl Handle {
         }));
         self.catalog.send(look).await.map_err(|e| e.to_string())?;
         answer.await.map_err(|_| "the catalog gave no answer".to_owned())
+    }
+
+    /// Changes the configuration; done when it is committed and published.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was changed.
+    pub async fn change(&self, request: ChangeRequest) -> Result<Changed, ChangeError> {
+        match self.catalog.send(ChangeConfig(request)).await {
+            Ok(result) => result,
+            Err(e) => Err(ChangeError::Internal(e.to_string())),
+        }
     }
 
     /// Makes or revokes a token of the admin API; it acts once this is done.

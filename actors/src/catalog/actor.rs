@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
-use keyline_domain::ids::DeviceIndex;
+use keyline_domain::ids::{DeviceIndex, DeviceName};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{Commit, Outcome, Writer, faults};
 
 use super::import::{Committer, ImportDone, ImportError, Inspect};
-use super::{Catalog, TokenChange, TokenRefused};
+use super::{Catalog, ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused, Tools};
 use crate::board::Boards;
 use crate::clock::now;
 use crate::keyring::NonceRow;
@@ -33,6 +33,11 @@ pub(crate) struct Export;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Catalog) + Send>);
+
+/// Change the configuration.
+#[derive(Message)]
+#[rtype(result = "Result<Changed, ChangeError>")]
+pub(crate) struct ChangeConfig(pub(crate) ChangeRequest);
 
 /// Make or revoke a token of the admin API.
 #[derive(Message)]
@@ -227,6 +232,52 @@ impl Handler<Look> for CatalogActor {
         if catch_unwind(AssertUnwindSafe(|| (look.0)(&self.catalog))).is_err() {
             self.metrics.restarted(ActorKind::Catalog);
             tracing::error!("a look at the configuration panicked");
+        }
+    }
+}
+
+impl Handler<ChangeConfig> for CatalogActor {
+    type Result = Result<Changed, ChangeError>;
+
+    fn handle(&mut self, ChangeConfig(request): ChangeConfig, _: &mut Self::Context) -> Self::Result {
+        let writer = self.writer.clone();
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            faults::hit("catalog.change");
+            let boards = &self.boards;
+            // What a phone proved when it registered counts as known (R214).
+            let known = |name: &DeviceName| {
+                let index = boards.devices.by_name(name.as_str());
+                let row = index.and_then(|i| boards.devices.slot(i)).and_then(|slot| slot.row());
+                row.is_some_and(|row| row.has_certificate())
+            };
+            let committer = ThroughWriter(&writer);
+            let tools = Tools {
+                committer: &committer,
+                inspect: &*self.inspect,
+                has_certificate: &known,
+                offline: None,
+            };
+            self.catalog.change(&request, tools)
+        }));
+        match step {
+            Ok(Ok((changed, events))) => {
+                let touched = self.catalog.publish(&self.boards, &events);
+                self.tell_shards(touched.into_iter());
+                Ok(changed)
+            }
+            Ok(Err(error)) => {
+                // It is not known what the store has: memory follows it.
+                if matches!(error, ChangeError::Store(_) | ChangeError::Internal(_)) {
+                    self.recover();
+                }
+                Err(error)
+            }
+            Err(_) => {
+                self.panicked();
+                Err(ChangeError::Internal(
+                    "the catalog failed and was restarted; look before you repeat".to_owned(),
+                ))
+            }
         }
     }
 }

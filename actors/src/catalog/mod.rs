@@ -4,12 +4,16 @@
 //! then tells the shards. The same code serves an import into a closed store and one into a running node.
 
 mod actor;
+mod change;
 mod copy;
 mod import;
 mod messages;
 mod publish;
 mod rotate;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,7 +29,8 @@ use zeroize::Zeroizing;
 use crate::board::Token;
 use crate::error::OpenError;
 
-pub(crate) use actor::{CatalogActor, ChangeToken, Export, Import, Look};
+pub(crate) use actor::{CatalogActor, ChangeConfig, ChangeToken, Export, Import, Look};
+pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools, Who};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
 pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -42,6 +43,18 @@ impl NodeKey {
         let mut id = [0; 4];
         id.copy_from_slice(&digest[..4]);
         KeyId(id)
+    }
+
+    /// HMAC-SHA256 of `data` under a key that is derived for `purpose` alone: marks that nobody without the node
+    /// key can make, or guess a secret from.
+    pub fn mac(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
+        let keyed = |key: &[u8], data: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+            mac.update(data);
+            Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()))
+        };
+        let derived = keyed(&*self.key, format!("keyline mac {purpose}").as_bytes());
+        *keyed(&*derived, data)
     }
 
     /// Seals `secret` for the row `key` of `table`.

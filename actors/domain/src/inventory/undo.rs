@@ -41,7 +41,7 @@ enum Before {
 
 impl Undo {
     /// Joins the way back from what was done after this.
-    pub(super) fn then(&mut self, later: Self) {
+    pub fn then(&mut self, later: Self) {
         self.0.extend(later.0);
     }
 }

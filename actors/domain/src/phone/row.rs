@@ -171,6 +171,13 @@ pub struct Listed<'a> {
 }
 
 impl Row {
+    /// The phone proved itself by a certificate when it last registered (R214).
+    pub fn has_certificate(&self) -> bool {
+        self.bindings.iter().any(|b| b.origin.peer.proof == PeerProof::Certificate)
+    }
+}
+
+impl Row {
     /// A phone that was just created: nothing registered, nothing pending.
     pub fn new(applied: AppliedVersion) -> Self {
         Self { assigned: applied.profile, applied, previous: None, revision: 0, bindings: Vec::new() }

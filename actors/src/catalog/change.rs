@@ -1,0 +1,290 @@
+//! One change of the configuration: judged in memory, committed as a whole, then published.
+//!
+//! The same function serves the administrator of a running node, the command line over a closed store, and
+//! whoever only asks what a change would do: that one ends before the commit and goes back.
+
+use keyline_domain::ids::DeviceName;
+use keyline_domain::inventory::{Change, Event, Kind, Mutate, RowError, Step, Undo, Warning};
+use keyline_storage::{Commit, CommitBuilder, Outcome, Store, Table, faults};
+use serde_json::Value;
+
+use super::import::{Committer, Inspect};
+use super::{Catalog, SCHEMA, VERSION_PREFIX};
+
+/// Most steps of one change.
+pub const STEPS_MAX: usize = 32;
+
+/// Most records of one change: what a store commits at once, less room for the records that every change has.
+pub const RECORDS_MAX: usize = 90;
+
+/// Who asks for a change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Who {
+    /// Name of the token, or of the user of the command line.
+    pub name: Box<str>,
+    /// Its role.
+    pub role: Box<str>,
+    /// Address, `control socket` or `command line`.
+    pub source: Box<str>,
+}
+
+/// A change that is asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChangeRequest {
+    /// What to do, in order; all of it or nothing.
+    pub steps: Vec<Step>,
+    /// Say what would happen, and do nothing.
+    pub dry_run: bool,
+    /// The object of the first step must have this ETag.
+    pub expect: Option<Box<str>>,
+    /// The administrator insists (R214).
+    pub forced: bool,
+    /// Who asks.
+    pub who: Who,
+}
+
+/// A remark on a change that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Stable code.
+    pub code: &'static str,
+    /// What it means and what to do.
+    pub text: &'static str,
+    /// The object that it is about.
+    pub name: String,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Kind of the first step's object.
+    pub kind: Kind,
+    /// Its name afterwards.
+    pub name: String,
+    /// Its row before, without secrets; `None` when it was not there.
+    pub before: Option<Value>,
+    /// Its row afterwards; `None` when it is gone.
+    pub after: Option<Value>,
+    /// Its ETag afterwards.
+    pub etag: Option<String>,
+    /// What is worth knowing.
+    pub warnings: Vec<Remark>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// A rule is broken.
+    #[error("{error}")]
+    Refused {
+        /// Which step, from 0.
+        step: usize,
+        /// The rule.
+        error: RowError,
+    },
+    /// Somebody else changed the object meanwhile.
+    #[error("{kind} {name:?} was changed meanwhile: its ETag is {now}; read it again")]
+    Expected {
+        /// Kind.
+        kind: Kind,
+        /// Name.
+        name: String,
+        /// Its ETag now, `none` when it is not there.
+        now: String,
+    },
+    /// No step, or more than [`STEPS_MAX`].
+    #[error("a change has 1 to {STEPS_MAX} steps, this one has {0}")]
+    Steps(usize),
+    /// More than [`RECORDS_MAX`] records.
+    #[error("the change writes {0} records; at most {RECORDS_MAX} can be written at once: do it in parts")]
+    TooLarge(usize),
+    /// The store did not take it.
+    #[error("the store did not take it: {0}")]
+    Store(String),
+    /// A fault of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What a change works with.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    /// Writes commits.
+    pub committer: &'a dyn Committer,
+    /// Reads certificates.
+    pub inspect: &'a dyn Inspect,
+    /// A certificate of this phone is known (R214).
+    pub has_certificate: &'a dyn Fn(&DeviceName) -> bool,
+    /// The closed store that it is done in; `None` when a node runs.
+    pub offline: Option<&'a dyn Store>,
+}
+
+/// Done in memory, not yet anywhere else.
+struct Staged {
+    changes: Vec<Change>,
+    warnings: Vec<Remark>,
+    undo: Undo,
+}
+
+impl Catalog {
+    /// Does all steps of a request in one commit, or nothing. Returns what to publish, in order.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; memory is as before. After [`ChangeError::Store`] it is not known whether the commit was
+    /// taken: read the configuration again.
+    pub fn change(
+        &mut self,
+        request: &ChangeRequest,
+        tools: Tools<'_>,
+    ) -> Result<(Changed, Vec<Event>), ChangeError> {
+        let Some(first) = request.steps.first().filter(|_| request.steps.len() <= STEPS_MAX) else {
+            return Err(ChangeError::Steps(request.steps.len()));
+        };
+        let (kind, named) = first.subject();
+        let named = named.map(str::to_owned);
+        self.expected(request, kind, named.as_deref())?;
+        let before = named.as_deref().and_then(|name| self.row(kind, name));
+        let staged = self.stage(request, tools)?;
+        let name = match first {
+            Step::Rename { to, .. } => to.clone(),
+            _ => named.or_else(|| name_of_put(kind, &staged.changes)).unwrap_or_default(),
+        };
+        let Staged { changes, warnings, undo } = staged;
+        let after = self.row(kind, &name);
+        let etag = self.etag(kind, &name);
+        let changed = Changed { kind, name, before, after, etag, warnings };
+        if request.dry_run {
+            self.inventory.revert(undo);
+            return Ok((changed, Vec::new()));
+        }
+        match self.persist(changes, tools) {
+            Ok(events) => Ok((changed, events)),
+            Err(error) => {
+                self.inventory.revert(undo);
+                Err(error)
+            }
+        }
+    }
+
+    /// A row without secrets, as JSON.
+    pub fn row(&self, kind: Kind, name: &str) -> Option<Value> {
+        serde_json::from_str(&self.inventory.row_text(kind, name, false)?).ok()
+    }
+
+    /// The strong ETag of an object as configured, secrets included: 32 hex digits in quotes. Nobody without the
+    /// node key can guess a secret from it.
+    pub fn etag(&self, kind: Kind, name: &str) -> Option<String> {
+        let text = self.inventory.row_text(kind, name, true)?;
+        let mac = self.sealer.0.mac("etag", text.as_bytes());
+        let hex: String = mac.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        Some(format!("\"{hex}\""))
+    }
+
+    fn expected(&self, request: &ChangeRequest, kind: Kind, name: Option<&str>) -> Result<(), ChangeError> {
+        let Some(expect) = &request.expect else { return Ok(()) };
+        let name = name.unwrap_or_default();
+        let now = self.etag(kind, name);
+        if now.as_deref() == Some(&**expect) {
+            return Ok(());
+        }
+        Err(ChangeError::Expected {
+            kind,
+            name: name.to_owned(),
+            now: now.unwrap_or_else(|| "none".to_owned()),
+        })
+    }
+
+    /// Does all steps in memory, one after the other: each sees what those before it did.
+    fn stage(&mut self, request: &ChangeRequest, tools: Tools<'_>) -> Result<Staged, ChangeError> {
+        let mut staged = Staged { changes: Vec::new(), warnings: Vec::new(), undo: Undo::default() };
+        let sealer = self.sealer.clone();
+        let how = Mutate {
+            sealer: &sealer,
+            offline: tools.offline.is_some(),
+            forced: request.forced,
+            has_certificate: tools.has_certificate,
+        };
+        for (at, step) in request.steps.iter().enumerate() {
+            let done = self
+                .inventory
+                .plan(step, &|pem| tools.inspect.inspect(pem))
+                .and_then(|ops| self.inventory.mutate(ops, how).map_err(|refused| refused.error));
+            match done {
+                Ok(done) => {
+                    staged.undo.then(done.undo);
+                    staged.changes.extend(done.changes);
+                    staged.warnings.extend(done.warnings.into_iter().map(remark));
+                }
+                Err(error) => {
+                    self.inventory.revert(staged.undo);
+                    return Err(ChangeError::Refused { step: at, error });
+                }
+            }
+        }
+        let records = staged.changes.iter().filter(|c| !matches!(c, Change::Publish(_))).count();
+        if records > RECORDS_MAX {
+            self.inventory.revert(staged.undo);
+            return Err(ChangeError::TooLarge(records));
+        }
+        Ok(staged)
+    }
+
+    /// One commit; memory follows it.
+    fn persist(&mut self, changes: Vec<Change>, tools: Tools<'_>) -> Result<Vec<Event>, ChangeError> {
+        let internal = |e: &dyn std::fmt::Display| ChangeError::Internal(e.to_string());
+        let mut commit: CommitBuilder = Commit::build();
+        let (mut events, mut versions) = (Vec::new(), Vec::new());
+        let key = |kind: Kind, key: &str| format!("{}/{key}", kind.as_str()).into_bytes();
+        for change in changes {
+            match change {
+                Change::Put { kind, key: k, value } => {
+                    commit = commit.put(Table::Config, key(kind, &k), SCHEMA, value);
+                }
+                Change::Delete { kind, key: k } => commit = commit.delete(Table::Config, key(kind, &k)),
+                Change::Publish(event) => {
+                    if let Event::ProfileSaved { id, version, needs_apply: true } = &event
+                        && let Some(profile) = self.inventory.profile(*id)
+                    {
+                        let bytes = serde_json::to_vec(&profile.settings).map_err(|e| internal(&e))?;
+                        let at = format!("{VERSION_PREFIX}{}/{}", id.0, version.0).into_bytes();
+                        commit = commit.put(Table::Config, at, SCHEMA, bytes);
+                        versions.push(((*id, *version), std::sync::Arc::new(profile.settings.clone())));
+                    }
+                    events.push(event);
+                }
+            }
+        }
+        if commit.operations() > 0 {
+            let commit = commit.finish().map_err(|e| internal(&e))?;
+            faults::hit("change.before_commit");
+            for outcome in tools.committer.commit_all(std::slice::from_ref(&commit)) {
+                match outcome {
+                    Outcome::Committed(_) => {}
+                    Outcome::Unknown(e) => return Err(ChangeError::Store(e.to_string())),
+                    Outcome::Conflict(_) => {
+                        return Err(ChangeError::Store("a row was changed by another writer".to_owned()));
+                    }
+                }
+            }
+            faults::hit("change.after_commit");
+        }
+        self.versions.extend(versions);
+        if let Some(store) = tools.offline {
+            self.apply_offline(&events, store, tools.committer).map_err(|e| internal(&e))?;
+        }
+        Ok(events)
+    }
+}
+
+fn remark(warning: Warning) -> Remark {
+    Remark { code: warning.code.as_str(), text: warning.code.text(), name: warning.first_name }
+}
+
+/// The name under which a new object was stored, where no field of it is the name.
+fn name_of_put(of: Kind, changes: &[Change]) -> Option<String> {
+    changes.iter().find_map(|change| match change {
+        Change::Put { kind, key, .. } if *kind == of => Some(key.clone()),
+        _ => None,
+    })
+}

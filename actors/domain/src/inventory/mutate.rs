@@ -75,10 +75,9 @@ impl Inventory {
     pub fn mutate(&mut self, ops: Vec<Op>, how: Mutate<'_>) -> Result<Mutated, Refused> {
         let mut done = Mutated { changes: Vec::new(), warnings: Vec::new(), undo: Undo::default() };
         let mut puts: Vec<Row> = Vec::new();
-        let mut at = 0;
         let end = ops.len();
         // A last empty turn applies the rows that are left.
-        for op in ops.into_iter().map(Some).chain([None]) {
+        for (at, op) in ops.into_iter().map(Some).chain([None]).enumerate() {
             let result = match op {
                 Some(Op::Put(row)) => {
                     puts.push(*row);
@@ -99,7 +98,6 @@ impl Inventory {
                 self.revert(done.undo);
                 return Err(refused);
             }
-            at += 1;
         }
         Ok(done)
     }

@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod call;
+pub mod capf;
 pub mod cipher;
 pub mod class;
 pub mod credential;

@@ -10,7 +10,7 @@ use super::parse::shorten;
 use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
 use super::store::{CommonEntry, PhoneEntry, PhoneExtra, ProfileEntry, UserEntry, UserStore};
 use super::stored::{self, StoredCertificate, StoredModel, StoredUser, bytes};
-use super::{Inventory, Kind, ParameterRow, Purpose, RowError, Sealer, SecretField};
+use super::{Inventory, Kind, ParameterRow, Purpose, RowError, Sealer};
 
 /// How rows are applied.
 #[derive(Clone, Copy)]
@@ -339,11 +339,10 @@ impl Inventory {
             }
         };
         let old = self.phones.get_mut(index.0 as usize).and_then(Option::take);
-        let capf = row.capf.unwrap_or_default();
         // The order without its string keeps the string; no order at all drops it.
         let old_pin = old.as_ref().and_then(|p| p.extra.as_ref()).and_then(|e| e.capf_string.clone());
-        let keeps =
-            capf.operation != super::CapfOperation::None || capf.authentication_string != SecretField::Keep;
+        let keeps = row.capf.is_some();
+        let capf = row.capf.unwrap_or_default();
         let extra = PhoneExtra {
             common: row.common_phone_profile,
             hardening: row.hardening,

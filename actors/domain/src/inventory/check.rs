@@ -11,10 +11,11 @@ use crate::profile::{
     split_predefined_name,
 };
 
+use super::capf::{by_certificate, is_secure};
 use super::parse::shorten;
 use super::report::{ERRORS_MAX, Report, Warning, WarningCode};
 use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
-use super::{Inventory, Kind, Parameters, Policy, RowError};
+use super::{CapfOperation, Inventory, Kind, Parameters, Policy, RowError};
 
 /// The inventory with a file laid over it. The last row of a name counts.
 struct Scope<'a> {
@@ -299,7 +300,11 @@ impl<'a> Scope<'a> {
             self.check_digest_user(row, user)?;
         }
         let (settings, profile_model, profile_protocol) = match &row.security_profile {
-            None => return Ok(()),
+            None => {
+                let settings = predefined(model, protocol).map(|p| p.settings);
+                return settings
+                    .map_or(Ok(()), |s| self.check_capf(row, model, &s, forced, has_certificate, warn));
+            }
             Some(name) => {
                 self.profile_for_phone(name).ok_or_else(|| missing(Kind::SecurityProfile.as_str(), name))?
             }
@@ -318,7 +323,7 @@ impl<'a> Scope<'a> {
         if settings.digest_authentication && row.digest_user.is_none() {
             warn(WarningCode::DigestWithoutUser);
         }
-        let needs_certificate = settings.device_security_mode != DeviceSecurityMode::NonSecure
+        let needs_certificate = is_secure(&settings)
             && !settings.oauth_authentication
             && model.tls_certificate == TlsCertificate::PerDevice;
         if needs_certificate && !self.is_certified(&row.name) && !has_certificate(&row.name) {
@@ -326,6 +331,45 @@ impl<'a> Scope<'a> {
                 return Err(RowError::NoKnownCertificate { phone: row.name.to_string() });
             }
             warn(WarningCode::NoKnownCertificate);
+        }
+        self.check_capf(row, model, &settings, forced, has_certificate, warn)
+    }
+
+    /// An operation needs a model that has CAPF (R054), the settings that its mode works with (R105), and a
+    /// known certificate where one is to prove the phone (R214).
+    fn check_capf(
+        &self,
+        row: &PhoneRow,
+        model: &Model,
+        settings: &ProfileSettings,
+        forced: bool,
+        has_certificate: &dyn Fn(&DeviceName) -> bool,
+        warn: &mut dyn FnMut(WarningCode),
+    ) -> Result<(), RowError> {
+        let Some(capf) = row.capf.as_ref().filter(|c| c.operation != CapfOperation::None) else {
+            return Ok(());
+        };
+        let phone = row.name.to_string();
+        let protocol = row.protocol.unwrap_or_else(|| model.protocols.default_protocol());
+        if !options(model, protocol).capf {
+            return Err(RowError::CapfUnsupported { phone, model: row.model.to_string() });
+        }
+        if by_certificate(settings) && !self.is_certified(&row.name) && !has_certificate(&row.name) {
+            if !forced {
+                return Err(RowError::CapfCertificateUnknown { phone });
+            }
+            warn(WarningCode::CapfCertificateUnknown);
+        }
+        match settings.capf_authentication_mode {
+            CapfMode::AuthenticationString => {
+                let stored = self.inventory.names.get(&row.name).and_then(|i| self.inventory.phone(*i));
+                let stored = stored.and_then(|p| p.extra.as_ref()).is_some_and(|e| e.capf_string.is_some());
+                if !capf.authentication_string.leaves_one(stored) {
+                    return Err(RowError::CapfSettingsMissing { phone });
+                }
+            }
+            CapfMode::NullString => warn(WarningCode::NullString),
+            CapfMode::ExistingCertificateLsc | CapfMode::ExistingCertificateMic => {}
         }
         Ok(())
     }

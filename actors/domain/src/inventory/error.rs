@@ -217,6 +217,32 @@ pub enum RowError {
         /// The phone.
         phone: String,
     },
+    /// R054: other makers' phones, and models without it.
+    #[error("phone {phone}: `{model}` has no CAPF, so no operation can be ordered for it")]
+    CapfUnsupported {
+        /// The phone.
+        phone: String,
+        /// Its model.
+        model: String,
+    },
+    /// R105, R135.
+    #[error(
+        "phone {phone}: its profile authenticates CAPF by a string, and none is set; give \
+         capf.authentication_string, or choose another authentication_mode first"
+    )]
+    CapfSettingsMissing {
+        /// The phone.
+        phone: String,
+    },
+    /// R214.
+    #[error(
+        "phone {phone}: its profile authenticates CAPF by a certificate that the phone has, and none of it is \
+         known; choose another authentication_mode, or repeat with force"
+    )]
+    CapfCertificateUnknown {
+        /// The phone.
+        phone: String,
+    },
     /// The certificate was not read before the check.
     #[error("certificate without facts: its PEM must be read before the row is checked")]
     CertificateUnread,
@@ -287,6 +313,9 @@ impl RowError {
             Self::UserInOtherStore { .. } => "user_in_other_store",
             Self::CredentialsInUse { .. } => "credentials_in_use",
             Self::NoKnownCertificate { .. } => "no_known_certificate",
+            Self::CapfUnsupported { .. } => "capf_unsupported",
+            Self::CapfSettingsMissing { .. } => "capf_settings_missing",
+            Self::CapfCertificateUnknown { .. } => "capf_certificate_unknown",
             Self::CertificateUnread => "certificate_unread",
             Self::CertificateSubject { .. } => "certificate_subject",
             Self::InUse { .. } => "in_use",

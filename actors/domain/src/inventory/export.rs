@@ -145,7 +145,8 @@ impl Inventory {
         let pin = extra.and_then(|e| e.capf_string.as_ref()).filter(|_| secrets);
         let operation = extra.map(|e| e.capf_operation).unwrap_or_default();
         let capf = CapfOut { operation, authentication_string: pin.map(Secret::expose) };
-        let ordered = operation != CapfOperation::None || pin.is_some();
+        // Also where nothing but a string is set: a row without `capf` would drop it.
+        let ordered = operation != CapfOperation::None || extra.is_some_and(|e| e.capf_string.is_some());
         let row = PhoneOut {
             name: &phone.name,
             model: self.model_by_id(phone.model).map_or("", |m| &*m.name),

@@ -15,6 +15,7 @@
 //! does not name them keeps them.
 
 mod apply;
+mod capf;
 mod check;
 mod error;
 mod export;
@@ -38,6 +39,7 @@ mod view;
 mod tests;
 
 pub use apply::{Apply, Change, Event, in_order};
+pub use capf::CapfView;
 pub use error::{LoadError, RowError};
 pub use kind::{Kind, LATER_KINDS};
 pub use mutate::{Mutate, Mutated, Op, Refused};

@@ -39,6 +39,8 @@ pub enum WarningCode {
     NoKnownCertificate,
     /// R146.
     WeakRsaKey,
+    /// R214.
+    CapfCertificateUnknown,
 }
 
 impl WarningCode {
@@ -51,6 +53,7 @@ impl WarningCode {
             Self::NullString => "capf_null_string",
             Self::NoKnownCertificate => "no_known_certificate",
             Self::WeakRsaKey => "weak_rsa_key",
+            Self::CapfCertificateUnknown => "capf_certificate_unknown",
         }
     }
 
@@ -72,6 +75,10 @@ impl WarningCode {
             }
             Self::NoKnownCertificate => {
                 "the phone's profile needs a certificate, and none of the phone is known; install or upload one"
+            }
+            Self::CapfCertificateUnknown => {
+                "the phone's profile authenticates CAPF by a certificate, and none of the phone is known: the \
+                 operation fails if it has none"
             }
             Self::WeakRsaKey => "RSA keys of 512 or 1024 bits are weak; use 2048 or more",
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::capf::CapfSettings;
 use super::mutate::Op;
 use super::parse::{parse_row, shorten};
 use super::rows::{CertificateFacts, Row};
@@ -108,21 +109,26 @@ impl Inventory {
     pub fn plan(&self, step: &Step, read: ReadCertificate<'_>) -> Result<Vec<Op>, RowError> {
         Ok(vec![match step {
             Step::Create { kind, body } => {
-                let row = parsed(*kind, object(body)?.clone(), read)?;
+                let mut body = object(body)?.clone();
+                let capf = CapfSettings::take(*kind, &mut body)?;
+                let row = parsed(*kind, body, read)?;
                 self.must_be_new(&row)?;
-                Op::Put(Box::new(row))
+                return self.put_with_capf(row, &capf);
             }
             Step::Replace { kind, name, body } => {
                 self.must_exist(*kind, name)?;
                 let mut body = object(body)?.clone();
+                let capf = CapfSettings::take(*kind, &mut body)?;
                 bear_name(*kind, name, &mut body)?;
-                same(*kind, name, parsed(*kind, body, read)?)?
+                return self.put_with_capf(same(*kind, name, parsed(*kind, body, read)?)?, &capf);
             }
             Step::Merge { kind, name, body } => {
                 let mut now = self.body_of(*kind, name)?;
-                merge(*kind, &mut now, object(body)?);
+                let mut patch = object(body)?.clone();
+                let capf = CapfSettings::take(*kind, &mut patch)?;
+                merge(*kind, &mut now, &patch);
                 bear_name(*kind, name, &mut now)?;
-                same(*kind, name, parsed(*kind, now, read)?)?
+                return self.put_with_capf(same(*kind, name, parsed(*kind, now, read)?)?, &capf);
             }
             Step::Remove { kind, name } => Op::Remove { kind: *kind, name: name.clone() },
             Step::Rename { name, to } => Op::Rename { name: name.clone(), to: to.clone() },
@@ -205,7 +211,7 @@ fn bear_name(kind: Kind, name: &str, body: &mut Map<String, Value>) -> Result<()
 }
 
 /// The row of that name, or the refusal of one that bears another.
-fn same(kind: Kind, name: &str, row: Row) -> Result<Op, RowError> {
+fn same(kind: Kind, name: &str, row: Row) -> Result<Row, RowError> {
     let given = row.name();
     if given != name {
         let reason =
@@ -213,7 +219,7 @@ fn same(kind: Kind, name: &str, row: Row) -> Result<Op, RowError> {
         let field = name_field(kind).unwrap_or("pem").to_owned();
         return Err(RowError::Field { kind, field, reason });
     }
-    Ok(Op::Put(Box::new(row)))
+    Ok(row)
 }
 
 fn parsed(kind: Kind, mut body: Map<String, Value>, read: ReadCertificate<'_>) -> Result<Row, RowError> {

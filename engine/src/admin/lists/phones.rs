@@ -134,8 +134,19 @@ pub(super) fn one(world: &World<'_>, name: &str) -> Option<Value> {
     object.insert("registration".to_owned(), registration);
     object.insert("certificates".to_owned(), certificates(&phone));
     object.insert("hardening".to_owned(), switches(world, &view));
-    object.insert("capf".to_owned(), json!({ "operation": view.capf_operation }));
+    object.insert("capf".to_owned(), capf(world, &view));
     Some(out)
+}
+
+/// CAPF settings of the assigned profile and what is ordered (R104); no settings where the model has none.
+fn capf(world: &World<'_>, view: &PhoneView<'_>) -> Value {
+    match world.inventory.capf_of(view.name.as_str()) {
+        Some(capf) => json!(capf),
+        None => json!({
+            "operation": view.capf_operation, "authentication_string_set": false, "authentication_mode": null,
+            "key_order": null, "rsa_key_size": null, "ec_key_size": null,
+        }),
+    }
 }
 
 /// Trust comes from the model and can be set by no request (R041, R042).

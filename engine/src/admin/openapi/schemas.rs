@@ -201,7 +201,17 @@ fn configured() -> Value {
             ]),
         ),
         ("hardening", json!({ "type": "object", "additionalProperties": switch })),
-        ("capf", object(&[("operation", text())])),
+        (
+            "capf",
+            object(&[
+                ("operation", text()),
+                ("authentication_string_set", boolean()),
+                ("authentication_mode", maybe_text()),
+                ("key_order", maybe_text()),
+                ("rsa_key_size", nullable(count())),
+                ("ec_key_size", nullable(count())),
+            ]),
+        ),
     ]);
     let profile = [
         ("name", text()),

@@ -2,6 +2,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 
+mod capf;
 mod changing;
 mod checking;
 mod mutating;

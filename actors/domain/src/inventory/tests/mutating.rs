@@ -4,15 +4,15 @@ use serde_json::json;
 use super::properties::{file, texts};
 use super::*;
 
-fn how() -> Mutate<'static> {
+pub(super) fn how() -> Mutate<'static> {
     Mutate { sealer: &Mask, offline: false, forced: true, has_certificate: &|_| false }
 }
 
-fn unread(_: &str) -> Result<CertificateFacts, String> {
+pub(super) fn unread(_: &str) -> Result<CertificateFacts, String> {
     Err("no certificate here".to_owned())
 }
 
-fn change(inventory: &mut Inventory, step: Step) -> Result<Mutated, RowError> {
+pub(super) fn change(inventory: &mut Inventory, step: Step) -> Result<Mutated, RowError> {
     let ops = inventory.plan(&step, &unread)?;
     inventory.mutate(ops, how()).map_err(|r| r.error)
 }
@@ -25,7 +25,7 @@ fn profile(name: &str, rest: serde_json::Value) -> Step {
     Step::Create { kind: Kind::SecurityProfile, body }
 }
 
-fn code<T: std::fmt::Debug>(result: Result<T, RowError>) -> &'static str {
+pub(super) fn code<T: std::fmt::Debug>(result: Result<T, RowError>) -> &'static str {
     result.unwrap_err().code()
 }
 

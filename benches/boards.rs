@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use keyline_actors::board::Boards;
 use keyline_actors::catalog::Inspect;
 use keyline_actors::system::{self, Engine, OpenOptions};
-use keyline_domain::ids::{DeviceIndex, DeviceName};
+use keyline_domain::ids::{DeviceIndex, DeviceName, UnixMillis};
 use keyline_domain::inventory::CertificateFacts;
 use keyline_loadtest::inventory;
 
@@ -75,11 +75,12 @@ fn benches(c: &mut Criterion) {
         });
     }
     let indexes: Vec<DeviceIndex> = names.iter().map(|n| boards.devices.by_name(n).unwrap()).collect();
-    group.bench_function("slot_by_index", |b| {
+    group.bench_function("judgement_by_index", |b| {
         let mut at = 0;
         b.iter(|| {
             at = (at + 40_503) % indexes.len();
-            black_box(boards.devices.slot(indexes[at]).and_then(|s| s.applied()))
+            let slot = boards.devices.slot(indexes[at]);
+            black_box(slot.and_then(|s| boards.judged(s, UnixMillis(0))).map(|j| j.applied))
         });
     });
     let numbers: Vec<String> = fleet.into_iter().map(|p| p.dn).collect();

@@ -80,6 +80,10 @@ pub struct Metrics {
     pub calls_by_class: IntGaugeVec,
     /// Messages waiting in each shard.
     pub shard_queue: IntGaugeVec,
+    /// Devices that a change of the configuration touched.
+    pub devices_touched: IntCounter,
+    /// Old versions of profiles that went.
+    pub versions_collected: IntCounter,
     /// Nonce keys that took over.
     pub nonce_key_rotations: IntCounter,
     /// Effects that could not be handed to a worker.
@@ -162,6 +166,16 @@ impl Metrics {
                     Opts::new("keyline_shard_queue_messages", "Messages that wait in a shard's mailbox"),
                     &["shard"],
                 )?,
+            )?,
+            devices_touched: counter(
+                registry,
+                "keyline_catalog_devices_touched_total",
+                "Devices that a change of the configuration touched; saving a profile touches none",
+            )?,
+            versions_collected: counter(
+                registry,
+                "keyline_catalog_versions_collected_total",
+                "Old versions of profiles that no phone can be judged by any more and that were dropped",
             )?,
             nonce_key_rotations: counter(
                 registry,

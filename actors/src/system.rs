@@ -315,7 +315,7 @@ fn load_rows(store: &dyn Store, boards: &Boards) -> Result<i64, OpenError> {
         let step = phone::recover(row, at);
         if let Some(row) = step.row {
             registered += i64::from(!row.bindings.is_empty());
-            slot.publish(Arc::new(row));
+            boards.publish_row(slot, Arc::new(row));
         }
         Ok(())
     })?;

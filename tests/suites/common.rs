@@ -42,6 +42,22 @@ macro_rules! on_one_and_two {
     )*};
 }
 
+/// Makes two tests of each function: everything on one thread, and on three.
+macro_rules! on_one_and_three {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn one_shard() {
+                super::$name(1);
+            }
+            #[test]
+            fn three_shards() {
+                super::$name(3);
+            }
+        }
+    )*};
+}
+
 /// Line of the caller.
 pub const CALLER: &str = "1001";
 

@@ -42,6 +42,7 @@ mod overload;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;
+mod rollouts_save;
 mod security;
 mod security_refusals;
 mod sipp;

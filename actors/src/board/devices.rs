@@ -1,13 +1,13 @@
 //! Devices: configuration from the catalog, live rows from the shards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
-use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, ProfileId, ProfileVersion, UserId};
+use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, ProfileId, UserId};
 use keyline_domain::mode::Protocol;
 use keyline_domain::model::Model;
-use keyline_domain::phone::{AppliedVersion, Row};
+use keyline_domain::phone::Row;
 use papaya::HashMap;
 use smallvec::SmallVec;
 
@@ -33,10 +33,9 @@ pub struct Device {
     pub lines: Arc<[Dn]>,
     /// Digest user.
     pub digest_user: Option<UserId>,
-    /// Assigned profile at its saved version; what is applied may be older (design §5).
-    pub assigned: AppliedVersion,
-    /// Assigned profile's name, for explanations.
-    pub profile_name: Arc<str>,
+    /// Assigned profile. Its saved version and name are on the profile board, so that a change of the profile
+    /// touches no device (design §5).
+    pub profile: ProfileId,
     /// SHA-256 fingerprint of the vendor certificate that was uploaded for this very device.
     pub vendor_certificate: Option<[u8; 32]>,
 }
@@ -46,8 +45,6 @@ pub struct Device {
 pub struct DeviceSlot {
     config: ArcSwapOption<Device>,
     row: ArcSwapOption<Row>,
-    /// `profile << 32 | version`; 0 while nothing is applied.
-    applied: AtomicU64,
     /// Second (Unix) for which the shard has armed its wheel; 0 when not.
     armed: AtomicU32,
 }
@@ -63,23 +60,9 @@ impl DeviceSlot {
         self.row.load_full()
     }
 
-    /// Profile and version under which the device is judged.
-    pub fn applied(&self) -> Option<AppliedVersion> {
-        let v = self.applied.load(Ordering::Acquire);
-        (v != 0).then_some(AppliedVersion {
-            profile: ProfileId((v >> 32) as u32),
-            version: ProfileVersion(v as u32),
-        })
-    }
-
-    pub(crate) fn set_applied(&self, a: AppliedVersion) {
-        self.applied.store((u64::from(a.profile.0) << 32) | u64::from(a.version.0), Ordering::Release);
-    }
-
-    /// Publishes a row and what is applied by it. Only the device's shard and recovery call this.
-    pub(crate) fn publish(&self, row: Arc<Row>) {
-        self.set_applied(row.applied);
-        self.row.store(Some(row));
+    /// Puts a row in the place of another, which it returns; [`super::Boards::publish_row`] counts both.
+    pub(super) fn swap_row(&self, row: Option<Arc<Row>>) -> Option<Arc<Row>> {
+        self.row.swap(row)
     }
 
     pub(crate) fn set_device(&self, device: Option<Arc<Device>>) {
@@ -186,17 +169,17 @@ impl DeviceBoard {
     }
 
     /// Takes a device off the board; its index is not used again.
-    pub(crate) fn remove(&self, index: DeviceIndex) {
-        let Some(slot) = self.slot(index) else { return };
-        let Some(old) = slot.device() else { return };
+    /// Returns its last row.
+    pub(super) fn remove(&self, index: DeviceIndex) -> Option<Arc<Row>> {
+        let slot = self.slot(index)?;
+        let old = slot.device()?;
         self.names.pin().remove(&old.name);
         for dn in old.lines.iter() {
             self.leave_line(dn, index);
         }
         self.forget_user(&old, None);
         slot.set_device(None);
-        slot.row.store(None);
-        slot.applied.store(0, Ordering::Release);
+        slot.swap_row(None)
     }
 
     /// Forgets a line that no device has.

@@ -13,6 +13,7 @@
 pub mod calls;
 pub mod devices;
 pub mod keys;
+pub mod profiles;
 pub mod settings;
 mod slots;
 pub mod tokens;
@@ -24,7 +25,8 @@ pub const DEVICES_MAX: usize = slots::CAPACITY;
 pub use calls::{CallBoard, CallEntry};
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys};
-pub use settings::{ProfileBoard, Settings, SettingsBoard};
+pub use profiles::{Judgement, ProfileBoard};
+pub use settings::{Settings, SettingsBoard};
 pub use tokens::{Role, Token, TokenBoard};
 pub use watch::WatchBoard;
 
@@ -45,4 +47,23 @@ pub struct Boards {
     pub watch: WatchBoard,
     /// Tokens of the admin API.
     pub tokens: TokenBoard,
+}
+
+impl Boards {
+    /// By what a device is judged now: admission, files, ports, class.
+    pub fn judged(&self, slot: &DeviceSlot, now: keyline_domain::ids::UnixMillis) -> Option<Judgement> {
+        self.profiles.judge(slot.device()?.profile, slot.row().as_deref(), now)
+    }
+
+    /// Publishes a row. Only the device's shard and recovery call this.
+    pub(crate) fn publish_row(&self, slot: &DeviceSlot, row: std::sync::Arc<keyline_domain::phone::Row>) {
+        let old = slot.swap_row(Some(std::sync::Arc::clone(&row)));
+        self.profiles.replaced(old.as_deref(), Some(&row));
+    }
+
+    /// Takes a device off the boards.
+    pub(crate) fn remove_device(&self, index: keyline_domain::ids::DeviceIndex) {
+        let old = self.devices.remove(index);
+        self.profiles.replaced(old.as_deref(), None);
+    }
 }

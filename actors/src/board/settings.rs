@@ -1,43 +1,15 @@
-//! Profiles, parameters and users: snapshots that the catalog replaces as a whole.
+//! Parameters and users: snapshots that the catalog replaces as a whole.
 
-use std::collections::HashMap as StdMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use keyline_domain::credential::DerivedCredentials;
 use keyline_domain::digest::AlgorithmSet;
-use keyline_domain::ids::{ProfileId, ProfileVersion, UserId};
+use keyline_domain::ids::UserId;
 use keyline_domain::inventory::{CertificateRow, Parameters};
-use keyline_domain::phone::{AppliedVersion, ExpiryLimits};
-use keyline_domain::profile::ProfileSettings;
+use keyline_domain::phone::ExpiryLimits;
 use papaya::HashMap;
-
-/// Settings of every profile version that some phone is judged by.
-#[derive(Debug, Default)]
-pub struct ProfileBoard {
-    versions: ArcSwap<StdMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>>,
-}
-
-impl ProfileBoard {
-    /// Settings of a version.
-    pub fn settings(&self, applied: AppliedVersion) -> Option<Arc<ProfileSettings>> {
-        self.versions.load().get(&(applied.profile, applied.version)).cloned()
-    }
-
-    /// The longest time for which a nonce may be good, in seconds (R152).
-    pub(crate) fn longest_nonce_validity_s(&self) -> u32 {
-        self.versions.load().values().map(|s| s.nonce_validity_s).max().unwrap_or_default()
-    }
-
-    pub(crate) fn put(&self, applied: AppliedVersion, settings: Arc<ProfileSettings>) {
-        self.versions.rcu(|old| {
-            let mut new = StdMap::clone(old);
-            new.insert((applied.profile, applied.version), Arc::clone(&settings));
-            new
-        });
-    }
-}
 
 /// The parameters in force and what is derived from them once instead of per packet.
 #[derive(Debug, Clone)]

@@ -68,6 +68,8 @@ impl Actor for CatalogActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(super::rotate::CHECK, |actor, _| actor.rotate_nonces());
+        self.sweep_versions();
+        ctx.run_interval(super::versions::SWEEP, |actor, _| actor.sweep_versions());
     }
 }
 
@@ -147,6 +149,7 @@ impl CatalogActor {
             let Some(device) = self.boards.devices.device(index) else { continue };
             let shard = self.table.shard(device.name.partition());
             if let Some(addr) = shards.get(usize::from(shard.0)) {
+                self.metrics.devices_touched.inc();
                 addr.do_send(DeviceChanged(index));
             }
         }
@@ -175,6 +178,7 @@ impl Handler<Import> for CatalogActor {
             Ok(Ok((done, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);
                 self.tell_shards(touched.into_iter());
+                self.collect_after(&events);
                 Ok(done)
             }
             Ok(Err(e)) => {

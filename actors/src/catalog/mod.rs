@@ -11,6 +11,7 @@ mod messages;
 mod publish;
 mod rotate;
 mod tokens;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -91,16 +92,6 @@ impl Catalog {
     /// What a newly configured phone is judged by: the saved version of its profile.
     pub(crate) fn saved_version(&self, profile: ProfileId) -> Option<AppliedVersion> {
         self.inventory.profile(profile).map(|p| AppliedVersion { profile, version: p.version })
-    }
-
-    /// Settings of a version, saved or earlier.
-    pub(crate) fn settings(&self, applied: AppliedVersion) -> Option<Arc<ProfileSettings>> {
-        if let Some(p) = self.inventory.profile(applied.profile)
-            && p.version == applied.version
-        {
-            return Some(Arc::new(p.settings.clone()));
-        }
-        self.versions.get(&(applied.profile, applied.version)).cloned()
     }
 }
 

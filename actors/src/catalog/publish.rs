@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keyline_domain::credential::{DerivedCredentials, Password};
-use keyline_domain::ids::{DeviceIndex, UserId};
+use keyline_domain::ids::{DeviceIndex, ProfileId, UserId};
 use keyline_domain::inventory::{Event, Kind, Purpose};
 use keyline_domain::phone::AppliedVersion;
 
@@ -19,6 +19,9 @@ impl Catalog {
         self.publish_tokens(boards);
         for (key, settings) in &self.versions {
             boards.profiles.put(AppliedVersion { profile: key.0, version: key.1 }, Arc::clone(settings));
+        }
+        for profile in self.inventory.profiles_after(None) {
+            self.publish_profile(boards, profile.id);
         }
         for dn in self.inventory.lines_after(None) {
             boards.devices.put_line(dn.clone());
@@ -59,19 +62,9 @@ impl Catalog {
                         touched.insert(view.index);
                     }
                 }
-                Event::ProfileSaved { id, version, .. } => {
-                    if let Some(settings) = self.settings(AppliedVersion { profile: *id, version: *version })
-                    {
-                        boards.profiles.put(AppliedVersion { profile: *id, version: *version }, settings);
-                    }
-                    let names: Vec<_> = self.inventory.devices_of(*id, None).cloned().collect();
-                    for name in names {
-                        if let Some(index) = self.inventory.device_index(&name) {
-                            self.publish_device(boards, index);
-                            touched.insert(index);
-                        }
-                    }
-                }
+                // One entry, however many phones have it: they name their profile by its number.
+                Event::ProfileSaved { id, .. } => self.publish_profile(boards, *id),
+                Event::ProfileRemoved(id) => boards.profiles.remove(*id),
                 Event::UserChanged { id, .. } | Event::UserRemoved(id) => self.publish_user(boards, id),
                 Event::LineChanged(dn) => boards.devices.put_line(dn.clone()),
                 Event::LineRemoved(dn) => boards.devices.remove_line(dn),
@@ -80,7 +73,7 @@ impl Catalog {
                     touched.insert(*index);
                 }
                 Event::DeviceRemoved { index, .. } => {
-                    boards.devices.remove(*index);
+                    boards.remove_device(*index);
                     touched.insert(*index);
                 }
                 Event::CertificateChanged { phone, .. } => {
@@ -91,7 +84,6 @@ impl Catalog {
                     }
                 }
                 Event::ModelRemoved(_)
-                | Event::ProfileRemoved(_)
                 | Event::CommonPhoneProfileChanged(_)
                 | Event::EnterprisePhoneChanged
                 | Event::AppliesAtOnce { .. } => {}
@@ -120,14 +112,20 @@ impl Catalog {
         boards.settings.put_user(id.clone(), credentials);
     }
 
-    /// Publishes a device. One without a row, or nothing registered, is judged by the saved version of its
-    /// profile at once (design §5).
+    /// Publishes the saved version and the name of a profile.
+    fn publish_profile(&self, boards: &Boards, id: ProfileId) {
+        if let Some(profile) = self.inventory.profile(id) {
+            let saved = AppliedVersion { profile: id, version: profile.version };
+            boards.profiles.save(saved, &profile.name, Arc::new(profile.settings.clone()));
+        }
+    }
+
+    /// Publishes a device.
     fn publish_device(&self, boards: &Boards, index: DeviceIndex) -> bool {
         let Some(view) = self.inventory.device_at(index) else { return true };
-        let Some(profile) = self.inventory.profile(view.profile) else { return true };
-        let saved = AppliedVersion { profile: view.profile, version: view.profile_version };
-        if boards.profiles.settings(saved).is_none() {
-            boards.profiles.put(saved, Arc::new(profile.settings.clone()));
+        // Predefined profiles come onto the board with their first device.
+        if boards.profiles.saved(view.profile).is_none() {
+            self.publish_profile(boards, view.profile);
         }
         let vendor_certificate = self
             .inventory
@@ -144,19 +142,10 @@ impl Catalog {
             protocol: view.protocol,
             lines: view.lines,
             digest_user: view.digest_user,
-            assigned: saved,
-            profile_name: profile.name.as_str().into(),
+            profile: view.profile,
             vendor_certificate,
         };
-        if !boards.devices.put(device) {
-            return false;
-        }
-        if let Some(slot) = boards.devices.slot(index)
-            && slot.row().is_none()
-        {
-            slot.set_applied(saved);
-        }
-        true
+        boards.devices.put(device)
     }
 
     /// One line of NDJSON per row, in the order in which they can be imported.

@@ -326,13 +326,13 @@ impl crate::board::Boards {
         transport: keyline_domain::mode::Transport,
         peer: keyline_domain::phone::Peer,
     ) -> keyline_domain::class::LegFacts {
-        let slot = self.devices.slot(device.index);
-        let applied = slot.and_then(DeviceSlot::applied);
-        let settings = applied.and_then(|a| self.profiles.settings(a));
-        let mode = settings.as_ref().map(|s| s.device_security_mode).unwrap_or_default();
+        let now = crate::clock::now();
+        let judged = self.profiles.judge(device.profile, row, now);
+        let settings = judged.as_ref().map(|j| &j.settings);
+        let mode = settings.map(|s| s.device_security_mode).unwrap_or_default();
         // While the grace of a roll-out runs the old version never raises the class (design §5).
         let previous = row
-            .and_then(|r| r.in_grace(crate::clock::now()))
+            .and_then(|r| r.in_grace(now))
             .and_then(|a| self.profiles.settings(a))
             .map(|s| s.device_security_mode);
         keyline_domain::class::LegFacts {
@@ -342,9 +342,9 @@ impl crate::board::Boards {
             transport,
             suite: peer.suite_kind,
             proof: peer.proof,
-            profile: device.profile_name.as_ref().into(),
+            profile: judged.as_ref().map(|j| &*j.assigned_name).unwrap_or_default().into(),
             applied_mode: previous.map_or(mode, |p| p.min(mode)),
-            digest_authentication: settings.as_ref().is_some_and(|s| s.digest_authentication),
+            digest_authentication: settings.is_some_and(|s| s.digest_authentication),
             cluster: self.settings.load().parameters.cluster_security_mode,
             answered: false,
             media: LegMedia::default(),

@@ -7,7 +7,7 @@ use keyline_domain::call::{self, CallerLeg, Headers, ServerTx};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::media::Body;
-use keyline_domain::phone::Register;
+use keyline_domain::phone::{AppliedVersion, Register};
 use keyline_domain::subscription::Watched;
 
 use crate::journal::Outcomes;
@@ -54,6 +54,8 @@ pub enum Intent {
         request: Box<Register>,
         /// The applied profile asks for a proof.
         proof_due: bool,
+        /// What it was judged by: a phone with nothing registered takes it over.
+        judged: AppliedVersion,
     },
     /// A new call.
     Invite(Box<Invite>),

@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
-use keyline_domain::phone::{self, Event, Kind, Outcome as Answer, Register, Row, Step, Write};
+use keyline_domain::phone::{
+    self, AppliedVersion, Event, Kind, Outcome as Answer, Register, Row, Step, Write,
+};
 use keyline_domain::subscription::{Package, Watched};
 use keyline_storage::{CommitSink, Consistency, Outcome, Table, faults};
 use smallvec::SmallVec;
@@ -22,17 +24,30 @@ use crate::phone::ToPhone;
 /// REGISTERs that may wait for one row's open commit; a phone has one outstanding, a storm of repeats more.
 const WAITING_MAX: usize = 8;
 
+/// A REGISTER that admission let through.
+#[derive(Debug)]
+pub(super) struct Registration {
+    /// Server transaction to answer.
+    pub(super) tx: u64,
+    /// The facts.
+    pub(super) request: Box<Register>,
+    /// Some proof was due.
+    pub(super) proof_due: bool,
+    /// What it was judged by.
+    pub(super) judged: AppliedVersion,
+}
+
 /// A row's open commit and who waits behind it.
 pub(super) struct Open {
     step: Option<(Row, Vec<Event>)>,
     reply: Option<(u64, RegisterReply, RegisterOutcome)>,
-    waiting: VecDeque<(u64, Box<Register>, bool)>,
+    waiting: VecDeque<Registration>,
 }
 
 impl Open {
     /// Transactions that wait for an answer.
     pub(super) fn owed(&self) -> impl Iterator<Item = u64> {
-        let waiting = self.waiting.iter().map(|w| w.0);
+        let waiting = self.waiting.iter().map(|w| w.tx);
         self.reply.as_ref().map(|r| r.0).into_iter().chain(waiting)
     }
 }
@@ -50,17 +65,11 @@ impl CommitSink for Sink {
 }
 
 impl Shard {
-    pub(super) fn register(
-        &mut self,
-        device: DeviceIndex,
-        tx: u64,
-        request: Box<Register>,
-        proof_due: bool,
-        at: UnixMillis,
-    ) {
+    pub(super) fn register(&mut self, device: DeviceIndex, asked: Registration, at: UnixMillis) {
+        let tx = asked.tx;
         if let Some(open) = self.open.get_mut(&device) {
             if open.waiting.len() < WAITING_MAX {
-                open.waiting.push_back((tx, request, proof_due));
+                open.waiting.push_back(asked);
             } else {
                 self.reply(tx, RegisterReply::Overloaded, RegisterOutcome::Shed);
             }
@@ -70,9 +79,9 @@ impl Shard {
         let Some(slot) = boards.devices.slot(device) else {
             return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
         };
-        let Some(row) = current_row(slot) else {
-            return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
-        };
+        let Registration { request, proof_due, judged, .. } = asked;
+        let before = slot.row().unwrap_or_else(|| Arc::new(Row::new(judged)));
+        let row = phone::adopt(&before, judged, at);
         let context = phone::Context {
             now: at,
             expiry: self.boards.settings.expiry_limits(),
@@ -155,8 +164,8 @@ impl Shard {
         if let Some((tx, ..)) = open.reply {
             self.reply(tx, reply.clone(), outcome);
         }
-        for (tx, ..) in open.waiting {
-            self.reply(tx, reply.clone(), outcome);
+        for asked in open.waiting {
+            self.reply(asked.tx, reply.clone(), outcome);
         }
     }
 
@@ -179,8 +188,8 @@ impl Shard {
                 if let Some((tx, reply, outcome)) = open.reply.take() {
                     self.reply(tx, reply, outcome);
                 }
-                for (tx, request, proof_due) in open.waiting {
-                    self.register(device, tx, request, proof_due, at);
+                for asked in open.waiting {
+                    self.register(device, asked, at);
                 }
             }
             Outcome::Conflict(_) | Outcome::Unknown(_) => {
@@ -242,8 +251,8 @@ impl Shard {
                 }
             }
             let at = crate::clock::now();
-            for (tx, request, proof_due) in open.waiting {
-                shard.register(device, tx, request, proof_due, at);
+            for asked in open.waiting {
+                shard.register(device, asked, at);
             }
             shard.flush();
         }));
@@ -259,7 +268,7 @@ impl Shard {
             _ => {}
         }
         let row = Arc::new(row);
-        slot.publish(Arc::clone(&row));
+        self.boards.publish_row(slot, Arc::clone(&row));
         self.arm_expiry(device, &row);
         let mut lines: SmallVec<[&Dn; 2]> = SmallVec::new();
         for event in events {
@@ -339,8 +348,8 @@ impl Shard {
         }
     }
 
-    /// The catalog assigned another profile or saved a new version: a phone with nothing registered is
-    /// judged by it at once, a registered one becomes pending (design §5).
+    /// The catalog assigned another profile: a registered phone becomes pending. One with nothing registered
+    /// is judged by it already, and its row follows at its next REGISTER (design §5).
     pub(super) fn follow_assignment(&mut self, index: DeviceIndex, device: &Device, at: UnixMillis) {
         let boards = Arc::clone(&self.boards);
         let Some(slot) = boards.devices.slot(index) else { return };
@@ -349,11 +358,10 @@ impl Shard {
             // The commit under way wins; the assignment is looked at again when it is through.
             return self.again.push(index);
         }
-        let step = if row.is_registered(at) {
-            phone::assign(&row, device.assigned.profile)
-        } else {
-            phone::apply(&row, device.assigned, at, 0)
-        };
+        if !row.is_registered(at) {
+            return;
+        }
+        let step = phone::assign(&row, device.profile);
         let Some(new) = step.row else { return };
         let open = Open { step: Some((new, step.events.into_vec())), reply: None, waiting: VecDeque::new() };
         self.commit(index, slot, open);
@@ -380,11 +388,6 @@ impl Shard {
         self.metrics.register(outcome);
         self.answer(tx, Emission::Register { tx, reply });
     }
-}
-
-/// The row on the board, or a fresh one under what is applied to the device.
-pub(super) fn current_row(slot: &DeviceSlot) -> Option<Arc<Row>> {
-    slot.row().or_else(|| slot.applied().map(|a| Arc::new(Row::new(a))))
 }
 
 fn counted(kind: Kind, events: &[Event]) -> RegisterOutcome {

@@ -14,6 +14,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Supervised};
 use keyline_domain::ids::DeviceIndex;
 use keyline_storage::{Outcome, faults};
 
+use super::phones::Registration;
 use super::{Due, Intent, MAILBOX, Shard, phones};
 use crate::call::CallTools;
 use crate::clock::now;
@@ -114,9 +115,9 @@ impl Shard {
             Job::Intent(intent) => {
                 faults::hit_on("shard.intent", || self.id.0.to_string());
                 match intent {
-                    Intent::Register { device, tx, request, proof_due } => {
+                    Intent::Register { device, tx, request, proof_due, judged } => {
                         faults::hit_on("shard.register", || self.name_of(device));
-                        self.register(device, tx, request, proof_due, at);
+                        self.register(device, Registration { tx, request, proof_due, judged }, at);
                     }
                     Intent::Invite(invite) => self.invite(*invite, at, ctx),
                     Intent::Call { call, input, tx } => self.call_input(call, input, tx),

@@ -13,7 +13,7 @@ use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::mode::SuiteKind;
 use keyline_domain::mode::Transport;
 use keyline_domain::model::{Capability, TlsCertificate, VendorClass};
-use keyline_domain::phone::{self, Binding, Register, Row};
+use keyline_domain::phone::{self, AppliedVersion, Binding, Register, Row};
 use keyline_wire::sip::{Credentials, DigestCredentials, Message, Uri};
 use smallvec::SmallVec;
 
@@ -61,6 +61,8 @@ pub struct Judged {
     pub device: Option<DeviceIndex>,
     /// Some proof was due: without one only the flow tells the phone from a stranger.
     pub proof_due: bool,
+    /// The profile version that it was judged by; with a device always there.
+    pub applied: Option<AppliedVersion>,
 }
 
 struct Look<'a>(&'a Boards);
@@ -126,7 +128,9 @@ pub fn judge(
     let slot = device.and_then(|d| boards.devices.slot(d));
     let config = slot.and_then(DeviceSlot::device);
     let row = slot.and_then(DeviceSlot::row);
-    let applied = slot.and_then(DeviceSlot::applied).and_then(|a| boards.profiles.settings(a));
+    let judgement =
+        config.as_ref().and_then(|config| boards.profiles.judge(config.profile, row.as_deref(), arrival.now));
+    let applied = judgement.as_ref().map(|j| &j.settings);
     let previous =
         row.as_ref().and_then(|r| r.in_grace(arrival.now)).and_then(|a| boards.profiles.settings(a));
     let merely_extends = speaker
@@ -134,14 +138,14 @@ pub fn judge(
         .zip(row.as_deref())
         .is_some_and(|(register, row)| phone::extends_only(row, register, arrival.now));
     let request = RequestFacts { merely_extends, ..request };
-    let facts = config.as_ref().zip(applied.as_ref()).map(|(config, settings)| DeviceFacts {
+    let facts = config.as_ref().zip(judgement.as_ref()).map(|(config, judgement)| DeviceFacts {
         name: &config.name,
         model: &config.model.name,
         preferred_vendor: config.model.vendor_class == VendorClass::Preferred,
         shared_certificate: config.model.tls_certificate == TlsCertificate::Shared,
         websocket: config.model.can(Capability::Websocket),
-        profile_name: &config.profile_name,
-        settings,
+        profile_name: &judgement.assigned_name,
+        settings: &judgement.settings,
         previous: previous.as_deref(),
         lines: &config.lines,
         digest_user: config.digest_user.as_ref(),
@@ -153,7 +157,6 @@ pub fn judge(
     let proof = due(&request, facts.as_ref(), &policy);
     let proof_due = matches!(proof, Due::Digest { .. })
         || applied
-            .as_ref()
             .is_some_and(|s| s.device_security_mode != keyline_domain::mode::DeviceSecurityMode::NonSecure);
     let outcome = match proof {
         Due::Digest { nonce_validity_s } => {
@@ -184,7 +187,8 @@ pub fn judge(
     if verdict.is_wrong_answer() {
         admission.wrong_answer(arrival.source.ip(), arrival.now);
     }
-    Judged { verdict, device, proof_due }
+    let applied = judgement.as_ref().filter(|_| device.is_some()).map(|j| j.applied);
+    Judged { verdict, device, proof_due, applied }
 }
 
 /// The digest answer for our realm: others are for other servers on the path.

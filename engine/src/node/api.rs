@@ -230,7 +230,7 @@ impl NodeApi for RunningNode {
                 if start.is_some_and(|(d, last)| d == index && n <= last) || !b.is_live(at) {
                     continue;
                 }
-                let view = binding(&device, b, &self.domain);
+                let view = binding(&self.handle.boards, &device, b, &self.domain);
                 if !keep(&view) {
                     continue;
                 }

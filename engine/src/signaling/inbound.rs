@@ -171,7 +171,7 @@ impl State {
         if admitted.under == Under::Exempt {
             return self.standby_keepalive(shared, &path, message, read.cisco);
         }
-        let Some(device) = judged.device else { return };
+        let (Some(device), Some(applied)) = (judged.device, judged.applied) else { return };
         let Some(shard) = shard_of(shared, device) else {
             return self.refuse_stateless(shared, &path, message, 404, "no such device");
         };
@@ -187,9 +187,10 @@ impl State {
             }
             return self.overloaded(shared, &path, message);
         }
-        let phone_port = slot
-            .and_then(|s| s.applied())
-            .and_then(|a| shared.boards.profiles.settings(a))
+        let phone_port = shared
+            .boards
+            .profiles
+            .settings(applied)
             .map_or(keyline_domain::phone::SIP_PORT, |s| s.sip_phone_port);
         let peer = Peer { proof: admitted.proof, ..peer };
         let mut facts = read.facts(message, &path, peer, &config.lines, phone_port);
@@ -212,7 +213,8 @@ impl State {
             self.connections.registered(id, device);
         }
         let proof_due = judged.proof_due;
-        self.intend(shard, Intent::Register { device, tx: tx.to_u64(), request: Box::new(facts), proof_due });
+        let request = Box::new(facts);
+        self.intend(shard, Intent::Register { device, tx: tx.to_u64(), request, proof_due, judged: applied });
     }
 
     /// A standby keepalive changes nothing, so it is answered without state, and alike whether the phone is

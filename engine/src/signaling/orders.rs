@@ -98,7 +98,7 @@ fn write(
     };
     let cisco = device.model.vendor_class == VendorClass::Own;
     let (event, body) = match (cisco, order) {
-        (true, _) => ("service-control", Some(service_control(device, binding, order))),
+        (true, _) => ("service-control", Some(service_control(shared, device, binding, order))),
         (false, PhoneOrder::Reset) => ("check-sync;reboot=true", None),
         (false, PhoneOrder::Restart | PhoneOrder::Apply) => ("check-sync;reboot=false", None),
     };
@@ -107,14 +107,15 @@ fn write(
 
 /// The body that a Cisco phone reads: it compares the Call-ID with that of its registration, and the stamp with
 /// that of the configuration that it has. The stamp names the assigned profile's version.
-fn service_control(device: &Device, binding: &Binding, order: PhoneOrder) -> String {
+fn service_control(shared: &Shared, device: &Device, binding: &Binding, order: PhoneOrder) -> String {
     let action = match order {
         PhoneOrder::Reset => "reset",
         PhoneOrder::Restart => "restart",
         PhoneOrder::Apply => "apply-config",
     };
     let call_id = &binding.origin.call_id;
-    let stamp = format!("{:08x}-{:08x}", device.assigned.profile.0, device.assigned.version.0);
+    let version = shared.boards.profiles.saved(device.profile).map_or(0, |saved| saved.version.0);
+    let stamp = format!("{:08x}-{version:08x}", device.profile.0);
     let mut body = format!(
         "action={action}\r\nRegisterCallId={{{call_id}}}\r\nConfigVersionStamp={{{stamp}}}\r\n\
          DialplanVersionStamp={{}}\r\nSoftkeyVersionStamp={{}}\r\nFeatureControlVersionStamp={{}}\r\n"

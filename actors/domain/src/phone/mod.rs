@@ -38,4 +38,4 @@ pub use row::{
 };
 pub use step::{extends_only, on};
 pub use time::{HORIZON_MAX_S, expire, horizon, next_deadline, recover};
-pub use versions::{apply, assign};
+pub use versions::{adopt, apply, assign};

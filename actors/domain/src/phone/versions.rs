@@ -1,8 +1,14 @@
 //! Assigned and applied profile versions (design §5 Profile versions).
+//!
+//! A phone with something registered is judged by what is applied to it. One with nothing registered is judged
+//! by the saved version of its assigned profile, whatever its row still says: the row follows at the next
+//! REGISTER ([`adopt`]). So saving a profile touches no phone, however many have it.
+
+use std::borrow::Cow;
 
 use super::register::{Step, Write};
 use super::row::{AppliedVersion, PreviousVersion, Row};
-use crate::ids::{ProfileId, ProfileVersion, UnixMillis};
+use crate::ids::{ProfileId, UnixMillis};
 
 /// The administrator chose a profile for the phone. No verdict changes: the phone is judged by what is
 /// applied until [`apply`] (R035, R218).
@@ -22,18 +28,41 @@ pub fn apply(row: &Row, applied: AppliedVersion, now: UnixMillis, grace_s: u32) 
     let graceful = grace_s > 0 && row.is_registered(now);
     let previous =
         graceful.then(|| PreviousVersion { applied: row.applied, until: now.plus_secs(u64::from(grace_s)) });
-    Step { row: Some(Row { applied, previous, ..row.clone() }), write: Write::Put, ..Step::idle() }
+    let assigned = applied.profile;
+    Step { row: Some(Row { assigned, applied, previous, ..row.clone() }), write: Write::Put, ..Step::idle() }
+}
+
+/// The row that a REGISTER steps on: that of a phone with nothing registered takes the version over that the
+/// request was judged by. A grace that runs goes on: a phone that starts anew has nothing registered meanwhile.
+pub fn adopt(row: &Row, judged: AppliedVersion, now: UnixMillis) -> Cow<'_, Row> {
+    if row.is_registered(now) || (row.applied == judged && row.assigned == judged.profile) {
+        return Cow::Borrowed(row);
+    }
+    Cow::Owned(Row { assigned: judged.profile, applied: judged, ..row.clone() })
 }
 
 impl Row {
-    /// The phone waits for an apply: what is applied is not the assigned profile at its newest version.
-    pub fn is_pending(&self, newest_of_assigned: ProfileVersion) -> bool {
-        self.applied != AppliedVersion { profile: self.assigned, version: newest_of_assigned }
+    /// What the phone is judged by, `saved` being the saved version of its assigned profile.
+    pub fn judged_by(&self, saved: AppliedVersion, now: UnixMillis) -> AppliedVersion {
+        if self.is_registered(now) { self.applied } else { saved }
+    }
+
+    /// The phone waits for an apply: it is not judged by `saved`, the saved version of its assigned profile
+    /// (R183). One with nothing registered never waits.
+    pub fn is_pending(&self, saved: AppliedVersion, now: UnixMillis) -> bool {
+        self.judged_by(saved, now) != saved
     }
 
     /// The version applied before, while its grace runs. A registration that satisfies it is taken too,
     /// but it never raises a class.
     pub fn in_grace(&self, now: UnixMillis) -> Option<AppliedVersion> {
         self.previous.filter(|p| p.until > now).map(|p| p.applied)
+    }
+
+    /// The versions whose settings this row keeps alive: none while nothing is bound.
+    pub fn versions(&self) -> impl Iterator<Item = AppliedVersion> {
+        let bound = !self.bindings.is_empty();
+        let both = [Some(self.applied), self.previous.map(|p| p.applied)];
+        both.into_iter().flatten().filter(move |_| bound)
     }
 }

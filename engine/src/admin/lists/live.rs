@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyline_actors::board::Device;
+use keyline_actors::board::{Boards, Device};
 use keyline_domain::cipher;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::phone::{AppliedVersion, Binding, Peer, Row};
@@ -24,10 +24,12 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn of(live: &Live<'_>, index: DeviceIndex) -> Option<Self> {
         let slot = live.boards.devices.slot(index)?;
-        let (device, row, applied) = (slot.device()?, slot.row(), slot.applied());
+        let (device, row) = (slot.device()?, slot.row());
+        let profiles = &live.boards.profiles;
+        let applied = profiles.judge(device.profile, row.as_deref(), live.at).map(|j| j.applied);
         Some(Self {
             registered: row.as_ref().is_some_and(|r| r.is_registered(live.at)),
-            pending: applied.is_some_and(|a| a != device.assigned),
+            pending: applied.is_some() && applied != profiles.saved(device.profile),
             applied,
             device,
             row,
@@ -42,7 +44,7 @@ impl Status {
     pub(super) fn bindings(&self, live: &Live<'_>) -> Value {
         let row = self.row.iter().flat_map(|row| row.live(live.at));
         row.map(|b| {
-            let view = binding(&self.device, b, live.domain);
+            let view = binding(live.boards, &self.device, b, live.domain);
             json!({
                 "aor": view.aor,
                 "contact": view.contact,
@@ -60,7 +62,7 @@ impl Status {
 }
 
 /// A binding as `/registrations` shows it.
-pub fn binding(device: &Device, binding: &Binding, domain: &str) -> RegistrationView {
+pub fn binding(boards: &Boards, device: &Device, binding: &Binding, domain: &str) -> RegistrationView {
     RegistrationView {
         aor: format!("sip:{}@{domain}", binding.line),
         device: device.name.to_string(),
@@ -69,7 +71,7 @@ pub fn binding(device: &Device, binding: &Binding, domain: &str) -> Registration
         transport: binding.origin.flow.transport(),
         flow: flow_text(&binding.origin.flow),
         suite: suite_text(binding.origin.peer.suite),
-        profile: device.profile_name.to_string(),
+        profile: boards.profiles.name(device.profile).to_string(),
     }
 }
 

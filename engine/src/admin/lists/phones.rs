@@ -120,7 +120,7 @@ pub(super) fn one(world: &World<'_>, name: &str) -> Option<Value> {
     let (applied, registration) = match (&world.live, phone.status()) {
         (Some(live), Some(status)) => {
             let settings = status.applied.and_then(|applied| {
-                let name = world.inventory.profile(applied.profile)?.name.clone();
+                let name = live.boards.profiles.name(applied.profile);
                 let mode = live.boards.profiles.settings(applied)?.device_security_mode;
                 Some(json!({
                     "security_profile": name, "version": applied.version.0, "device_security_mode": mode,

@@ -267,6 +267,7 @@ impl Handler<ChangeConfig> for CatalogActor {
             Ok(Ok((changed, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);
                 self.tell_shards(touched.into_iter());
+                self.collect_after(&events);
                 Ok(changed)
             }
             Ok(Err(error)) => {

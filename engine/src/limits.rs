@@ -72,6 +72,8 @@ limits! {
     requests_per_source = 20_000 in 1 ..= 1_000_000;
     /// OPTIONS to the server itself that one source may send in a second; more get no answer.
     options_per_source = 200 in 1 ..= 1_000_000;
+    /// Unknown phones that one source may have let in by auto-registration in a second; more get 503.
+    auto_registrations_per_source = 10 in 1 ..= 1_000_000;
     /// Wrong digest answers of one source that still get a challenge; then 403. Right ones are served always.
     wrong_digests_per_source = 8 in 1 ..= 120;
     /// Seconds after which one wrong digest answer of a source is forgiven.
@@ -192,6 +194,8 @@ counted! {
     Requests "requests_per_source",
     /// Dropped.
     Options "options_per_source",
+    /// 503.
+    AutoRegistrations "auto_registrations_per_source",
     /// 403.
     WrongDigests "wrong_digests_per_source",
     /// Closed at once.

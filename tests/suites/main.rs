@@ -11,6 +11,7 @@
 mod common;
 
 mod api;
+mod auto_registration;
 mod backup;
 mod baresip;
 mod calls;

@@ -34,6 +34,8 @@ pub struct Admission {
     pub throttle: Throttle,
     /// OPTIONS to the server by source.
     pub options: SourceRate,
+    /// Auto-registrations by source.
+    pub adoptions: SourceRate,
     /// All requests by source.
     pub requests: SourceRate,
     /// Hosts that we are.
@@ -51,6 +53,7 @@ impl Admission {
             windows: Windows::for_phones(phones),
             throttle: Throttle::with_limits(THROTTLED_SOURCES, secret, after, forget_s),
             options: SourceRate::new(OPTIONS_SOURCES, limits.options_per_source),
+            adoptions: SourceRate::new(OPTIONS_SOURCES, limits.auto_registrations_per_source),
             requests: SourceRate::new(REQUEST_SOURCES, limits.requests_per_source),
             hosts: ArcSwap::from_pointee(hosts),
             allow_unproven_move: limits.allow_unproven_move == 1,

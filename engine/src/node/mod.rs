@@ -215,6 +215,7 @@ fn take_over(
     let (live, later) = reload::merge(config, new);
     shared.admission.hosts.store(Arc::new(served_hosts(config, bound)));
     shared.admission.options.set(config.limits.options_per_source);
+    shared.admission.adoptions.set(config.limits.auto_registrations_per_source);
     shared.admission.requests.set(config.limits.requests_per_source);
     seats.set_limits(edge::seat_limits(&config.limits));
     edge::reserve_descriptors(&config.limits, seats);

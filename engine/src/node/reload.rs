@@ -6,13 +6,14 @@ use crate::config::{Config, ConfigError, Sources};
 use crate::limits::FIELDS;
 
 /// Limits that act from the moment of a reload on.
-pub(super) const LIVE_LIMITS: [&str; 17] = [
+pub(super) const LIVE_LIMITS: [&str; 18] = [
     "message_head_bytes",
     "message_header_bytes",
     "message_headers",
     "message_vias",
     "message_body_bytes",
     "requests_per_source",
+    "auto_registrations_per_source",
     "options_per_source",
     "connections",
     "connections_per_source",

@@ -167,6 +167,9 @@ impl State {
                 register: Some(&facts),
             },
         );
+        if judged.device.is_none() && self.adopt(shared, &path, message, &read) {
+            return;
+        }
         let Some(admitted) = self.verdict(shared, &path, message, &judged) else { return };
         if admitted.under == Under::Exempt {
             return self.standby_keepalive(shared, &path, message, read.cisco);

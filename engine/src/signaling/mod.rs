@@ -17,6 +17,7 @@
 //! | `subscribe` | SUBSCRIBE in, NOTIFY out |
 //! | `media` | SDP between legs |
 
+mod adopt;
 mod answer;
 mod cisco;
 mod entropy;

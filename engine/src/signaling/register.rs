@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyline_actors::outlet::{ListedContact, RegisterReply};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
+use keyline_domain::inventory::Newcomer;
 use keyline_domain::phone::{Accepted, ContactFact, Kind, Peer, Register, udp_target};
 use keyline_wire::sip::{
     Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase,
@@ -106,6 +107,17 @@ fn remotecc(message: &Message<'_>) -> (bool, bool) {
 }
 
 impl Read<'_> {
+    /// The phone as auto-registration sees it; `None` when it does not say who it is, or takes itself away.
+    pub fn newcomer(&self) -> Option<Newcomer> {
+        let Contacts::List(list) = &self.contacts else { return None };
+        if self.keepalive || list.iter().all(|c| c.expires().is_some_and(|e| e.seconds == 0)) {
+            return None;
+        }
+        let instance = list.iter().find_map(|c| c.instance());
+        let model = list.iter().find_map(|c| c.model()).and_then(|m| m.parse().ok());
+        Newcomer::of(self.device_name.as_deref(), instance.as_deref(), model, &self.line)
+    }
+
     /// A contact asks to be kept by flow (RFC 5626 §4.2).
     pub fn has_flow(&self) -> bool {
         match &self.contacts {

@@ -37,6 +37,8 @@ pub enum ToWorker {
         /// Its bytes.
         bytes: Box<[u8]>,
     },
+    /// Auto-registration has decided on a phone whose REGISTER waits.
+    Adopted(Box<super::adopt::Adopted>),
     /// A request outside any dialog to be carried to a phone by this worker.
     Relay(Box<super::relay::Leg>),
     /// An order to a phone.

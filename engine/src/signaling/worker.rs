@@ -17,7 +17,7 @@ use keyline_actors::route::{CallKey, ShardId};
 use keyline_actors::shard::Intent;
 use keyline_domain::call::ClientTx;
 use keyline_domain::flow::{Flow, StreamId};
-use keyline_domain::ids::DeviceIndex;
+use keyline_domain::ids::{DeviceIndex, DeviceName};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -82,6 +82,8 @@ pub(super) struct State {
     pub(super) tokens: HashMap<(CallKey, ClientTx), ClientTxId>,
     pub(super) relays: Relays,
     pub(super) orders: Orders,
+    /// Phones that auto-registration decides on, and the time until which it may take.
+    pub(super) adopting: HashMap<DeviceName, u64>,
     pub(super) entropy: Entropy,
     /// Where traced phones are.
     learned: Learned,
@@ -108,6 +110,7 @@ impl Worker {
             tokens: HashMap::new(),
             relays: Relays::default(),
             orders: Orders::default(),
+            adopting: HashMap::new(),
             entropy: Entropy::default(),
             learned: Learned::default(),
             began: Instant::now(),
@@ -204,6 +207,7 @@ impl State {
             ToWorker::Datagram { local, remote, bytes } => {
                 self.message(shared, Path::Udp { local, remote }, &bytes);
             }
+            ToWorker::Adopted(adopted) => self.adopted(shared, *adopted),
             ToWorker::Relay(leg) => self.relay_send(shared, *leg),
             ToWorker::Order(order) => self.order(shared, *order),
             ToWorker::Relayed(result) => self.relay_result(shared, *result),

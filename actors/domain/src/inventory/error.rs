@@ -264,6 +264,14 @@ pub enum RowError {
         /// By what, with a count and an example.
         by: String,
     },
+    /// Auto-registration lets this phone not in (R212).
+    #[error("phone {name} is not let in by auto-registration: {reason}")]
+    Adoption {
+        /// The phone.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Something of that name is there.
     #[error("there is a {kind} `{name}` already; change that one, or take another name")]
     Exists {
@@ -319,6 +327,7 @@ impl RowError {
             Self::CertificateUnread => "certificate_unread",
             Self::CertificateSubject { .. } => "certificate_subject",
             Self::InUse { .. } => "in_use",
+            Self::Adoption { .. } => "auto_registration",
             Self::Exists { .. } => "exists",
             Self::NotFound { .. } => "not_found",
             Self::Full(_) => "full",

@@ -14,6 +14,7 @@
 //! Secrets leave through [`Secret::expose`] only, are stored through a [`Sealer`], and an import that
 //! does not name them keeps them.
 
+mod adopt;
 mod apply;
 mod capf;
 mod check;
@@ -38,6 +39,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::Newcomer;
 pub use apply::{Apply, Change, Event, in_order};
 pub use capf::CapfView;
 pub use error::{LoadError, RowError};

@@ -6,7 +6,7 @@ use super::capf::CapfSettings;
 use super::mutate::Op;
 use super::parse::{parse_row, shorten};
 use super::rows::{CertificateFacts, Row};
-use super::{Inventory, Kind, RowError};
+use super::{Inventory, Kind, Newcomer, RowError};
 
 /// What is asked of one object. A body is the row's JSON object without secrets that shall stay; its `kind`
 /// may be left out.
@@ -60,6 +60,8 @@ pub enum Step {
         /// Fields that shall differ.
         body: Value,
     },
+    /// Let a phone in that nobody configured (R212); the node asks it by itself.
+    Adopt(Newcomer),
 }
 
 /// Reads a certificate's PEM; whoever calls has the parser.
@@ -76,6 +78,7 @@ impl Step {
             | Self::Remove { kind, name } => (*kind, Some(name)),
             Self::Rename { name, .. } => (Kind::SecurityProfile, Some(name)),
             Self::Copy { to, .. } => (Kind::SecurityProfile, Some(to)),
+            Self::Adopt(new) => (Kind::Phone, Some(new.name.as_str())),
         }
     }
 }
@@ -141,6 +144,7 @@ impl Inventory {
                 self.must_be_new(&row)?;
                 Op::Put(Box::new(row))
             }
+            Step::Adopt(new) => return self.adopt(new),
         }])
     }
 

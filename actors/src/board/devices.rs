@@ -36,8 +36,17 @@ pub struct Device {
     /// Assigned profile. Its saved version and name are on the profile board, so that a change of the profile
     /// touches no device (design §5).
     pub profile: ProfileId,
+    /// Who is logged in by Extension Mobility, and takes the digest user's place (R195).
+    pub em_user: Option<UserId>,
     /// SHA-256 fingerprint of the vendor certificate that was uploaded for this very device.
     pub vendor_certificate: Option<[u8; 32]>,
+}
+
+impl Device {
+    /// The user whose digest counts now.
+    pub fn expected_user(&self) -> Option<&UserId> {
+        self.em_user.as_ref().or(self.digest_user.as_ref())
+    }
 }
 
 /// One device: what the catalog set and what its shard publishes.
@@ -87,7 +96,8 @@ pub struct DeviceBoard {
     slots: Slots<DeviceSlot>,
     names: HashMap<DeviceName, DeviceIndex, Hasher>,
     lines: HashMap<Dn, LineDevices, Hasher>,
-    digest_users: HashMap<UserId, DeviceIndex, Hasher>,
+    /// By the user whose digest counts on them; more than one only where policy allows it (R196).
+    digest_users: HashMap<UserId, LineDevices, Hasher>,
 }
 
 impl std::fmt::Debug for DeviceBoard {
@@ -112,9 +122,12 @@ impl DeviceBoard {
         self.lines.pin().contains_key(dn)
     }
 
-    /// The device whose digest user this is.
+    /// The device on which this user's digest counts; none where several share the user.
     pub fn by_digest_user(&self, user: &str) -> Option<DeviceIndex> {
-        self.digest_users.pin().get(user).copied()
+        match self.digest_users.pin().get(user)?.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
     }
 
     /// Slot of a device.
@@ -152,15 +165,20 @@ impl DeviceBoard {
             for dn in old.lines.iter().filter(|l| !lines.contains(l)) {
                 self.leave_line(dn, index);
             }
-            self.forget_user(old, new.digest_user.as_ref());
+            self.forget_user(old, new.expected_user());
         }
-        let user = new.digest_user.clone();
+        let user = new.expected_user().cloned();
         slot.set_device(Some(Arc::new(new)));
         for dn in lines.iter() {
             self.join_line(dn.clone(), index);
         }
         if let Some(u) = user {
-            self.digest_users.pin().insert(u, index);
+            let pin = self.digest_users.pin();
+            let mut devices = pin.get(&u).cloned().unwrap_or_default();
+            if let Err(at) = devices.binary_search(&index) {
+                devices.insert(at, index);
+                pin.insert(u, devices);
+            }
         }
         if old.is_none() {
             self.names.pin().insert(name, index);
@@ -188,12 +206,15 @@ impl DeviceBoard {
     }
 
     fn forget_user(&self, old: &Device, new: Option<&UserId>) {
-        if old.digest_user.as_ref() != new
-            && let Some(u) = &old.digest_user
-            && self.by_digest_user(u.as_str()) == Some(old.index)
-        {
-            self.digest_users.pin().remove(u);
-        }
+        let Some(user) = old.expected_user().filter(|user| Some(*user) != new) else { return };
+        let pin = self.digest_users.pin();
+        let Some(devices) = pin.get(user) else { return };
+        let mut devices = devices.clone();
+        devices.retain(|d| *d != old.index);
+        match devices.is_empty() {
+            true => pin.remove(user),
+            false => pin.insert(user.clone(), devices),
+        };
     }
 
     /// Makes a line known that no device has (yet).

@@ -143,6 +143,7 @@ impl Catalog {
             lines: view.lines,
             digest_user: view.digest_user,
             profile: view.profile,
+            em_user: view.em_user,
             vendor_certificate,
         };
         boards.devices.put(device)

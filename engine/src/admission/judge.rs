@@ -149,7 +149,7 @@ pub fn judge(
         previous: previous.as_deref(),
         lines: &config.lines,
         digest_user: config.digest_user.as_ref(),
-        em_user: None,
+        em_user: config.em_user.as_ref(),
         uploaded_certificate: config.vendor_certificate.as_ref(),
         binding: row.as_deref().and_then(|r| binding_facts(r, arrival, &request)),
     });

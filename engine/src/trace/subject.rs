@@ -56,7 +56,7 @@ impl Subject {
     pub fn phone(boards: &Boards, name: &str) -> Option<Self> {
         let index = boards.devices.by_name(&name.to_ascii_uppercase())?;
         let device = boards.devices.device(index)?;
-        let user = device.digest_user.as_ref().map(|user| finder(&format!("username=\"{user}\"")));
+        let user = device.expected_user().map(|user| finder(&format!("username=\"{user}\"")));
         let own = device.lines.iter().filter(|dn| boards.devices.by_line(dn.as_str()).len() == 1);
         Some(Self::Phone {
             index,

@@ -79,6 +79,7 @@ impl Inventory {
             common_phone_profile: None,
             hardening: Hardening::default(),
             capf: None,
+            em_user: super::Login::Keep,
         };
         Ok(vec![Op::Put(Box::new(line)), Op::Put(Box::new(Row::Phone(Box::new(phone))))])
     }

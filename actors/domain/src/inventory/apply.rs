@@ -73,7 +73,7 @@ pub enum Event {
     UserChanged {
         /// The user.
         id: UserId,
-        /// The phone whose digest user it is.
+        /// The phone that uses its credentials.
         device: Option<DeviceName>,
     },
     /// A user is gone.
@@ -276,7 +276,12 @@ impl Inventory {
         sealer: &dyn Sealer,
         changes: &mut Vec<Change>,
     ) -> Result<(), RowError> {
-        let new = UserEntry { store, credentials: None, device: None };
+        let new = UserEntry {
+            store,
+            credentials: None,
+            devices: Default::default(),
+            logged_in: Default::default(),
+        };
         let entry = self.users.entry(row.id.clone()).or_insert(new);
         if entry.store != store {
             return Err(RowError::UserInOtherStore { user: row.id.to_string(), other: entry.store.kind() });
@@ -284,7 +289,7 @@ impl Inventory {
         entry.credentials = row.digest_credentials.over(entry.credentials.take());
         let (kind, key) = (store.kind(), row.id.as_str());
         let credentials = entry.credentials.as_ref().map(|c| stored::sealed(c, sealer, kind, key));
-        let device = entry.device;
+        let device = entry.logged_in.first().or(entry.devices.first()).copied();
         changes.push(put(kind, key, bytes(&StoredUser { credentials })));
         let device = device.and_then(|d| self.phone(d)).map(|p| p.name.clone());
         changes.push(Change::Publish(Event::UserChanged { id: row.id, device }));
@@ -323,7 +328,9 @@ impl Inventory {
         if let Some(line) = row.lines.iter().find(|l| !self.lines.contains_key(*l)) {
             return Err(missing(by(), Kind::Line, line.as_str()));
         }
-        if let Some(user) = row.digest_user.as_ref().filter(|u| !self.users.contains_key(*u)) {
+        let logged_in = if let super::Login::In(user) = &row.em_user { Some(user) } else { None };
+        let users = [row.digest_user.as_ref(), logged_in];
+        if let Some(user) = users.into_iter().flatten().find(|u| !self.users.contains_key(*u)) {
             return Err(missing(by(), Kind::EndUser, user.as_str()));
         }
         if let Some(name) = row.common_phone_profile.as_ref().filter(|n| !self.commons.contains_key(*n)) {
@@ -341,6 +348,7 @@ impl Inventory {
         let old = self.phones.get_mut(index.0 as usize).and_then(Option::take);
         // The order without its string keeps the string; no order at all drops it.
         let old_pin = old.as_ref().and_then(|p| p.extra.as_ref()).and_then(|e| e.capf_string.clone());
+        let old_login = old.as_ref().and_then(|p| p.em_user()).cloned();
         let keeps = row.capf.is_some();
         let capf = row.capf.unwrap_or_default();
         let extra = PhoneExtra {
@@ -348,6 +356,7 @@ impl Inventory {
             hardening: row.hardening,
             capf_operation: capf.operation,
             capf_string: if keeps { capf.authentication_string.over(old_pin) } else { None },
+            em_user: row.em_user.over(old_login),
         };
         let phone = PhoneEntry {
             name: row.name,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::ids::{DeviceName, UserId};
+use crate::ids::DeviceName;
 use crate::mode::{ClusterMode, DeviceSecurityMode, Protocol};
 use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, builtin};
 use crate::profile::{
@@ -15,21 +15,23 @@ use super::capf::{by_certificate, is_secure};
 use super::parse::shorten;
 use super::report::{ERRORS_MAX, Report, Warning, WarningCode};
 use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
-use super::{CapfOperation, Inventory, Kind, Parameters, Policy, RowError};
+use super::{CapfOperation, Inventory, Kind, Login, Parameters, Policy, RowError};
 
 /// The inventory with a file laid over it. The last row of a name counts.
-struct Scope<'a> {
-    inventory: &'a Inventory,
-    parameters: Parameters,
+pub(super) struct Scope<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) parameters: Parameters,
     models: HashMap<&'a str, Model>,
     profiles: HashMap<&'a str, &'a SecurityProfileRow>,
     commons: HashSet<&'a str>,
-    users: HashMap<&'a str, (Kind, &'a UserRow)>,
+    pub(super) users: HashMap<&'a str, (Kind, &'a UserRow)>,
     lines: HashSet<&'a str>,
-    phones: HashMap<&'a str, &'a PhoneRow>,
+    pub(super) phones: HashMap<&'a str, &'a PhoneRow>,
     certified: HashSet<&'a str>,
     /// The phone that holds a digest user; the first of the file where several ask.
-    holders: HashMap<&'a str, &'a DeviceName>,
+    pub(super) holders: HashMap<&'a str, &'a DeviceName>,
+    /// The phone on which a user logs in; the first of the file where several do.
+    pub(super) logins: HashMap<&'a str, &'a DeviceName>,
 }
 
 impl Inventory {
@@ -95,6 +97,7 @@ impl<'a> Scope<'a> {
             phones: HashMap::new(),
             certified: HashSet::new(),
             holders: HashMap::new(),
+            logins: HashMap::new(),
         };
         for row in rows {
             match row {
@@ -134,6 +137,9 @@ impl<'a> Scope<'a> {
                 if let Some(user) = r.digest_user.as_ref().filter(|_| last) {
                     scope.holders.entry(user.as_str()).or_insert(&r.name);
                 }
+                if let (Login::In(user), true) = (&r.em_user, last) {
+                    scope.logins.entry(user.as_str()).or_insert(&r.name);
+                }
             }
         }
         scope
@@ -145,25 +151,6 @@ impl<'a> Scope<'a> {
 
     fn has_phone(&self, name: &DeviceName) -> bool {
         self.phones.contains_key(name.as_str()) || self.inventory.names.contains_key(name)
-    }
-
-    /// The phone that holds a digest user after the file.
-    fn holder(&self, user: &str) -> Option<&DeviceName> {
-        let new = self.holders.get(user).copied();
-        new.or_else(|| {
-            let old = self.inventory.users.get(user)?.device?;
-            let phone = self.inventory.phone(old)?;
-            // A phone of the file has spoken for itself.
-            (!self.phones.contains_key(phone.name.as_str())).then_some(&phone.name)
-        })
-    }
-
-    fn has_credentials(&self, user: &str) -> Option<bool> {
-        let stored = self.inventory.users.get(user).map(|u| u.credentials.is_some());
-        match self.users.get(user) {
-            Some((_, row)) => Some(row.digest_credentials.leaves_one(stored.unwrap_or(false))),
-            None => stored,
-        }
     }
 
     fn check_model(&self, row: &PhoneModelRow) -> Result<(), RowError> {
@@ -249,22 +236,6 @@ impl<'a> Scope<'a> {
         Ok((settings, model, protocol))
     }
 
-    fn check_user(&self, kind: Kind, row: &UserRow) -> Result<(), RowError> {
-        let id: &UserId = &row.id;
-        let stored = self.inventory.users.get(id).map(|u| u.store.kind());
-        let in_file = self.users.get(id.as_str()).map(|(kind, _)| *kind);
-        if let Some(other) = [stored, in_file].into_iter().flatten().find(|k| *k != kind) {
-            return Err(RowError::UserInOtherStore { user: id.to_string(), other });
-        }
-        if !row.digest_credentials.leaves_one(true)
-            && self.has_credentials(id.as_str()) == Some(false)
-            && let Some(phone) = self.holder(id.as_str())
-        {
-            return Err(RowError::CredentialsInUse { user: id.to_string(), phone: phone.to_string() });
-        }
-        Ok(())
-    }
-
     fn check_phone(
         &self,
         row: &PhoneRow,
@@ -301,6 +272,7 @@ impl<'a> Scope<'a> {
         }
         let (settings, profile_model, profile_protocol) = match &row.security_profile {
             None => {
+                self.check_login(row, false)?;
                 let settings = predefined(model, protocol).map(|p| p.settings);
                 return settings
                     .map_or(Ok(()), |s| self.check_capf(row, model, &s, forced, has_certificate, warn));
@@ -320,7 +292,8 @@ impl<'a> Scope<'a> {
             });
         }
         let Some(settings) = settings else { return Ok(()) };
-        if settings.digest_authentication && row.digest_user.is_none() {
+        self.check_login(row, settings.digest_authentication)?;
+        if settings.digest_authentication && row.digest_user.is_none() && !self.somebody_in(row) {
             warn(WarningCode::DigestWithoutUser);
         }
         let needs_certificate = is_secure(&settings)
@@ -372,40 +345,6 @@ impl<'a> Scope<'a> {
             CapfMode::ExistingCertificateLsc | CapfMode::ExistingCertificateMic => {}
         }
         Ok(())
-    }
-
-    fn check_digest_user(&self, row: &PhoneRow, user: &UserId) -> Result<(), RowError> {
-        match self.has_credentials(user.as_str()) {
-            Some(true) => {}
-            Some(false) => {
-                let (phone, user) = (row.name.to_string(), user.to_string());
-                return Err(RowError::DigestUserWithoutCredentials { phone, user });
-            }
-            None => {
-                return Err(RowError::ReferenceMissing {
-                    by: format!("phone {}", row.name),
-                    kind: "end_user or application_user",
-                    name: user.to_string(),
-                });
-            }
-        }
-        // A row that a later one of the same phone replaces never holds the user.
-        if !self.phones.get(row.name.as_str()).is_some_and(|last| std::ptr::eq(*last, row)) {
-            return Ok(());
-        }
-        let stored = || {
-            let old = self.inventory.phone(self.inventory.users.get(user)?.device?)?;
-            (!self.phones.contains_key(old.name.as_str())).then_some(&old.name)
-        };
-        // A phone outside the file keeps its user; within the file the first one asking has it.
-        match stored().or_else(|| self.holders.get(user.as_str()).copied()) {
-            Some(other) if *other != row.name => Err(RowError::DigestUserShared {
-                phone: row.name.to_string(),
-                user: user.to_string(),
-                other: other.to_string(),
-            }),
-            _ => Ok(()),
-        }
     }
 
     fn is_certified(&self, phone: &DeviceName) -> bool {

@@ -192,6 +192,16 @@ pub enum RowError {
         /// The phone that has it.
         other: String,
     },
+    /// R195: a user is logged in on one phone, unless policy allows more.
+    #[error("phone {phone}: user `{user}` is logged in on phone {other}; log it out there first")]
+    LoggedInElsewhere {
+        /// The phone.
+        phone: String,
+        /// The user.
+        user: String,
+        /// The phone where it is logged in.
+        other: String,
+    },
     /// One id in both stores would make a digest user ambiguous.
     #[error("user `{user}` exists as {other}; an id may be in one of end_user and application_user only")]
     UserInOtherStore {
@@ -318,6 +328,7 @@ impl RowError {
             Self::PhoneProtocol { .. } => "model_protocol",
             Self::DigestUserWithoutCredentials { .. } => "digest_user_without_credentials",
             Self::DigestUserShared { .. } => "digest_user_shared",
+            Self::LoggedInElsewhere { .. } => "logged_in_elsewhere",
             Self::UserInOtherStore { .. } => "user_in_other_store",
             Self::CredentialsInUse { .. } => "credentials_in_use",
             Self::NoKnownCertificate { .. } => "no_known_certificate",

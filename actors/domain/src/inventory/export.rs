@@ -68,6 +68,8 @@ struct PhoneOut<'a> {
     hardening: Hardening,
     #[serde(skip_serializing_if = "Option::is_none")]
     capf: Option<CapfOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    em_user: Option<&'a UserId>,
 }
 
 impl Inventory {
@@ -158,6 +160,7 @@ impl Inventory {
             common_phone_profile: extra.and_then(|e| e.common.as_deref()),
             hardening: extra.map(|e| e.hardening).unwrap_or_default(),
             capf: ordered.then_some(capf),
+            em_user: phone.em_user(),
         };
         line(Kind::Phone, row)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::ids::DeviceIndex;
 use crate::profile::{SecurityProfile, is_predefined};
 
@@ -17,14 +19,15 @@ impl Inventory {
         self.profiles.entry(phone.profile).or_insert_with(new).devices.insert(index);
         for line in phone.lines.iter() {
             // In order of number: the same whatever happened before, also when a change was taken back.
-            if let Some(devices) = self.lines.get_mut(line)
-                && let Err(at) = devices.binary_search(&index)
-            {
-                devices.insert(at, index);
+            if let Some(devices) = self.lines.get_mut(line) {
+                enter(devices, index);
             }
         }
         if let Some(user) = phone.digest_user.as_ref().and_then(|u| self.users.get_mut(u)) {
-            user.device = Some(index);
+            enter(&mut user.devices, index);
+        }
+        if let Some(user) = phone.em_user().and_then(|u| self.users.get_mut(u)) {
+            enter(&mut user.logged_in, index);
         }
         if let Some(common) = common_of(phone).and_then(|n| self.commons.get_mut(n)) {
             common.phones += 1;
@@ -46,9 +49,10 @@ impl Inventory {
         }
         if let Some(user) = phone.digest_user.as_ref().and_then(|u| self.users.get_mut(u)) {
             // While a file moves a user from phone to phone, the new holder may come first.
-            if user.device == Some(index) {
-                user.device = None;
-            }
+            user.devices.retain(|d| *d != index);
+        }
+        if let Some(user) = phone.em_user().and_then(|u| self.users.get_mut(u)) {
+            user.logged_in.retain(|d| *d != index);
         }
         if let Some(common) = common_of(phone).and_then(|n| self.commons.get_mut(n)) {
             common.phones = common.phones.saturating_sub(1);
@@ -82,6 +86,13 @@ impl Inventory {
                 self.phone_certificates.remove(phone);
             }
         }
+    }
+}
+
+/// Into its place in order of number.
+fn enter<A: smallvec::Array<Item = DeviceIndex>>(devices: &mut SmallVec<A>, index: DeviceIndex) {
+    if let Err(at) = devices.binary_search(&index) {
+        devices.insert(at, index);
     }
 }
 

@@ -117,6 +117,7 @@ impl Kind {
                 "common_phone_profile",
                 "hardening",
                 "capf",
+                "em_user",
             ],
             Self::Certificate => &["purpose", "pem", "phone", "subject"],
         }

@@ -90,7 +90,10 @@ impl Inventory {
         let id = UserId::parse(key).map_err(|e| form(kind, key, &e))?;
         let StoredUser { credentials } = from_bytes(kind, key, bytes)?;
         let credentials = stored::opened(credentials, sealer, kind, key)?;
-        self.users.insert(id, UserEntry { store, credentials, device: None });
+        self.users.insert(
+            id,
+            UserEntry { store, credentials, devices: Default::default(), logged_in: Default::default() },
+        );
         Ok(())
     }
 
@@ -107,7 +110,11 @@ impl Inventory {
         if let Some(line) = phone.lines.iter().find(|l| !self.lines.contains_key(*l)) {
             return Err(missing(kind, key, format!("line {line}")));
         }
-        if let Some(user) = phone.digest_user.as_ref().filter(|u| !self.users.contains_key(*u)) {
+        if let Some(user) = [phone.digest_user.as_ref(), phone.em_user()]
+            .into_iter()
+            .flatten()
+            .find(|u| !self.users.contains_key(*u))
+        {
             return Err(missing(kind, key, format!("user `{user}`")));
         }
         if self.names.contains_key(&phone.name) {

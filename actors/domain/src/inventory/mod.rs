@@ -18,6 +18,7 @@ mod adopt;
 mod apply;
 mod capf;
 mod check;
+mod check_users;
 mod error;
 mod export;
 mod index;
@@ -53,7 +54,7 @@ pub use parse::{ROW_BYTES_MAX, did_you_mean, nearest, parse_row};
 pub use report::{ERRORS_MAX, Report, Warning, WarningCode};
 pub use rows::{
     CapfOperation, CapfOrder, CertificateFacts, CertificateRow, CommonPhoneProfileRow, EnterprisePhoneRow,
-    Hardening, LINES_MAX, LineRow, PEM_MAX, PhoneModelRow, PhoneRow, Purpose, Row, SUBJECT_MAX,
+    Hardening, LINES_MAX, LineRow, Login, PEM_MAX, PhoneModelRow, PhoneRow, Purpose, Row, SUBJECT_MAX,
     SecurityProfileRow, Switch, TEXT_MAX, Tag, UserRow,
 };
 pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};

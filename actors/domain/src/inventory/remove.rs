@@ -123,9 +123,13 @@ impl Inventory {
     ) -> Result<(), RowError> {
         let kind = store.kind();
         let entry = self.users.get(name).filter(|u| u.store == store);
-        let device = entry.ok_or_else(|| RowError::NotFound { kind, name: shorten(name) })?.device;
-        if let Some(device) = device {
-            let by = format!("phone {} as its digest user", self.label(device));
+        let entry = entry.ok_or_else(|| RowError::NotFound { kind, name: shorten(name) })?;
+        let by = match (entry.devices.first(), entry.logged_in.first()) {
+            (Some(device), _) => Some(format!("phone {} as its digest user", self.label(*device))),
+            (None, Some(device)) => Some(format!("phone {}, on which it is logged in", self.label(*device))),
+            (None, None) => None,
+        };
+        if let Some(by) = by {
             return Err(RowError::InUse { kind, name: name.to_owned(), by });
         }
         if let Some((id, _)) = self.users.remove_entry(name) {

@@ -350,6 +350,39 @@ pub struct PhoneRow {
     /// CAPF order.
     #[serde(default)]
     pub capf: Option<CapfOrder>,
+    /// Who is logged in by Extension Mobility (R195).
+    #[serde(default)]
+    pub em_user: Login,
+}
+
+/// Who is logged in on a phone. That is the phone's state, not its configuration: a row that does not speak
+/// of it logs nobody out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Login {
+    /// The field is absent: as it is.
+    #[default]
+    Keep,
+    /// The field is `null`: nobody.
+    Out,
+    /// This user.
+    In(UserId),
+}
+
+impl Login {
+    /// Who is logged in after this row, given who was before it.
+    pub fn over(self, stored: Option<UserId>) -> Option<UserId> {
+        match self {
+            Self::Keep => stored,
+            Self::Out => None,
+            Self::In(user) => Some(user),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Login {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Option::<UserId>::deserialize(d)?.map_or(Self::Out, Self::In))
+    }
 }
 
 /// What a certificate is trusted for.

@@ -93,11 +93,12 @@ pub const fn name_field(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// Fields that `null` removes and that no export shows: paths of one or two names.
-const SECRETS: [(Kind, &[&str]); 3] = [
+/// Fields that `null` removes and that stay when they are left out: paths of one or two names.
+const NULL_SPEAKS: [(Kind, &[&str]); 4] = [
     (Kind::EndUser, &["digest_credentials"]),
     (Kind::ApplicationUser, &["digest_credentials"]),
     (Kind::Phone, &["capf", "authentication_string"]),
+    (Kind::Phone, &["em_user"]),
 ];
 
 fn name_in(kind: Kind, body: &Value) -> Option<&str> {
@@ -255,7 +256,7 @@ fn merge(kind: Kind, now: &mut Map<String, Value>, patch: &Map<String, Value>) {
         now.remove("transport");
     }
     patch_object(now, patch);
-    for (_, path) in SECRETS.iter().filter(|(of, _)| *of == kind) {
+    for (_, path) in NULL_SPEAKS.iter().filter(|(of, _)| *of == kind) {
         match path {
             [field] if patch.get(*field) == Some(&Value::Null) => {
                 now.insert((*field).to_owned(), Value::Null);

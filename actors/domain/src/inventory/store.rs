@@ -41,8 +41,10 @@ impl UserStore {
 pub(super) struct UserEntry {
     pub(super) store: UserStore,
     pub(super) credentials: Option<Secret>,
-    /// The phone whose digest user it is (R196: one at most).
-    pub(super) device: Option<DeviceIndex>,
+    /// The phones whose digest user it is (R196: one, unless policy allows more), in order of number.
+    pub(super) devices: SmallVec<[DeviceIndex; 2]>,
+    /// The phones on which it is logged in by Extension Mobility, likewise.
+    pub(super) logged_in: SmallVec<[DeviceIndex; 2]>,
 }
 
 /// What most phones don't have.
@@ -52,6 +54,7 @@ pub(super) struct PhoneExtra {
     pub(super) hardening: Hardening,
     pub(super) capf_operation: CapfOperation,
     pub(super) capf_string: Option<Secret>,
+    pub(super) em_user: Option<UserId>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +67,13 @@ pub(super) struct PhoneEntry {
     pub(super) model: ModelId,
     pub(super) profile: ProfileId,
     pub(super) protocol: Protocol,
+}
+
+impl PhoneEntry {
+    /// Who is logged in.
+    pub(super) fn em_user(&self) -> Option<&UserId> {
+        self.extra.as_ref()?.em_user.as_ref()
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -117,6 +127,8 @@ pub struct DeviceView {
     pub lines: Arc<[Dn]>,
     /// Whose digest credentials it uses (R199).
     pub digest_user: Option<UserId>,
+    /// Who is logged in, and takes that user's place (R195).
+    pub em_user: Option<UserId>,
     /// The assigned profile.
     pub profile: ProfileId,
     /// Saved version of the assigned profile; what the phone is judged by may be older.
@@ -154,8 +166,10 @@ pub struct UserView {
     pub store: UserStore,
     /// Digest credentials, if any are set.
     pub credentials: Option<Secret>,
-    /// The phone whose digest user it is.
+    /// The phone whose digest user it is; the first one where policy allows several.
     pub device: Option<DeviceIndex>,
+    /// The phone on which it is logged in; the first one likewise.
+    pub logged_in: Option<DeviceIndex>,
 }
 
 impl Inventory {
@@ -265,6 +279,7 @@ impl Inventory {
             protocol: phone.protocol,
             lines: phone.lines.clone(),
             digest_user: phone.digest_user.clone(),
+            em_user: phone.em_user().cloned(),
             profile: phone.profile,
             profile_version: self.profiles.get(&phone.profile)?.profile.version,
         })
@@ -323,9 +338,9 @@ impl Inventory {
         self.users.range::<UserId, _>((from, Bound::Unbounded)).map(|(id, entry)| user_view(id, entry))
     }
 
-    /// The device whose digest user this is: a claim by digest user name (design §5).
-    pub fn device_of_digest_user(&self, id: &str) -> Option<DeviceIndex> {
-        self.users.get(id)?.device
+    /// The devices whose digest user this is, in order of their numbers.
+    pub fn devices_of_digest_user(&self, id: &str) -> &[DeviceIndex] {
+        self.users.get(id).map(|u| u.devices.as_slice()).unwrap_or_default()
     }
 
     /// Switches of a common phone profile.
@@ -371,6 +386,7 @@ pub(super) fn user_view(id: &UserId, entry: &UserEntry) -> UserView {
         id: id.clone(),
         store: entry.store,
         credentials: entry.credentials.clone(),
-        device: entry.device,
+        device: entry.devices.first().copied(),
+        logged_in: entry.logged_in.first().copied(),
     }
 }

@@ -60,6 +60,8 @@ struct PhoneOut<'a> {
     capf: Option<CapfOperation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capf_string: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    em_user: Option<&'a UserId>,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +83,8 @@ struct PhoneIn {
     capf: Option<CapfOperation>,
     #[serde(default)]
     capf_string: Option<String>,
+    #[serde(default)]
+    em_user: Option<UserId>,
 }
 
 pub(super) fn phone_bytes(phone: &PhoneEntry, sealer: &dyn Sealer) -> Vec<u8> {
@@ -98,6 +102,7 @@ pub(super) fn phone_bytes(phone: &PhoneEntry, sealer: &dyn Sealer) -> Vec<u8> {
         hardening: extra.map(|e| e.hardening).unwrap_or_default(),
         capf,
         capf_string: pin.map(|s| sealed(s, sealer, Kind::Phone, phone.name.as_str())),
+        em_user: phone.em_user(),
     })
 }
 
@@ -112,6 +117,7 @@ pub(super) fn phone_from(
         hardening: stored.hardening,
         capf_operation: stored.capf.unwrap_or_default(),
         capf_string: opened(stored.capf_string, sealer, Kind::Phone, name.as_str())?,
+        em_user: stored.em_user,
     };
     Ok(PhoneEntry {
         name,

@@ -30,6 +30,8 @@ pub struct PhoneView<'a> {
     pub lines: &'a [Dn],
     /// Whose digest credentials it uses.
     pub digest_user: Option<&'a UserId>,
+    /// Who is logged in by Extension Mobility.
+    pub em_user: Option<&'a UserId>,
     /// Common phone profile.
     pub common_phone_profile: Option<&'a str>,
     /// Switches of the phone itself.
@@ -69,6 +71,7 @@ impl Inventory {
             profile: &self.profiles.get(&phone.profile)?.profile,
             lines: &phone.lines,
             digest_user: phone.digest_user.as_ref(),
+            em_user: phone.em_user(),
             common_phone_profile: extra.and_then(|e| e.common.as_deref()),
             hardening: extra.map(|e| e.hardening).unwrap_or_default(),
             capf_operation: extra.map(|e| e.capf_operation).unwrap_or_default(),

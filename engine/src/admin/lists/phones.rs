@@ -20,6 +20,7 @@ pub(super) static SHAPE: Shape = Shape {
         "device_security_mode",
         "line",
         "digest_user",
+        "em_user",
         "common_phone_profile",
         "registered",
         "pending",
@@ -50,6 +51,7 @@ impl Row for Phone<'_> {
             "security_profile" => each(&v.profile.name),
             "device_security_mode" => each(v.profile.settings.device_security_mode.as_str()),
             "line" => v.lines.iter().for_each(|dn| each(dn.as_str())),
+            "em_user" => v.em_user.iter().for_each(|user| each(user.as_str())),
             "digest_user" => v.digest_user.iter().for_each(|user| each(user.as_str())),
             "common_phone_profile" => v.common_phone_profile.iter().for_each(|name| each(name)),
             "registered" => self.status().iter().for_each(|s| each(yes(s.registered))),
@@ -75,7 +77,8 @@ pub(super) fn page(world: &World<'_>, query: &Query) -> Page {
     let mut few: Vec<_> =
         query.exact("line").into_iter().flat_map(|dn| world.inventory.devices_on(dn)).collect();
     if few.is_empty() {
-        few.extend(query.exact("digest_user").and_then(|user| world.inventory.device_of_digest_user(user)));
+        let users = query.exact("digest_user").into_iter();
+        few.extend(users.flat_map(|user| world.inventory.devices_of_digest_user(user)));
     }
     // What it does not find may be written with other letters: then all are looked at.
     if !few.is_empty() {
@@ -98,6 +101,7 @@ fn short(phone: &Phone<'_>) -> Value {
         "device_security_mode": v.profile.settings.device_security_mode,
         "lines": v.lines,
         "digest_user": v.digest_user,
+        "em_user": v.em_user,
         "common_phone_profile": v.common_phone_profile,
         "registered": status.as_ref().map(|s| s.registered),
         "pending": status.as_ref().map(|s| s.pending),

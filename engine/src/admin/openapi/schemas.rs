@@ -169,6 +169,7 @@ fn configured() -> Value {
         ("device_security_mode", class()),
         ("lines", list(text())),
         ("digest_user", maybe_text()),
+        ("em_user", maybe_text()),
         ("common_phone_profile", maybe_text()),
         ("registered", maybe_boolean()),
         ("pending", maybe_boolean()),

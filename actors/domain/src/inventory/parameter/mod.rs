@@ -91,6 +91,8 @@ pub struct Parameters {
     pub digest_algorithms: Arc<[Algorithm]>,
     /// Secure profile for a phone of which no certificate is known (R181).
     pub certificate_before_secure_profile: Policy,
+    /// Several phones may have one digest user (R196).
+    pub allow_shared_digest_user: bool,
     /// Accept RFC 2069 answers without qop.
     pub allow_digest_without_qop: bool,
     /// Phones may watch the dialogs of other lines.
@@ -117,6 +119,7 @@ impl Default for Parameters {
             apply_grace_s: 0,
             digest_algorithms: Arc::from([]),
             certificate_before_secure_profile: Policy::Warn,
+            allow_shared_digest_user: false,
             allow_digest_without_qop: true,
             watch_other_lines: true,
         };
@@ -186,6 +189,7 @@ impl Parameters {
                 self.digest_algorithms = value.list().filter_map(Algorithm::parse).collect()
             }
             "certificate_before_secure_profile" => self.certificate_before_secure_profile = policy,
+            "allow_shared_digest_user" => self.allow_shared_digest_user = on,
             "allow_digest_without_qop" => self.allow_digest_without_qop = on,
             "watch_other_lines" => self.watch_other_lines = on,
             name => debug_assert!(false, "parameter {name} has no field"),

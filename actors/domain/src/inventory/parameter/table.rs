@@ -228,6 +228,12 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         &["warn", "refuse"],
         "What to do when a profile that needs a certificate is chosen for a phone of which none is known.",
     ),
+    bool(
+        "allow_shared_digest_user",
+        false,
+        "Several phones may have one digest user, and a user may be logged in on several phones. Off, each phone \
+         that registers by digest has a user of its own.",
+    ),
     bool("allow_digest_without_qop", true, "Take digest answers without qop, as very old phones send them."),
     bool(
         "watch_other_lines",

@@ -65,7 +65,7 @@ fn a_phone_that_comes_again_is_replaced() {
     assert_eq!((device.index, device.digest_user), (index, None));
     assert_eq!(inventory.devices_on("1002").count(), 0);
     assert_eq!(inventory.devices_on("1003").collect::<Vec<_>>(), [index]);
-    assert_eq!(inventory.device_of_digest_user("alice"), None);
+    assert_eq!(inventory.devices_of_digest_user("alice"), &[]);
     assert_eq!(inventory.device_count_of(inventory.profile_id("Digest").unwrap()), 1);
     assert_eq!(&*inventory.phone_details(&name("SEP00AABBCCDD01")).unwrap().description, "");
     let again = events(import(&mut inventory, &[&second]));

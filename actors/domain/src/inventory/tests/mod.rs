@@ -5,6 +5,7 @@ use super::*;
 mod capf;
 mod changing;
 mod checking;
+mod login;
 mod mutating;
 mod parsing;
 mod properties;

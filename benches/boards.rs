@@ -38,7 +38,7 @@ fn boards() -> Arc<Boards> {
     let mut opened = system::open(options, &NoCertificates).unwrap();
     let mut text = Vec::new();
     inventory::write(&mut text, 1, DEVICES).unwrap();
-    opened.import(&text, &NoCertificates).unwrap();
+    opened.import(&text, &keyline_domain::audit::Who::default(), &NoCertificates).unwrap();
     Arc::clone(opened.load().unwrap().boards())
 }
 

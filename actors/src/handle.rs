@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Addr, ArbiterHandle};
+use keyline_domain::audit::{Draft, Who};
 use keyline_domain::ids::{Dn, Partition};
 use keyline_domain::subscription::MessageWaiting;
 use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
 
+use crate::audit::AuditReader;
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
     Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeRequest, ChangeToken, Changed, Export, Import,
-    ImportDone, ImportError, Look, MessagesError, SetMessages, TokenChange, TokenRefused,
+    ImportDone, ImportError, Look, MessagesError, Note, NoteError, SetMessages, TokenChange, TokenRefused,
 };
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
@@ -86,6 +88,7 @@ pub struct Handle {
     pub(crate) writer: Writer,
     pub(crate) catalog: Addr<CatalogActor>,
     pub(crate) fatal: Fatal,
+    pub(crate) audit: AuditReader,
 }
 
 impl std::fmt::Debug for Handle {
@@ -187,8 +190,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`ImportError`].
-    pub async fn import(&self, text: Vec<u8>) -> Result<ImportDone, ImportError> {
-        match self.catalog.send(Import(text)).await {
+    pub async fn import(&self, text: Vec<u8>, who: Who) -> Result<ImportDone, ImportError> {
+        match self.catalog.send(Import(text, who)).await {
             Ok(result) => result,
             Err(e) => Err(ImportError::Internal(e.to_string())),
         }
@@ -203,8 +206,13 @@ impl Handle {
     ///
     /// # Errors
     /// [`MessagesError`].
-    pub async fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> Result<(), MessagesError> {
-        match self.catalog.send(SetMessages(line, waiting)).await {
+    pub async fn set_messages(
+        &self,
+        line: Dn,
+        waiting: MessageWaiting,
+        who: Who,
+    ) -> Result<(), MessagesError> {
+        match self.catalog.send(SetMessages(line, waiting, who)).await {
             Ok(result) => result,
             Err(e) => Err(MessagesError::Store(e.to_string())),
         }
@@ -268,10 +276,27 @@ impl Handle {
     ///
     /// # Errors
     /// [`TokenRefused`].
-    pub async fn change_token(&self, change: TokenChange) -> Result<(), TokenRefused> {
-        match self.catalog.send(ChangeToken(change)).await {
+    pub async fn change_token(&self, change: TokenChange, who: Who) -> Result<(), TokenRefused> {
+        match self.catalog.send(ChangeToken(change, who)).await {
             Ok(result) => result,
             Err(e) => Err(TokenRefused::Store(e.to_string())),
+        }
+    }
+
+    /// Reads the audit; asks nobody.
+    pub fn audit(&self) -> AuditReader {
+        self.audit.clone()
+    }
+
+    /// Writes an entry of the audit that belongs to no change of rows: what a phone was told, what was refused
+    /// before it came to the catalog. Done when it is committed.
+    ///
+    /// # Errors
+    /// [`NoteError`].
+    pub async fn note(&self, draft: Draft) -> Result<(), NoteError> {
+        match self.catalog.send(Note(draft)).await {
+            Ok(result) => result,
+            Err(e) => Err(NoteError(e.to_string())),
         }
     }
 

@@ -3,12 +3,14 @@
 //! * [`system`]: opens a store, loads the boards, starts the tree. The only place that picks an engine.
 //! * [`shard`]: owner of phone rows and calls; one a worker thread.
 //! * [`phone`]: a phone as an actor while something outlives its message.
+//! * [`audit`]: who changed what, in a chain.
 //! * [`catalog`]: single writer of configuration; [`keyring`]: sealed keys.
 //! * [`board`]: read views that the engine looks at without asking an actor.
 //! * [`outlet`]: the one way out; the engine implements it.
 //! * [`supervision`]: how much failing is borne, and where it ends.
 //! * [`route`]: partitions, shards, dialog tags.
 
+pub mod audit;
 pub mod backup;
 pub mod board;
 mod call;

@@ -55,11 +55,15 @@ pub enum ActorKind {
 
 const ACTOR_KINDS: [&str; 4] = ["phone", "call", "shard", "catalog"];
 
+/// Results of entries of the audit (label `result`).
+const AUDIT_RESULTS: [&str; 2] = ["done", "refused"];
+
 /// All metrics of this crate.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registers: [IntCounter; RegisterOutcome::ALL.len()],
     restarts: [IntCounter; ACTOR_KINDS.len()],
+    audit: [IntCounter; AUDIT_RESULTS.len()],
     /// Devices with at least one live binding.
     pub registered_devices: IntGauge,
     /// Phones that run as actors.
@@ -121,6 +125,16 @@ impl Metrics {
                 &["actor"],
             )?,
         )?;
+        let audit = add(
+            registry,
+            IntCounterVec::new(
+                Opts::new(
+                    "keyline_audit_entries_total",
+                    "Entries of the audit by result of what they tell of",
+                ),
+                &["result"],
+            )?,
+        )?;
         let calls_by_class = add(
             registry,
             IntGaugeVec::new(
@@ -134,6 +148,7 @@ impl Metrics {
         Ok(Self {
             registers: RegisterOutcome::ALL.map(|(_, l)| registers.with_label_values(&[l])),
             restarts: ACTOR_KINDS.map(|l| restarts.with_label_values(&[l])),
+            audit: AUDIT_RESULTS.map(|l| audit.with_label_values(&[l])),
             registered_devices: add(
                 registry,
                 IntGauge::new("keyline_phone_registered_devices", "Devices with at least one binding")?,
@@ -198,6 +213,12 @@ impl Metrics {
     /// Counts one REGISTER.
     pub fn register(&self, outcome: RegisterOutcome) {
         self.registers[outcome as usize].inc();
+    }
+
+    /// Counts entries of the audit.
+    pub fn audited(&self, done: u64, refused: u64) {
+        self.audit[0].inc_by(done);
+        self.audit[1].inc_by(refused);
     }
 
     /// Counts one recovered panic.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use actix::{Arbiter, Supervisor};
+use keyline_domain::audit::Who;
 use keyline_domain::call::DialogRow;
 use keyline_domain::ids::DeviceName;
 use keyline_domain::phone::{self, Row};
@@ -14,6 +15,7 @@ use keyline_storage::{
 };
 use prometheus::Registry;
 
+use crate::audit::AuditReader;
 use crate::backup::{Backup, STORE};
 use crate::board::{
     Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, TokenBoard,
@@ -124,10 +126,16 @@ impl Opened {
     ///
     /// # Errors
     /// [`ImportError`].
-    pub fn import(&mut self, text: &[u8], inspect: &dyn Inspect) -> Result<ImportDone, ImportError> {
+    pub fn import(
+        &mut self,
+        text: &[u8],
+        who: &Who,
+        inspect: &dyn Inspect,
+    ) -> Result<ImportDone, ImportError> {
         let store = Arc::clone(&self.store);
         let (done, _) =
-            self.catalog.import(text, true, &self.options.data_dir, &*store, &&*store, inspect)?;
+            self.catalog.import(text, true, who, &self.options.data_dir, &*store, &&*store, inspect)?;
+        self.catalog.prune_audit(&*store, &&*store);
         store.sync()?;
         Ok(done)
     }
@@ -136,14 +144,19 @@ impl Opened {
     ///
     /// # Errors
     /// [`TokenRefused`].
-    pub fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused> {
-        self.catalog.change_token(change, &&*self.store)?;
+    pub fn change_token(&mut self, change: TokenChange, who: &Who) -> Result<(), TokenRefused> {
+        self.catalog.change_token(change, who, &&*self.store)?;
         self.store.sync().map_err(|e| TokenRefused::Store(e.to_string()))
     }
 
     /// For a backup while no node runs.
     pub fn backup(&self) -> Backup {
         Backup(Arc::clone(&self.store))
+    }
+
+    /// Reads the audit.
+    pub fn audit(&self) -> AuditReader {
+        AuditReader::new(Arc::clone(&self.store), &self.node_key)
     }
 
     /// Configuration.
@@ -263,6 +276,7 @@ impl Loaded {
         }
         // Set once, here; a second set cannot happen.
         let _ = router.set(shards.clone());
+        let audit = opened.audit();
         let catalog = CatalogActor {
             catalog: opened.catalog,
             node_key: opened.node_key,
@@ -290,6 +304,7 @@ impl Loaded {
             writer,
             catalog,
             fatal,
+            audit,
         })
     }
 }

@@ -6,12 +6,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use keyline_actors::OpenError;
+use keyline_actors::audit::AuditReader;
 use keyline_actors::backup;
 use keyline_actors::board::Token;
 use keyline_actors::catalog::{
     FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange, TokenRefused,
 };
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
+use keyline_domain::audit::{COMMAND_LINE, Who};
 use keyline_domain::inventory::CertificateFacts;
 use serde_json::Value;
 
@@ -109,7 +111,7 @@ impl OfflineApi for Offline {
         let mut text = Vec::new();
         let source = fs::File::open(file).map_err(unreadable)?;
         source.take(FILE_MAX as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
-        self.opened.import(&text, &PemInspector).map(done).map_err(refused)
+        self.opened.import(&text, &Who::local(COMMAND_LINE), &PemInspector).map(done).map_err(refused)
     }
 
     fn backup(&self, out: &mut dyn Write) -> Result<(), String> {
@@ -132,7 +134,11 @@ impl OfflineApi for Offline {
     }
 
     fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused> {
-        self.opened.change_token(change)
+        self.opened.change_token(change, &Who::local(COMMAND_LINE))
+    }
+
+    fn audit(&self) -> AuditReader {
+        self.opened.audit()
     }
 
     fn read(&self, read: Reading) -> Result<Value, Problem> {

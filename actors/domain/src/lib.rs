@@ -4,6 +4,7 @@
 //! arguments, so that every rule can be tested in microseconds and replayed from a log.
 
 pub mod admit;
+pub mod audit;
 pub mod call;
 pub mod capf;
 pub mod cipher;

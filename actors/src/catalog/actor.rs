@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
+use keyline_domain::audit::Who;
 use keyline_domain::ids::{DeviceIndex, DeviceName};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{Commit, Outcome, Writer, faults};
@@ -22,7 +23,7 @@ use crate::supervision::{Fatal, Intensity};
 /// Import a file into the running node.
 #[derive(Message)]
 #[rtype(result = "Result<ImportDone, ImportError>")]
-pub(crate) struct Import(pub(crate) Vec<u8>);
+pub(crate) struct Import(pub(crate) Vec<u8>, pub(crate) Who);
 
 /// Write out the configuration as NDJSON, without secrets.
 #[derive(Message)]
@@ -42,7 +43,7 @@ pub(crate) struct ChangeConfig(pub(crate) ChangeRequest);
 /// Make or revoke a token of the admin API.
 #[derive(Message)]
 #[rtype(result = "Result<(), TokenRefused>")]
-pub(crate) struct ChangeToken(pub(crate) TokenChange);
+pub(crate) struct ChangeToken(pub(crate) TokenChange, pub(crate) Who);
 
 /// The actor.
 pub(crate) struct CatalogActor {
@@ -86,7 +87,7 @@ impl Drop for CatalogActor {
 }
 
 /// Commits through the node's one writer.
-struct ThroughWriter<'a>(&'a Writer);
+pub(super) struct ThroughWriter<'a>(pub(super) &'a Writer);
 
 impl Committer for ThroughWriter<'_> {
     fn commit_all(&self, commits: &[Commit]) -> Vec<Outcome> {
@@ -95,7 +96,7 @@ impl Committer for ThroughWriter<'_> {
 }
 
 /// How an import stands after a fault.
-enum After {
+pub(super) enum After {
     /// Nothing of it was announced: all is as before.
     Nothing,
     /// It was announced, so it was finished.
@@ -107,7 +108,7 @@ enum After {
 impl CatalogActor {
     /// The memory may be ahead of the store after a fault, or behind it: it is read again, an import that was
     /// announced is finished, and the boards are published anew.
-    fn recover(&mut self) -> After {
+    pub(super) fn recover(&mut self) -> After {
         let store = Arc::clone(self.writer.store());
         match Catalog::load(&*store, Arc::clone(&self.node_key)) {
             Ok(fresh) => self.catalog = fresh,
@@ -168,12 +169,14 @@ impl Handler<Import> for CatalogActor {
             self.catalog.import(
                 &import.0,
                 false,
+                &import.1,
                 &self.data,
                 &**store,
                 &ThroughWriter(&writer),
                 &*self.inspect,
             )
         }));
+        self.audit_written();
         match result {
             Ok(Ok((done, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);
@@ -263,6 +266,7 @@ impl Handler<ChangeConfig> for CatalogActor {
             };
             self.catalog.change(&request, tools)
         }));
+        self.audit_written();
         match step {
             Ok(Ok((changed, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);
@@ -292,13 +296,15 @@ impl Handler<ChangeToken> for CatalogActor {
 
     fn handle(&mut self, change: ChangeToken, _: &mut Self::Context) -> Self::Result {
         let writer = self.writer.clone();
-        let step =
-            catch_unwind(AssertUnwindSafe(|| self.catalog.change_token(change.0, &ThroughWriter(&writer))));
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            self.catalog.change_token(change.0, &change.1, &ThroughWriter(&writer))
+        }));
         let changed = step.unwrap_or_else(|_| {
             self.metrics.restarted(ActorKind::Catalog);
             tracing::error!("a change of the tokens panicked; the configuration is read again");
             Err(TokenRefused::Store("a fault inside the node; its log says where".to_owned()))
         });
+        self.audit_written();
         match &changed {
             Ok(()) => self.catalog.publish_tokens(&self.boards),
             // Memory and store may differ now.

@@ -3,6 +3,7 @@
 //! The same function serves the administrator of a running node, the command line over a closed store, and
 //! whoever only asks what a change would do: that one ends before the commit and goes back.
 
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::ids::DeviceName;
 use keyline_domain::inventory::{Change, Event, Kind, Mutate, RowError, Step, Undo, Warning};
 use keyline_storage::{Commit, CommitBuilder, Outcome, Store, Table, faults};
@@ -10,23 +11,16 @@ use serde_json::Value;
 
 use super::import::{Committer, Inspect};
 use super::{Catalog, SCHEMA, VERSION_PREFIX};
+use crate::clock::now;
 
 /// Most steps of one change.
 pub const STEPS_MAX: usize = 32;
 
-/// Most records of one change: what a store commits at once, less room for the records that every change has.
-pub const RECORDS_MAX: usize = 90;
+/// Most records of one change: what a store commits at once.
+pub const RECORDS_MAX: usize = keyline_storage::batch::OPERATIONS_MAX;
 
-/// Who asks for a change.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Who {
-    /// Name of the token, or of the user of the command line.
-    pub name: Box<str>,
-    /// Its role.
-    pub role: Box<str>,
-    /// Address, `control socket` or `command line`.
-    pub source: Box<str>,
-}
+/// The audit's head, and an entry that tells of a break in it.
+const AUDIT_ROOM: usize = 2;
 
 /// A change that is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -120,20 +114,61 @@ pub struct Tools<'a> {
     pub offline: Option<&'a dyn Store>,
 }
 
+impl ChangeError {
+    /// Stable code: of the rule that is broken, or of what stands in the way.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { error, .. } => error.code(),
+            Self::Expected { .. } => "etag_differs",
+            Self::Steps(_) => "bad_request",
+            Self::TooLarge(_) => "change_too_large",
+            Self::Store(_) | Self::Internal(_) => "internal",
+        }
+    }
+}
+
 /// Done in memory, not yet anywhere else.
 struct Staged {
     changes: Vec<Change>,
     warnings: Vec<Remark>,
     undo: Undo,
+    /// An entry of the audit for each step.
+    drafts: Vec<Draft>,
 }
 
 impl Catalog {
-    /// Does all steps of a request in one commit, or nothing. Returns what to publish, in order.
+    /// Does all steps of a request in one commit with their entries of the audit, or nothing. Returns what to
+    /// publish, in order. What is refused has an entry too, unless it was only asked what would be.
     ///
     /// # Errors
     /// [`ChangeError`]; memory is as before. After [`ChangeError::Store`] it is not known whether the commit was
     /// taken: read the configuration again.
     pub fn change(
+        &mut self,
+        request: &ChangeRequest,
+        tools: Tools<'_>,
+    ) -> Result<(Changed, Vec<Event>), ChangeError> {
+        let result = self.change_unless_refused(request, tools);
+        if let Err(error) = &result
+            && !request.dry_run
+            // What anybody on the network can ask for is counted and logged, not kept.
+            && !request.steps.iter().any(|step| matches!(step, Step::Adopt(_)))
+            && !matches!(error, ChangeError::Store(_) | ChangeError::Internal(_))
+        {
+            let at = if let ChangeError::Refused { step, .. } = error { *step } else { 0 };
+            let (operation, (kind, name)) = match request.steps.get(at) {
+                Some(step) => (step.as_str(), step.subject()),
+                None => ("change", (Kind::Counter, None)),
+            };
+            let happened = Happened::refused(error.code());
+            let name = name.unwrap_or_default();
+            let draft = Draft::new(&request.who, operation, kind.as_str(), name, happened);
+            self.note(draft, tools.committer).map_err(|e| ChangeError::Store(e.to_string()))?;
+        }
+        result
+    }
+
+    fn change_unless_refused(
         &mut self,
         request: &ChangeRequest,
         tools: Tools<'_>,
@@ -150,7 +185,7 @@ impl Catalog {
             Step::Rename { to, .. } => to.clone(),
             _ => named.or_else(|| name_of_put(kind, &staged.changes)).unwrap_or_default(),
         };
-        let Staged { changes, warnings, undo } = staged;
+        let Staged { changes, warnings, undo, drafts } = staged;
         let after = self.row(kind, &name);
         let etag = self.etag(kind, &name);
         let changed = Changed { kind, name, before, after, etag, warnings };
@@ -158,7 +193,7 @@ impl Catalog {
             self.inventory.revert(undo);
             return Ok((changed, Vec::new()));
         }
-        match self.persist(changes, tools) {
+        match self.persist(changes, drafts, tools) {
             Ok(events) => Ok((changed, events)),
             Err(error) => {
                 self.inventory.revert(undo);
@@ -197,7 +232,8 @@ impl Catalog {
 
     /// Does all steps in memory, one after the other: each sees what those before it did.
     fn stage(&mut self, request: &ChangeRequest, tools: Tools<'_>) -> Result<Staged, ChangeError> {
-        let mut staged = Staged { changes: Vec::new(), warnings: Vec::new(), undo: Undo::default() };
+        let mut staged =
+            Staged { changes: Vec::new(), warnings: Vec::new(), undo: Undo::default(), drafts: Vec::new() };
         let sealer = self.sealer.clone();
         let how = Mutate {
             sealer: &sealer,
@@ -206,12 +242,14 @@ impl Catalog {
             has_certificate: tools.has_certificate,
         };
         for (at, step) in request.steps.iter().enumerate() {
+            let before = self.audited_row(step);
             let done = self
                 .inventory
                 .plan(step, &|pem| tools.inspect.inspect(pem))
                 .and_then(|ops| self.inventory.mutate(ops, how).map_err(|refused| refused.error));
             match done {
                 Ok(done) => {
+                    staged.drafts.push(self.drafted(&request.who, step, before, &done.changes));
                     staged.undo.then(done.undo);
                     staged.changes.extend(done.changes);
                     staged.warnings.extend(done.warnings.into_iter().map(remark));
@@ -222,7 +260,13 @@ impl Catalog {
                 }
             }
         }
-        let records = staged.changes.iter().filter(|c| !matches!(c, Change::Publish(_))).count();
+        // A saved profile keeps its version in a record of its own.
+        let is_record = |c: &&Change| {
+            !matches!(c, Change::Publish(_))
+                || matches!(c, Change::Publish(Event::ProfileSaved { needs_apply: true, .. }))
+        };
+        let records = staged.changes.iter().filter(is_record).count();
+        let records = records + staged.drafts.len() + AUDIT_ROOM;
         if records > RECORDS_MAX {
             self.inventory.revert(staged.undo);
             return Err(ChangeError::TooLarge(records));
@@ -231,7 +275,12 @@ impl Catalog {
     }
 
     /// One commit; memory follows it.
-    fn persist(&mut self, changes: Vec<Change>, tools: Tools<'_>) -> Result<Vec<Event>, ChangeError> {
+    fn persist(
+        &mut self,
+        changes: Vec<Change>,
+        drafts: Vec<Draft>,
+        tools: Tools<'_>,
+    ) -> Result<Vec<Event>, ChangeError> {
         let internal = |e: &dyn std::fmt::Display| ChangeError::Internal(e.to_string());
         let mut commit: CommitBuilder = Commit::build();
         let (mut events, mut versions) = (Vec::new(), Vec::new());
@@ -255,20 +304,20 @@ impl Catalog {
                 }
             }
         }
-        if commit.operations() > 0 {
-            let commit = commit.finish().map_err(|e| internal(&e))?;
-            faults::hit("change.before_commit");
-            for outcome in tools.committer.commit_all(std::slice::from_ref(&commit)) {
-                match outcome {
-                    Outcome::Committed(_) => {}
-                    Outcome::Unknown(e) => return Err(ChangeError::Store(e.to_string())),
-                    Outcome::Conflict(_) => {
-                        return Err(ChangeError::Store("a row was changed by another writer".to_owned()));
-                    }
+        let (commit, pending) = self.audit.add(commit, drafts, now());
+        let commit = commit.finish().map_err(|e| internal(&e))?;
+        faults::hit("change.before_commit");
+        for outcome in tools.committer.commit_all(std::slice::from_ref(&commit)) {
+            match outcome {
+                Outcome::Committed(_) => {}
+                Outcome::Unknown(e) => return Err(ChangeError::Store(e.to_string())),
+                Outcome::Conflict(_) => {
+                    return Err(ChangeError::Store("a row was changed by another writer".to_owned()));
                 }
             }
-            faults::hit("change.after_commit");
         }
+        faults::hit("change.after_commit");
+        self.audit_settled(pending);
         self.versions.extend(versions);
         if let Some(store) = tools.offline {
             self.apply_offline(&events, store, tools.committer).map_err(|e| internal(&e))?;

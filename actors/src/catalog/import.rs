@@ -5,11 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::inventory::{Apply, Change, Event, Report, Row, WarningCode, in_order, parse_row};
 use keyline_domain::phone::{self, Row as PhoneRow};
 use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table, faults};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::intent::{Intent, imported};
 use super::{Catalog, SCHEMA, VERSION_PREFIX, copy};
 use crate::journal::PHONE_SCHEMA;
 
@@ -109,6 +112,31 @@ pub enum ImportError {
     Internal(String),
 }
 
+impl ImportError {
+    /// Stable code, as in the audit.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Rows { .. } => "import_refused",
+            Self::TooLarge { .. } => "file_too_large",
+            Self::NotText(_) => "file_not_text",
+            Self::Store(_) | Self::Copy { .. } | Self::CopyDamaged { .. } => "storage_failed",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Line and code of the first bad row. Never its reason, which may quote it.
+    fn first(&self) -> Value {
+        match self {
+            Self::Rows { faults, more } => {
+                let first = faults.first().map(|f| json!({ "line": f.row, "code": f.code }));
+                json!({ "wrong_rows": faults.len() + more, "row": first })
+            }
+            Self::NotText(line) => json!({ "line": line }),
+            _ => Value::Null,
+        }
+    }
+}
+
 struct Parsed {
     rows: Vec<Row>,
     /// Line of each row.
@@ -149,33 +177,53 @@ fn parse(text: &[u8], inspect: &dyn Inspect) -> Result<Parsed, ImportError> {
 }
 
 impl Catalog {
-    /// Imports a file. `offline` when no node runs: a changed profile then applies at once.
+    /// Imports a file. `offline` when no node runs: a changed profile then applies at once. One entry of the
+    /// audit tells of the whole file, also where it is refused.
     ///
     /// Returns what to publish, in order.
     ///
     /// # Errors
     /// [`ImportError`]; with `Rows`, `TooLarge` and `NotText` nothing was changed.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is another part of the world, and there are two callers"
+    )]
     pub fn import(
         &mut self,
         text: &[u8],
         offline: bool,
+        who: &Who,
         data: &Path,
         store: &dyn Store,
         committer: &dyn Committer,
         inspect: &dyn Inspect,
     ) -> Result<(ImportDone, Vec<Event>), ImportError> {
-        let Parsed { rows, lines } = parse(text, inspect)?;
-        let report = self.inventory.check(&rows, true);
-        refuse(&report, &lines)?;
+        let hash = hex(&Sha256::digest(text));
+        let judged = parse(text, inspect).and_then(|parsed| {
+            let report = self.inventory.check(&parsed.rows, true);
+            refuse(&report, &parsed.lines)?;
+            Ok((parsed, report))
+        });
+        let (Parsed { rows, lines }, report) = match judged {
+            Ok(judged) => judged,
+            Err(error) => {
+                let refused = Happened::refused(error.code());
+                let what = json!({ "bytes": text.len(), "first": error.first() });
+                let draft = Draft::new(who, "import", "inventory", &hash, refused).with(None, Some(&what));
+                self.note(draft, committer).map_err(|e| ImportError::Internal(e.to_string()))?;
+                return Err(error);
+            }
+        };
         let mut done = ImportDone { rows: rows.len(), ..ImportDone::default() };
         for w in &report.warnings {
             let line = lines.get(w.first_row).copied().unwrap_or_default();
             done.warnings.push((w.code.as_str(), WarningCode::text(w.code), w.rows, line));
         }
-        let hash = self.announce(text, offline, data, committer)?;
+        let count = rows.len();
+        self.announce(text, &Intent { offline, hash: hash.clone(), who: who.clone() }, data, committer)?;
         let (written, events) = self.apply(rows, offline, store, committer)?;
         done.written = written;
-        self.conclude(&hash, data, committer)?;
+        self.conclude(&hash, imported(who, &hash, count, written), data, committer)?;
         Ok((done, events))
     }
 
@@ -192,8 +240,7 @@ impl Catalog {
             copy::remove_all(data);
             return Ok(false);
         };
-        let announced = String::from_utf8_lossy(intent.payload.get(1..).unwrap_or_default()).into_owned();
-        let offline = intent.payload.first() == Some(&1);
+        let Intent { offline, hash: announced, who } = Intent::read(&intent.payload);
         let text = copy::read(data, &announced, &self.sealer.0)?;
         let hash = hex(&Sha256::digest(&text));
         if hash != announced {
@@ -203,8 +250,9 @@ impl Catalog {
         }
         let Parsed { rows, .. } = parse(&text, inspect)?;
         tracing::warn!(rows = rows.len(), "an import was cut off; finishing it");
-        self.apply(rows, offline, store, committer)?;
-        self.conclude(&hash, data, committer)?;
+        let count = rows.len();
+        let (written, _) = self.apply(rows, offline, store, committer)?;
+        self.conclude(&hash, imported(&who, &hash, count, written), data, committer)?;
         Ok(true)
     }
 
@@ -212,24 +260,30 @@ impl Catalog {
     fn announce(
         &self,
         text: &[u8],
-        offline: bool,
+        intent: &Intent,
         data: &Path,
         committer: &dyn Committer,
-    ) -> Result<String, ImportError> {
-        let hash = hex(&Sha256::digest(text));
+    ) -> Result<(), ImportError> {
         faults::hit("import.before_copy");
-        copy::write(data, &hash, &self.sealer.0, text)?;
+        copy::write(data, &intent.hash, &self.sealer.0, text)?;
         faults::hit("import.after_copy");
-        let mut payload = vec![u8::from(offline)];
-        payload.extend_from_slice(hash.as_bytes());
-        commit(committer, Commit::build().put(Table::Intents, INTENT.to_vec(), SCHEMA, payload))?;
+        commit(committer, Commit::build().put(Table::Intents, INTENT.to_vec(), SCHEMA, intent.write()))?;
         faults::hit("import.announced");
-        Ok(hash)
+        Ok(())
     }
 
-    fn conclude(&self, hash: &str, data: &Path, committer: &dyn Committer) -> Result<(), ImportError> {
+    /// The intent goes in the commit that brings the entry of the audit.
+    fn conclude(
+        &mut self,
+        hash: &str,
+        draft: Draft,
+        data: &Path,
+        committer: &dyn Committer,
+    ) -> Result<(), ImportError> {
         faults::hit("import.applied");
-        commit(committer, Commit::build().delete(Table::Intents, INTENT.to_vec()))?;
+        let (end, pending) = self.audited(Commit::build().delete(Table::Intents, INTENT.to_vec()), draft);
+        commit(committer, end)?;
+        self.audit_settled(pending);
         faults::hit("import.concluded");
         copy::remove(data, hash);
         Ok(())

@@ -1,11 +1,12 @@
 //! Messages that wait for lines: a durable row each, told to whoever watches the line (RFC 3842).
 
 use actix::{Handler, Message};
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::ids::Dn;
 use keyline_domain::subscription::{MessageWaiting, Package, Watched};
 use keyline_storage::{Commit, Outcome, Page, Store, Table};
 
-use super::actor::CatalogActor;
+use super::actor::{CatalogActor, ThroughWriter};
 use crate::board::{Boards, WatchBoard};
 use crate::error::OpenError;
 use crate::shard::LineChanged;
@@ -28,7 +29,7 @@ pub enum MessagesError {
 /// Sets what waits for a line.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), MessagesError>")]
-pub(crate) struct SetMessages(pub(crate) Dn, pub(crate) MessageWaiting);
+pub(crate) struct SetMessages(pub(crate) Dn, pub(crate) MessageWaiting, pub(crate) Who);
 
 fn key(dn: &Dn) -> Vec<u8> {
     format!("{PREFIX}{dn}").into_bytes()
@@ -37,28 +38,51 @@ fn key(dn: &Dn) -> Vec<u8> {
 impl Handler<SetMessages> for CatalogActor {
     type Result = Result<(), MessagesError>;
 
-    fn handle(&mut self, SetMessages(dn, waiting): SetMessages, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, SetMessages(dn, waiting, who): SetMessages, _: &mut Self::Context) -> Self::Result {
+        let after = serde_json::to_value(waiting).unwrap_or_default();
+        let draft = |result| {
+            Draft::new(&who, "message_waiting", "line", dn.as_str(), result).with(None, Some(&after))
+        };
         if !self.boards.devices.has_line(dn.as_str()) {
-            return Err(MessagesError::UnknownLine);
+            let writer = self.writer.clone();
+            let noted =
+                self.catalog.note(draft(Happened::refused("line_not_found")), &ThroughWriter(&writer));
+            self.audit_written();
+            return match noted {
+                Ok(()) => Err(MessagesError::UnknownLine),
+                Err(e) => Err(self.doubtful(e.to_string())),
+            };
         }
         let fault = |e: &dyn std::fmt::Display| MessagesError::Store(e.to_string());
-        let commit = if waiting == MessageWaiting::default() {
-            Commit::build().delete(Table::Meta, key(&dn)).finish()
+        let builder = if waiting == MessageWaiting::default() {
+            Commit::build().delete(Table::Meta, key(&dn))
         } else {
             let row = serde_json::to_vec(&waiting).map_err(|e| fault(&e))?;
-            Commit::build().put(Table::Meta, key(&dn), SCHEMA, row).finish()
+            Commit::build().put(Table::Meta, key(&dn), SCHEMA, row)
         };
-        match self.writer.submit_blocking(commit.map_err(|e| fault(&e))?) {
+        let (builder, pending) = self.catalog.audited(builder, draft(Happened::Done));
+        let commit = builder.finish().map_err(|e| fault(&e))?;
+        match self.writer.submit_blocking(commit) {
             Outcome::Committed(_) => {}
-            Outcome::Conflict(_) => return Err(MessagesError::Store("another writer won".to_owned())),
-            Outcome::Unknown(e) => return Err(fault(&e)),
+            Outcome::Conflict(_) => return Err(self.doubtful("another writer won".to_owned())),
+            Outcome::Unknown(e) => return Err(self.doubtful(e.to_string())),
         }
+        self.catalog.audit_settled(pending);
+        self.audit_written();
         self.boards.watch.set_messages(dn.clone(), waiting);
         // Any shard knows where the watchers live.
         if let Some(shard) = self.router.get().and_then(|shards| shards.first()) {
             shard.do_send(LineChanged(Watched { package: Package::MessageSummary, line: dn }));
         }
         Ok(())
+    }
+}
+
+impl CatalogActor {
+    /// Nobody knows whether the store took it: the memory is read again.
+    fn doubtful(&mut self, reason: String) -> MessagesError {
+        self.recover();
+        MessagesError::Store(reason)
     }
 }
 

@@ -4,9 +4,11 @@
 //! then tells the shards. The same code serves an import into a closed store and one into a running node.
 
 mod actor;
+mod audited;
 mod change;
 mod copy;
 mod import;
+mod intent;
 mod messages;
 mod publish;
 mod rotate;
@@ -27,12 +29,16 @@ use keyline_storage::seal::{NodeKey, Sealed};
 use keyline_storage::{Consistency, Page, Store, Table};
 use zeroize::Zeroizing;
 
+use crate::audit::AuditLog;
 use crate::board::Token;
 use crate::error::OpenError;
 
 pub(crate) use actor::{CatalogActor, ChangeConfig, ChangeToken, Export, Import, Look};
-pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools, Who};
+pub(crate) use audited::Note;
+pub use audited::NoteError;
+pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
+pub use keyline_domain::audit::Who;
 pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
 pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
@@ -50,6 +56,7 @@ pub struct Catalog {
     versions: HashMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>,
     sealer: NodeSealer,
     tokens: BTreeMap<Box<str>, Token>,
+    audit: AuditLog,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -81,7 +88,8 @@ impl Catalog {
             versions.insert((ProfileId(id), ProfileVersion(version)), Arc::new(settings));
             Ok(())
         })?;
-        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)? })
+        let audit = AuditLog::load(store, &sealer.0)?;
+        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)?, audit })
     }
 
     /// The model, for views.

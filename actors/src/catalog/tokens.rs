@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_storage::{Commit, Outcome, Store, Table};
+use serde_json::{Value, json};
 
 use super::import::Committer;
 use super::{Catalog, SCHEMA, scan};
@@ -47,6 +49,41 @@ pub enum TokenRefused {
     Store(String),
 }
 
+impl TokenChange {
+    fn name(&self) -> &str {
+        match self {
+            Self::Create(token) => &token.name,
+            Self::Revoke(name) => name,
+        }
+    }
+
+    /// The entry that tells of it.
+    fn draft(&self, who: &Who, before: Option<&Token>, result: Happened) -> Draft {
+        let (operation, after) = match self {
+            Self::Create(token) => ("token_create", Some(shown(token))),
+            Self::Revoke(_) => ("token_revoke", None),
+        };
+        Draft::new(who, operation, "token", self.name(), result)
+            .with(before.map(shown).as_ref(), after.as_ref())
+    }
+}
+
+impl TokenRefused {
+    /// Stable code, as in the audit.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "token_not_found",
+            Self::Store(_) => "internal",
+            Self::Name | Self::Exists(_) | Self::TooMany => "token_refused",
+        }
+    }
+}
+
+/// A token without its hash.
+fn shown(token: &Token) -> Value {
+    json!({ "name": token.name, "role": token.role, "created": token.created, "expires": token.expires })
+}
+
 fn is_name(name: &str) -> bool {
     (1..=TOKEN_NAME_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -69,30 +106,31 @@ impl Catalog {
         self.tokens.values()
     }
 
-    /// Judges a change, commits it, and takes it into memory.
+    /// Judges a change, commits it with its entry of the audit, and takes it into memory. A refusal has an entry
+    /// too.
     ///
     /// # Errors
     /// [`TokenRefused`].
     pub fn change_token(
         &mut self,
         change: TokenChange,
+        who: &Who,
         committer: &dyn Committer,
     ) -> Result<(), TokenRefused> {
+        if let Err(refused) = self.judge_token(&change) {
+            let draft = change.draft(who, None, Happened::refused(refused.code()));
+            self.note(draft, committer).map_err(|e| TokenRefused::Store(e.to_string()))?;
+            return Err(refused);
+        }
         let builder = match &change {
-            TokenChange::Create(token) if !is_name(&token.name) => return Err(TokenRefused::Name),
-            TokenChange::Create(token) if self.tokens.contains_key(&token.name) => {
-                return Err(TokenRefused::Exists(token.name.clone()));
-            }
-            TokenChange::Create(_) if self.tokens.len() >= TOKENS_MAX => return Err(TokenRefused::TooMany),
             TokenChange::Create(token) => {
                 let bytes = serde_json::to_vec(token).map_err(|e| TokenRefused::Store(e.to_string()))?;
                 Commit::build().put(Table::Config, key(&token.name), SCHEMA, bytes)
             }
-            TokenChange::Revoke(name) if !self.tokens.contains_key(name) => {
-                return Err(TokenRefused::Unknown(name.clone()));
-            }
             TokenChange::Revoke(name) => Commit::build().delete(Table::Config, key(name)),
         };
+        let draft = change.draft(who, self.tokens.get(change.name()), Happened::Done);
+        let (builder, pending) = self.audited(builder, draft);
         let commit = builder.finish().map_err(|e| TokenRefused::Store(e.to_string()))?;
         for outcome in committer.commit_all(std::slice::from_ref(&commit)) {
             match outcome {
@@ -103,6 +141,7 @@ impl Catalog {
                 }
             }
         }
+        self.audit_settled(pending);
         match change {
             TokenChange::Create(token) => {
                 self.tokens.insert(token.name.clone(), token);
@@ -112,6 +151,20 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    fn judge_token(&self, change: &TokenChange) -> Result<(), TokenRefused> {
+        match change {
+            TokenChange::Create(token) if !is_name(&token.name) => Err(TokenRefused::Name),
+            TokenChange::Create(token) if self.tokens.contains_key(&token.name) => {
+                Err(TokenRefused::Exists(token.name.clone()))
+            }
+            TokenChange::Create(_) if self.tokens.len() >= TOKENS_MAX => Err(TokenRefused::TooMany),
+            TokenChange::Revoke(name) if !self.tokens.contains_key(name) => {
+                Err(TokenRefused::Unknown(name.clone()))
+            }
+            TokenChange::Create(_) | TokenChange::Revoke(_) => Ok(()),
+        }
     }
 
     /// Publishes the tokens.

@@ -66,7 +66,7 @@ fn tree(shards: u16, idle_ms: u64) -> Tree {
             1000 + i
         );
     }
-    opened.import(text.as_bytes(), &NoCertificates).unwrap();
+    opened.import(text.as_bytes(), &keyline_domain::audit::Who::default(), &NoCertificates).unwrap();
     let registry = Registry::new();
     let seen = Arc::new(Seen::default());
     let tree = TreeOptions {

@@ -46,6 +46,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         );
     let mut scope = web::scope(PREFIX)
         .configure(super::orders::configure)
+        .configure(super::audit::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

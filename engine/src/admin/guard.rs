@@ -11,6 +11,7 @@ use keyline_actors::board::Role;
 
 use super::api::Node;
 use super::attempts::Attempts;
+use super::caller;
 use super::problem::{Code, Problem};
 use super::token::{AdminToken, Presented};
 use crate::limits::Limit;
@@ -49,15 +50,16 @@ pub(super) async fn authorize<B: MessageBody + 'static>(
     match judge(&request) {
         Ok(caller) => {
             let (method, path) = (request.method().clone(), request.path().to_owned());
-            let answer = next.call(request).await?;
-            tracing::info!(
-                token = caller.token,
-                role = caller.role.as_str(),
-                %method,
-                path,
-                status = answer.status().as_u16(),
-                "admin API"
-            );
+            let id = caller::note(&request, &caller.token, caller.role.as_str());
+            let mut answer = next.call(request).await?;
+            let status = answer.status().as_u16();
+            let (token, role) = (&caller.token, caller.role.as_str());
+            // Changes stand in the audit; a client that reads all day would fill the log.
+            match method.is_safe() {
+                true => tracing::debug!(token, role, %method, path, status, request = &*id, "admin API"),
+                false => tracing::info!(token, role, %method, path, status, request = &*id, "admin API"),
+            }
+            caller::mark(answer.headers_mut(), &id);
             Ok(answer.map_into_left_body())
         }
         Err(problem) => Ok(request.error_response(problem).map_into_right_body()),

@@ -5,6 +5,7 @@
 //! phones. All ask the node through [`NodeApi`]; nothing here knows how it works inside. [`control`] is
 //! the other end of the socket.
 
+pub mod audit;
 pub mod control;
 pub mod lists;
 pub mod views;
@@ -12,6 +13,7 @@ pub mod views;
 mod api;
 mod attempts;
 mod backup;
+mod caller;
 mod guard;
 mod http;
 mod node;

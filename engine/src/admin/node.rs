@@ -5,8 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 
+use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{Role, Token};
 use keyline_actors::catalog::{TokenChange, TokenRefused};
+use keyline_domain::audit::Who;
 use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
 use serde_json::Value;
@@ -67,7 +69,7 @@ pub trait NodeApi: Send + Sync + 'static {
     /// All tokens but the one of the data directory.
     fn tokens(&self) -> Vec<Token>;
     /// Makes or revokes a token.
-    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>>;
+    fn change_token(&self, change: TokenChange, who: Who) -> BoxFuture<Result<(), TokenRefused>>;
     /// Counts what a limit refused.
     fn limited(&self, limit: Limit);
     /// Begins a trace.
@@ -76,17 +78,24 @@ pub trait NodeApi: Send + Sync + 'static {
     /// time.
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>>;
     /// Imports an inventory, all or nothing, while the node runs.
-    fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>>;
+    fn import(&self, ndjson: Vec<u8>, who: Who) -> BoxFuture<Result<ImportDone, ImportRefused>>;
     /// Sets the messages that wait for a line; done when it is committed.
-    fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>>;
-    /// Gives a phone an order; the status of its answer.
-    fn order(&self, phone: String, order: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>>;
+    fn set_messages(
+        &self,
+        line: Dn,
+        waiting: MessageWaiting,
+        who: Who,
+    ) -> BoxFuture<Result<(), OrderRefused>>;
+    /// Gives a phone an order; the status of its answer. Done when the audit has it.
+    fn order(&self, phone: String, order: PhoneOrder, who: Who) -> BoxFuture<Result<u16, OrderRefused>>;
     /// The inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>>;
     /// Writes a backup; runs on a thread of its own and may take long. Else why not, on one line.
     fn backup(&self) -> BackupWriter;
     /// PEM of an own certificate: `CallManager`, `CallManager-EC` or `TFTP`.
     fn certificate(&self, name: &str) -> Option<String>;
+    /// Reads the audit; each of its calls may wait for the disk.
+    fn audit(&self) -> AuditReader;
     /// All metrics in Prometheus' text form.
     fn metrics(&self) -> String;
 }
@@ -105,6 +114,8 @@ pub trait OfflineApi {
     fn tokens(&self) -> Vec<Token>;
     /// Makes or revokes a token.
     fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused>;
+    /// Reads the audit.
+    fn audit(&self) -> AuditReader;
     /// An answer made from the configuration.
     fn read(&self, read: Reading) -> Result<Value, Problem>;
 }

@@ -5,6 +5,7 @@ use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
 use serde_json::{Value, json};
 
+use super::caller::caller;
 use super::http::{Answer, other_method};
 use super::node::NodeApi;
 use super::problem::{Code, PROBLEM_JSON, Problem};
@@ -38,17 +39,29 @@ pub enum OrderRefused {
     Fault(String),
 }
 
+impl OrderRefused {
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoLine(_) => "line_not_found",
+            Self::NoPhone(_) => "phone_not_found",
+            Self::NotRegistered(_) => "phone_not_registered",
+            Self::Silent(_) => "phone_silent",
+            Self::Refused(..) => "phone_refused",
+            Self::Fault(_) => "internal",
+        }
+    }
+}
+
 impl From<OrderRefused> for Problem {
     fn from(refused: OrderRefused) -> Self {
-        let (kind, code) = match &refused {
-            OrderRefused::NoLine(_) => (Code::LineNotFound, "line_not_found"),
-            OrderRefused::NoPhone(_) => (Code::PhoneNotFound, "phone_not_found"),
-            OrderRefused::NotRegistered(_) => (Code::ImportRunning, "phone_not_registered"),
-            OrderRefused::Silent(_) => (Code::Internal, "phone_silent"),
-            OrderRefused::Refused(..) => (Code::Internal, "phone_refused"),
-            OrderRefused::Fault(_) => (Code::Internal, "internal"),
+        let kind = match &refused {
+            OrderRefused::NoLine(_) => Code::LineNotFound,
+            OrderRefused::NoPhone(_) => Code::PhoneNotFound,
+            OrderRefused::NotRegistered(_) => Code::ImportRunning,
+            OrderRefused::Silent(_) | OrderRefused::Refused(..) | OrderRefused::Fault(_) => Code::Internal,
         };
-        Problem::new(kind, refused.to_string()).narrower(code.to_owned())
+        Problem::new(kind, refused.to_string()).narrower(refused.code().to_owned())
     }
 }
 
@@ -136,28 +149,28 @@ pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
 
 /// Sets the messages that wait for a line: `{"new": 2, "old": 1, "urgent_new": 0, "urgent_old": 0}`; `new` is
 /// required. Done when it is committed.
-async fn messages(node: Node, dn: web::Path<String>, body: web::Bytes) -> Answer {
+async fn messages(node: Node, request: HttpRequest, dn: web::Path<String>, body: web::Bytes) -> Answer {
     let line = Dn::parse(&dn).map_err(|_| OrderRefused::NoLine(dn.to_string()))?;
     let waiting: MessageWaiting = serde_json::from_slice(&body)
         .map_err(|e| Problem::new(Code::BadRequest, format!("the body is no count of messages: {e}")))?;
-    node.set_messages(line, waiting).await?;
+    node.set_messages(line, waiting, caller(&request)).await?;
     Ok(HttpResponse::Ok().json(json!({ "line": *dn, "message_waiting": waiting })))
 }
 
-async fn reset(node: Node, name: web::Path<String>) -> Answer {
-    order(node, &name, PhoneOrder::Reset).await
+async fn reset(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {
+    order(node, &request, &name, PhoneOrder::Reset).await
 }
 
-async fn restart(node: Node, name: web::Path<String>) -> Answer {
-    order(node, &name, PhoneOrder::Restart).await
+async fn restart(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {
+    order(node, &request, &name, PhoneOrder::Restart).await
 }
 
-async fn apply(node: Node, name: web::Path<String>) -> Answer {
-    order(node, &name, PhoneOrder::Apply).await
+async fn apply(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {
+    order(node, &request, &name, PhoneOrder::Apply).await
 }
 
 /// Tells the phone, and answers with its own answer.
-async fn order(node: Node, name: &str, order: PhoneOrder) -> Answer {
-    let status = node.order(name.to_owned(), order).await?;
+async fn order(node: Node, request: &HttpRequest, name: &str, order: PhoneOrder) -> Answer {
+    let status = node.order(name.to_owned(), order, caller(request)).await?;
     Ok(HttpResponse::Ok().json(json!({ "phone": name, "order": order.as_str(), "status": status })))
 }

@@ -15,6 +15,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::api::{self, Node};
+use super::caller::caller;
 use super::http;
 use super::problem::{Code, Problem};
 use super::tokens;
@@ -128,6 +129,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 
 async fn import(
     node: Node,
+    request: HttpRequest,
     gate: web::Data<ImportGate>,
     body: Result<web::Bytes, Error>,
 ) -> Result<HttpResponse, Problem> {
@@ -139,9 +141,10 @@ async fn import(
         _ => Problem::new(Code::BadRequest, format!("the inventory did not arrive whole: {e}")),
     })?;
     // In a task of its own: a client that goes away must not leave half an import behind.
+    let who = caller(&request);
     let work = actix_web::rt::spawn(async move {
         let _passage = gate.enter()?;
-        node.import(Vec::from(body)).await.map_err(refusal)
+        node.import(Vec::from(body), who).await.map_err(refusal)
     });
     match work.await {
         Ok(done) => Ok(HttpResponse::Ok().json(done?)),

@@ -1,6 +1,6 @@
 //! Making, listing and revoking tokens, over the control socket only: who has the data directory has the node.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyline_actors::board::{Role, Token};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::Node;
+use super::caller::caller;
 use super::http::Answer;
 use super::problem::{Code, Problem};
 use super::token::Presented;
@@ -75,21 +76,21 @@ pub(super) async fn list(node: Node) -> Answer {
     Ok(HttpResponse::Ok().json(json!({ "items": items, "next": null })))
 }
 
-pub(super) async fn create(node: Node, body: web::Bytes) -> Answer {
+pub(super) async fn create(node: Node, request: HttpRequest, body: web::Bytes) -> Answer {
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|e| Problem::new(Code::BadRequest, format!("this describes no token: {e}")))?;
     let (token, text) = wanted.make(keyline_actors::clock::now(), random()?);
     let mut shown = show(&token);
-    node.change_token(TokenChange::Create(token)).await.map_err(|e| refusal(&e))?;
+    node.change_token(TokenChange::Create(token), caller(&request)).await.map_err(|e| refusal(&e))?;
     tracing::info!(token = wanted.name, role = wanted.role.as_str(), "a token of the admin API was made");
     shown["token"] = text.into();
     Ok(HttpResponse::Ok().json(shown))
 }
 
-pub(super) async fn revoke(node: Node, name: web::Path<String>) -> Answer {
+pub(super) async fn revoke(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {
     let name = name.into_inner();
     let change = TokenChange::Revoke(name.as_str().into());
-    node.change_token(change).await.map_err(|e| refusal(&e))?;
+    node.change_token(change, caller(&request)).await.map_err(|e| refusal(&e))?;
     tracing::info!(token = name, "a token of the admin API was revoked");
     Ok(HttpResponse::Ok().json(json!({ "name": name })))
 }

@@ -107,6 +107,39 @@ pub(super) enum Command {
     /// Certificates: the node's own, and those it trusts
     #[command(subcommand)]
     Cert(Cert),
+    /// Who changed what, and whether the record of it is whole
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// List entries, newest first
+    List {
+        /// Only from this instant on (UTC), as 2026-01-31 or 2026-01-31T08:30:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only before this instant
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        #[command(flatten)]
+        form: Listing,
+    },
+    /// Show one entry with the object before and after
+    Show {
+        /// Its number
+        number: u64,
+        #[command(flatten)]
+        form: Showing,
+    },
+    /// Check the whole chain; exit code 1 names the first entry that is wrong
+    Verify {
+        /// A mark that an earlier verification printed and somebody kept elsewhere: it must be part of the chain
+        #[arg(long, value_name = "NUMBER:HASH")]
+        expect: Option<String>,
+        #[command(flatten)]
+        form: Showing,
+    },
 }
 
 #[derive(Debug, Subcommand)]

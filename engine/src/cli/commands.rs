@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Arguments, Call, Cert, Command, Explain, Format, ListOnly, Object, OwnName, Place, User};
 use super::source::Source;
-use super::{Failure, World, backup, inventory, listing, pem, show, token, trace};
+use super::{Failure, World, audit, backup, inventory, listing, pem, show, token, trace};
 use crate::admin::TOKEN_FILE;
 use crate::admin::control::{Control, escape};
 use crate::admin::lists::List;
@@ -65,6 +65,7 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Cert(Cert::List(form)) => {
             listing::list(&mut Source::any(place, &config, world)?, &listing::CERTIFICATES, form, world)
         }
+        Command::Audit(what) => audit::execute(what, place, &config, world),
         Command::Cert(Cert::Export { name, format }) => certificate(&config, *name, *format, world),
     }
 }
@@ -157,7 +158,7 @@ impl Command {
                 true
             }
             Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
-            Self::Model(_) | Self::Cert(Cert::List(_)) | Self::Trace(_) => true,
+            Self::Model(_) | Self::Cert(Cert::List(_)) | Self::Trace(_) | Self::Audit(_) => true,
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
             Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Cert(Cert::Export { .. }) => {
                 false

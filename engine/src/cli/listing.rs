@@ -123,6 +123,23 @@ pub(super) static CERTIFICATES: Table = Table {
     ],
 };
 
+/// Columns of the audit.
+pub(super) static AUDIT: Table = Table {
+    path: "audit",
+    list: None,
+    columns: &[
+        ("SEQ", "seq"),
+        ("AT", "at"),
+        ("WHO", "who"),
+        ("SOURCE", "source"),
+        ("OPERATION", "operation"),
+        ("KIND", "kind"),
+        ("NAME", "name"),
+        ("RESULT", "result"),
+        ("CODE", "code"),
+    ],
+};
+
 /// Columns of tokens.
 pub(super) static TOKENS: &[(&str, &str)] =
     &[("NAME", "name"), ("ROLE", "role"), ("CREATED", "created"), ("EXPIRES", "expires")];
@@ -144,6 +161,17 @@ pub(super) fn list(
     form: &Listing,
     world: &mut World<'_>,
 ) -> Result<(), Failure> {
+    list_with(source, table, form, &[], world)
+}
+
+/// The same, with parameters that no other list has.
+pub(super) fn list_with(
+    source: &mut Source,
+    table: &Table,
+    form: &Listing,
+    more: &[(String, String)],
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
     let mut printer = Printer::new(table.columns, form.form());
     let mut left = form.limit();
     let mut cursor: Option<String> = None;
@@ -152,6 +180,7 @@ pub(super) fn list(
         let mut pairs = vec![("limit".to_owned(), limit.to_string())];
         pairs.extend(form.filters.iter().map(|f| ("filter".to_owned(), f.clone())));
         pairs.extend(form.sort.iter().map(|s| ("sort".to_owned(), s.clone())));
+        pairs.extend_from_slice(more);
         pairs.extend(cursor.iter().map(|c| ("cursor".to_owned(), c.clone())));
         let answer = source.page(table.path, table.list, pairs)?;
         let rows = answer["items"].as_array().map_or(&[][..], Vec::as_slice);

@@ -5,6 +5,7 @@
 //! data directory, or opens the store itself if none does.
 
 mod args;
+mod audit;
 mod backend;
 mod backup;
 mod commands;

@@ -37,7 +37,7 @@ pub(super) fn health(source: &mut Source, form: &Showing, world: &mut World<'_>)
     }
 }
 
-fn print(value: &Value, form: &Showing, world: &mut World<'_>) -> Result<(), Failure> {
+pub(super) fn print(value: &Value, form: &Showing, world: &mut World<'_>) -> Result<(), Failure> {
     let mut text = String::new();
     if form.json {
         // A value that was read as JSON can be written as JSON.

@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use keyline_domain::audit::Mark;
 use serde_json::Value;
 
 use super::args::Place;
 use super::{Failure, World};
-use crate::admin::OfflineApi;
 use crate::admin::control::{Control, ControlError, escape};
 use crate::admin::lists::{List, Query};
 use crate::admin::remote::Remote;
+use crate::admin::{OfflineApi, audit};
 use crate::config::Config;
 
 /// Parameters of a list.
@@ -67,7 +68,21 @@ impl Source {
                 let query = Query::parse(list.shape(), &pairs).map_err(refused)?;
                 store.read(Box::new(move |world| Ok(list.page(world, &query).body()))).map_err(refused)
             }
+            (Self::Store(store), None) if path == "audit" => {
+                audit::page(&store.audit(), pairs).map_err(refused)
+            }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
+        }
+    }
+
+    /// Whether the audit is whole, and contains a mark.
+    pub(super) fn verified(&mut self, expect: Option<Mark>) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => {
+                let query = expect.map(|mark| format!("?expect={}", escape(&mark.to_string())));
+                Ok(node.json(&format!("/api/v1/audit/verify{}", query.unwrap_or_default()))?)
+            }
+            Self::Store(store) => audit::verify(&store.audit(), expect).map_err(refused),
         }
     }
 
@@ -78,6 +93,9 @@ impl Source {
             (Self::Store(store), Some(list)) => {
                 let key = key.to_owned();
                 store.read(Box::new(move |world| list.one(world, &key))).map_err(refused)
+            }
+            (Self::Store(store), None) if path == "audit" => {
+                audit::entry(&store.audit(), key).map_err(refused)
             }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
         }
@@ -96,7 +114,7 @@ impl Source {
     }
 }
 
-fn refused(problem: crate::admin::Problem) -> Failure {
+pub(super) fn refused(problem: crate::admin::Problem) -> Failure {
     Failure::Control(ControlError::Refused(problem.document()))
 }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use keyline_actors::Handle;
+use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{CallEntry, Role, Token};
 use keyline_actors::catalog::{MessagesError, TokenChange, TokenRefused};
 use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::inventory::CertificateFacts;
 use keyline_domain::subscription::MessageWaiting;
@@ -277,9 +279,9 @@ impl NodeApi for RunningNode {
         self.handle.boards.tokens.load().to_vec()
     }
 
-    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>> {
+    fn change_token(&self, change: TokenChange, who: Who) -> BoxFuture<Result<(), TokenRefused>> {
         let handle = self.handle.clone();
-        Box::pin(async move { handle.change_token(change).await })
+        Box::pin(async move { handle.change_token(change, who).await })
     }
 
     fn limited(&self, limit: Limit) {
@@ -302,24 +304,39 @@ impl NodeApi for RunningNode {
         })
     }
 
-    fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>> {
+    fn import(&self, ndjson: Vec<u8>, who: Who) -> BoxFuture<Result<ImportDone, ImportRefused>> {
         let handle = self.handle.clone();
-        Box::pin(async move { handle.import(ndjson).await.map(offline::done).map_err(offline::refused) })
+        Box::pin(async move { handle.import(ndjson, who).await.map(offline::done).map_err(offline::refused) })
     }
 
-    fn set_messages(&self, line: Dn, waiting: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>> {
+    fn set_messages(
+        &self,
+        line: Dn,
+        waiting: MessageWaiting,
+        who: Who,
+    ) -> BoxFuture<Result<(), OrderRefused>> {
         let handle = self.handle.clone();
         Box::pin(async move {
-            handle.set_messages(line.clone(), waiting).await.map_err(|e| match e {
+            handle.set_messages(line.clone(), waiting, who).await.map_err(|e| match e {
                 MessagesError::UnknownLine => OrderRefused::NoLine(line.to_string()),
                 MessagesError::Store(reason) => OrderRefused::Fault(reason),
             })
         })
     }
 
-    fn order(&self, phone: String, order: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { orders::order(&shared, &phone, order).await })
+    fn order(&self, phone: String, order: PhoneOrder, who: Who) -> BoxFuture<Result<u16, OrderRefused>> {
+        let (shared, handle) = (Arc::clone(&self.shared), self.handle.clone());
+        Box::pin(async move {
+            let answer = orders::order(&shared, &phone, order).await;
+            let happened = match &answer {
+                Ok(_) => Happened::Done,
+                Err(refused) => Happened::refused(refused.code()),
+            };
+            let told = answer.as_ref().ok().map(|status| json!({ "answer": status }));
+            let draft = Draft::new(&who, order.as_str(), "phone", &phone, happened).with(None, told.as_ref());
+            handle.note(draft).await.map_err(|e| OrderRefused::Fault(e.to_string()))?;
+            answer
+        })
     }
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {
@@ -334,6 +351,10 @@ impl NodeApi for RunningNode {
 
     fn certificate(&self, name: &str) -> Option<String> {
         self.certificates.get(name).cloned()
+    }
+
+    fn audit(&self) -> AuditReader {
+        self.handle.audit()
     }
 
     fn metrics(&self) -> String {

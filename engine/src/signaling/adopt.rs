@@ -65,7 +65,7 @@ impl State {
         let (handle, inboxes, worker) = (shared.handle.clone(), Arc::clone(&shared.inboxes), self.id);
         let (path, message, name) = (*path, message.clone().into_owned(), new.name.clone());
         let source: Box<str> = path.remote().to_string().into();
-        let who = Who { name: "auto-registration".into(), role: "node".into(), source };
+        let who = Who { name: "auto-registration".into(), role: "node".into(), source, ..Who::default() };
         let request = ChangeRequest { steps: vec![Step::Adopt(new)], who, ..ChangeRequest::default() };
         actix::spawn(async move {
             let result = handle.change(request).await.map(|_| ());

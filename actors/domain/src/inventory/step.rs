@@ -68,6 +68,19 @@ pub enum Step {
 pub type ReadCertificate<'a> = &'a dyn Fn(&str) -> Result<CertificateFacts, String>;
 
 impl Step {
+    /// What is asked, as the audit calls it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Replace { .. } => "replace",
+            Self::Merge { .. } => "merge",
+            Self::Remove { .. } => "remove",
+            Self::Rename { .. } => "rename",
+            Self::Copy { .. } => "copy",
+            Self::Adopt(_) => "adopt",
+        }
+    }
+
     /// Kind and name of what it is about; a new object's name stands in its body. Certificates that are yet to
     /// be read have none.
     pub fn subject(&self) -> (Kind, Option<&str>) {

@@ -157,6 +157,7 @@ fn takes(kind: ParameterType) -> Value {
     match kind {
         ParameterType::Bool => json!({ "type": "boolean" }),
         ParameterType::Seconds(min, max) => json!({ "type": "seconds", "min": min, "max": max }),
+        ParameterType::Count(min, max) => json!({ "type": "count", "min": min, "max": max }),
         ParameterType::Choice(all) => json!({ "type": "choice", "of": all }),
         ParameterType::Choices(all) => json!({ "type": "choices", "of": all }),
         ParameterType::Text(max) => json!({ "type": "text", "max": max }),

@@ -5,6 +5,7 @@ mod schemas;
 use serde_json::{Map, Value, json};
 
 use super::api::{CALLS, PREFIX, REGISTRATIONS};
+use super::audit::SHAPE as AUDIT;
 use super::lists::{CURSOR_MAX, FILTER_TEXT_MAX, LIMIT_DEFAULT, LIMIT_MAX, List, Pattern, Shape};
 use super::problem::{Code, PROBLEM_JSON};
 
@@ -86,6 +87,31 @@ pub(super) fn document() -> Value {
             add(&format!("/{path}/{{key}}"), one(&format!("One of {path}"), "key", single, not_found));
         }
     }
+    let mut entries = list("What was changed, newest first", &AUDIT, "AuditEntries");
+    if let Some(parameters) = entries["parameters"].as_array_mut() {
+        for (name, what) in
+            [("from", "Only from this instant on (UTC)"), ("to", "Only before this instant (UTC)")]
+        {
+            parameters.push(json!({
+                "name": name, "in": "query", "description": what,
+                "schema": { "type": "string", "pattern": "^[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,3})?)?)?)?)?Z?$" },
+            }));
+        }
+    }
+    add("/audit", entries);
+    add("/audit/{seq}", one("One entry of the audit", "seq", "AuditEntry", Code::NotFound));
+    add(
+        "/audit/verify",
+        json!({
+            "summary": "Whether the chain of the audit is whole, else the first thing that is wrong",
+            "operationId": "audit_verify",
+            "parameters": [{
+                "name": "expect", "in": "query", "description": "A mark that was noted earlier: it must be part of the chain",
+                "schema": { "type": "string", "pattern": "^[0-9]{1,19}:[0-9a-f]{64}$" },
+            }],
+            "responses": responses("AuditVerification", &[Code::BadRequest, Code::Busy]),
+        }),
+    );
     for (path, method, operation) in super::orders::operations() {
         paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
     }

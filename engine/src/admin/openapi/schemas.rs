@@ -70,6 +70,27 @@ fn transport() -> Value {
     text()
 }
 
+fn audit_entry() -> Value {
+    let row = || json!({ "description": "The object without secrets; none where there was none, or it was not looked at" });
+    object(&[
+        ("seq", count()),
+        ("at", nullable(instant())),
+        ("who", text()),
+        ("role", text()),
+        ("source", text()),
+        ("request", maybe_text()),
+        ("operation", text()),
+        ("kind", text()),
+        ("name", text()),
+        ("before", row()),
+        ("after", row()),
+        ("also", list(text())),
+        ("result", choice(&["done", "refused", "unreadable"])),
+        ("code", maybe_text()),
+        ("hash", text()),
+    ])
+}
+
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut out = json!({
@@ -88,6 +109,15 @@ pub(super) fn all() -> Value {
                 ("queued", count()),
             ])),
         ])),
+        "AuditEntry": audit_entry(),
+        "AuditEntries": page(reference("AuditEntry")),
+        "AuditVerification": object(&[
+            ("whole", boolean()), ("entries", nullable(count())), ("first", nullable(count())),
+            ("last", nullable(count())), ("mark", maybe_text()), ("mark_found", maybe_boolean()),
+            ("fault", nullable(object(&[
+                ("code", text()), ("entry", nullable(count())), ("detail", text()),
+            ]))),
+        ]),
         "TraceLine": object(&[
             ("event?", choice(&["tracing", "dropped"])), ("messages?", count()), ("time?", instant()),
             ("time_us?", count()), ("direction?", choice(&["in", "out"])), ("transport?", text()),
@@ -238,7 +268,7 @@ fn configured() -> Value {
         "Lines": page(reference("Line")),
         "Parameter": object(&[
             ("name", text()), ("value", json!({})), ("set", boolean()), ("default", json!({})),
-            ("takes", object(&[("type", choice(&["boolean", "seconds", "choice", "choices", "text"]))])),
+            ("takes", object(&[("type", choice(&["boolean", "seconds", "count", "choice", "choices", "text"]))])),
             ("help", text()),
         ]),
         "Parameters": page(reference("Parameter")),

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{Role, Token};
 use keyline_actors::catalog::{TokenChange, TokenRefused};
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::class::CallSecurity;
 use keyline_domain::ids::{Dn, UnixMillis};
 use keyline_domain::inventory::{Apply, Inventory, Sealer, in_order, parse_row};
@@ -174,7 +176,7 @@ impl NodeApi for Fake {
         self.tokens.load().to_vec()
     }
 
-    fn change_token(&self, change: TokenChange) -> BoxFuture<Result<(), TokenRefused>> {
+    fn change_token(&self, change: TokenChange, _: Who) -> BoxFuture<Result<(), TokenRefused>> {
         let mut tokens = self.tokens();
         let done = match change {
             TokenChange::Create(token) => {
@@ -204,7 +206,7 @@ impl NodeApi for Fake {
         Box::pin(async move { answer })
     }
 
-    fn import(&self, ndjson: Vec<u8>) -> BoxFuture<Result<ImportDone, ImportRefused>> {
+    fn import(&self, ndjson: Vec<u8>, _: Who) -> BoxFuture<Result<ImportDone, ImportRefused>> {
         Box::pin(async move {
             let text = String::from_utf8_lossy(&ndjson).into_owned();
             match text.as_str() {
@@ -235,12 +237,12 @@ impl NodeApi for Fake {
         })
     }
 
-    fn set_messages(&self, line: Dn, _: MessageWaiting) -> BoxFuture<Result<(), OrderRefused>> {
+    fn set_messages(&self, line: Dn, _: MessageWaiting, _: Who) -> BoxFuture<Result<(), OrderRefused>> {
         let known = line.as_str() == "1001";
         Box::pin(async move { if known { Ok(()) } else { Err(OrderRefused::NoLine(line.to_string())) } })
     }
 
-    fn order(&self, phone: String, _: PhoneOrder) -> BoxFuture<Result<u16, OrderRefused>> {
+    fn order(&self, phone: String, _: PhoneOrder, _: Who) -> BoxFuture<Result<u16, OrderRefused>> {
         Box::pin(async move { Err(OrderRefused::NotRegistered(phone)) })
     }
 
@@ -254,6 +256,14 @@ impl NodeApi for Fake {
 
     fn certificate(&self, name: &str) -> Option<String> {
         (name == "CallManager").then(|| certificate().to_owned())
+    }
+
+    fn audit(&self) -> AuditReader {
+        let done = Draft::new(&Who::default(), "merge", "line", "1001", Happened::Done);
+        let who = Who::token("ops", "admin", "192.0.2.1", Some("c0ffee"));
+        let refused =
+            Draft::new(&who, "remove", "security_profile", "Lobby", Happened::refused("profile_in_use"));
+        AuditReader::of(vec![done.with(None, Some(&json!({ "dn": "1001" }))), refused])
     }
 
     fn metrics(&self) -> String {

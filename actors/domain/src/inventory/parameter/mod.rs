@@ -97,6 +97,8 @@ pub struct Parameters {
     pub allow_digest_without_qop: bool,
     /// Phones may watch the dialogs of other lines.
     pub watch_other_lines: bool,
+    /// Entries of the audit that are kept.
+    pub audit_keep: u32,
 }
 
 impl Default for Parameters {
@@ -122,6 +124,7 @@ impl Default for Parameters {
             allow_shared_digest_user: false,
             allow_digest_without_qop: true,
             watch_other_lines: true,
+            audit_keep: 0,
         };
         // The table is the one place that knows the defaults.
         for spec in PARAMETERS {
@@ -192,6 +195,7 @@ impl Parameters {
             "allow_shared_digest_user" => self.allow_shared_digest_user = on,
             "allow_digest_without_qop" => self.allow_digest_without_qop = on,
             "watch_other_lines" => self.watch_other_lines = on,
+            "audit_keep" => self.audit_keep = number,
             name => debug_assert!(false, "parameter {name} has no field"),
         }
     }

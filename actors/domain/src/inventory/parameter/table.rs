@@ -17,6 +17,8 @@ pub enum ParameterType {
     Bool,
     /// A number of seconds from the first to the second.
     Seconds(u32, u32),
+    /// A number of things from the first to the second.
+    Count(u32, u32),
     /// One of these.
     Choice(&'static [&'static str]),
     /// One or more of these, each once, in order of preference.
@@ -66,7 +68,10 @@ impl ParameterSpec {
     pub fn takes(&self, value: &ParameterValue) -> bool {
         match (self.kind, value) {
             (ParameterType::Bool, ParameterValue::Bool(_)) => true,
-            (ParameterType::Seconds(min, max), ParameterValue::Number(n)) => (min..=max).contains(n),
+            (
+                ParameterType::Seconds(min, max) | ParameterType::Count(min, max),
+                ParameterValue::Number(n),
+            ) => (min..=max).contains(n),
             (ParameterType::Choice(all), ParameterValue::Text(t)) => all.contains(&&**t),
             (ParameterType::Choices(all), ParameterValue::List(list)) => {
                 let known = list.iter().all(|t| all.contains(&&**t));
@@ -86,6 +91,7 @@ impl ParameterSpec {
         match self.kind {
             ParameterType::Bool => "true or false".to_owned(),
             ParameterType::Seconds(min, max) => format!("{min} to {max} (seconds)"),
+            ParameterType::Count(min, max) => format!("{min} to {max}"),
             ParameterType::Choice(all) => format!("one of {}", all.join(", ")),
             ParameterType::Choices(all) => {
                 format!("a list of one or more of {}, each once", all.join(", "))
@@ -240,4 +246,11 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         true,
         "Phones may subscribe to the dialogs of lines that are not theirs (busy lamps).",
     ),
+    ParameterSpec {
+        name: "audit_keep",
+        kind: ParameterType::Count(1000, 10_000_000),
+        help: "Entries of the audit that are kept. The oldest beyond them are taken away; what is kept can still be \
+               verified.",
+        default: Preset::Number(100_000),
+    },
 ];

@@ -23,7 +23,10 @@ JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl tshar
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
-.PHONY: help packages judges deps build faults run test test-fast bench bench-smoke load fuzz fuzz-stable deb lint deny clean
+# What the tests wrote, for `make requirements`.
+RESULTS := $(TARGET)/results
+
+.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load fuzz fuzz-stable deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,13 +49,19 @@ run: build ## engine with a demo fleet that registers and calls; Ctrl-C stops it
 	@exec $(TARGET)/release/keyline-loadtest demo --keyline $(TARGET)/release/keyline $(if $(KEEP),--data $(DATA),)
 
 test-fast: ## the pure crates: seconds, no RocksDB, no actix
-	@cargo test --locked -q -p keyline-domain -p keyline-wire
+	@mkdir -p $(RESULTS)
+	@cargo test --locked -p keyline-domain -p keyline-wire 2>&1 | tee $(RESULTS)/pure.txt | grep -v ' \.\.\. ok$$'
 
 faults: deps ## the binary with faults on purpose, for the tests of supervision and durability
 	@$(ROCKSDB) cargo build --release --locked --bin keyline-faults --features keyline-engine/faults
 
 test: judges build faults test-fast ## everything: pure crates, whole node over sockets, outside clients
-	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest -p keyline-tests
+	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest \
+	  -p keyline-tests 2>&1 | tee $(RESULTS)/whole.txt
+
+requirements: ## every rule with its tests, their levels and, after `make test`, their results
+	@cd $(RESULTS) 2>/dev/null && ls pure.txt whole.txt >/dev/null 2>&1 && set -- $(RESULTS)/pure.txt $(RESULTS)/whole.txt || set --; \
+	  $(CURDIR)/.ci/requirements "$$@"
 
 bench: deps ## criterion benches, about four minutes; ONLY=digest for one subject
 	@$(ROCKSDB) cargo bench --locked -p keyline-benches $(if $(ONLY),--bench $(ONLY)) -- --warm-up-time 1 --measurement-time 3

@@ -144,7 +144,9 @@ impl OfflineApi for Offline {
     fn read(&self, read: Reading) -> Result<Value, Problem> {
         let own = authority::certificates(&self.opened.keyring())
             .map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
-        read(&World { inventory: self.opened.catalog().inventory(), live: None, own: &own_facts(&own) })
+        let catalog = self.opened.catalog();
+        let etag = |kind, name: &str| catalog.etag(kind, name);
+        read(&World { inventory: catalog.inventory(), live: None, own: &own_facts(&own), etag: &etag })
     }
 }
 

@@ -10,6 +10,7 @@
 #[macro_use]
 mod common;
 
+mod admin_changes;
 mod api;
 mod auto_registration;
 mod backup;

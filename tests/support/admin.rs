@@ -23,7 +23,85 @@ impl Answer {
     }
 }
 
+/// An answer with its headers.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    /// Headers in order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, if the status is that.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        self.json()
+    }
+
+    /// The answer is this problem; its document.
+    pub fn refused(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.expect(status);
+        assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()), "{problem}");
+        problem
+    }
+}
+
 impl Node {
+    /// Any request below `/api/v1` with the administrator's token; a body is JSON.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        self.ask_with(method, path, body, &[])
+    }
+
+    /// The same with further headers; one of the same name stands in place of a usual one.
+    pub fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let token = self.token();
+        let text = body.map(Value::to_string);
+        let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut all: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {v}")).collect();
+        if !has("authorization") {
+            all.push(format!("Authorization: Bearer {token}"));
+        }
+        if text.is_some() && !has("content-type") {
+            all.push("Content-Type: application/json".to_owned());
+        }
+        all.push("Expect:".to_owned());
+        let mut arguments = vec!["-i", "-X", method];
+        for header in &all {
+            arguments.extend(["-H", header]);
+        }
+        if let Some(text) = &text {
+            arguments.extend(["--data-binary", text]);
+        }
+        let answer = self.admin(path, &arguments);
+        let (head, body) = answer.body.split_once("\r\n\r\n").expect("an empty line");
+        let headers = head.lines().filter_map(|line| line.split_once(": "));
+        Reply {
+            status: answer.status,
+            headers: headers.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect(),
+            body: body.to_owned(),
+        }
+    }
+
     /// The administrator's token as first initialisation wrote it.
     pub fn token(&self) -> String {
         let text = std::fs::read_to_string(self.data().join("admin.token")).expect("admin.token");

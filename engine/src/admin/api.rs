@@ -1,14 +1,17 @@
-//! The read API, one for HTTPS and for the control socket: routes and answers.
+//! The API, one for HTTPS and for the control socket: routes, and answers to reads.
 
 use std::sync::Arc;
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 use keyline_domain::class::explain_text;
+use keyline_domain::inventory::Kind;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::http::{Answer, Pairs, nothing_here, object, page, readable};
-use super::lists::{List, Position, Query, Row, Shape};
+use super::changes;
+use super::http::{Answer, Pairs, nothing_here, object, page, readable, tagged_object};
+use super::lists::{List, Position, Query, Row, Shape, World};
 use super::node::NodeApi;
 use super::openapi;
 use super::problem::{Code, Problem};
@@ -33,7 +36,7 @@ pub(super) static REGISTRATIONS: Shape = Shape {
 /// The node as handlers see it.
 pub(super) type Node = web::Data<dyn NodeApi>;
 
-/// Adds the read API and the answers to everything else.
+/// Adds the API and the answers to everything else.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
         .app_data(
@@ -47,6 +50,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     let mut scope = web::scope(PREFIX)
         .configure(super::orders::configure)
         .configure(super::audit::configure)
+        .configure(changes::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))
@@ -57,17 +61,15 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(readable("/registrations", registrations))
         .service(readable("/trace/phones/{name}", traces::phone))
         .service(readable("/trace/calls/{id}", traces::call))
-        .service(readable("/certificates/{purpose}/{fingerprint}", certificate));
+        .service(changes::enterprise(enterprise));
     for list in List::ALL {
-        let path = list.shape().name;
         let rows = move |node: Node, request: HttpRequest, pairs: Pairs| rows(list, node, request, pairs);
-        scope = scope.service(readable(&format!("/{path}"), rows));
-        if list != List::Certificates {
-            let single = move |node: Node, request: HttpRequest, key: web::Path<String>| {
-                one(list, node, request, key.into_inner())
-            };
-            scope = scope.service(readable(&format!("/{path}/{{key}}"), single));
-        }
+        scope = scope.service(changes::collection(list, rows));
+        let single = move |node: Node, request: HttpRequest| async move {
+            let key = changes::key_of(list, &request)?;
+            one(list, node, request, key).await
+        };
+        scope = scope.service(changes::single(list, single));
     }
     config.service(scope).default_service(web::to(nothing_here));
 }
@@ -121,13 +123,24 @@ async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
 }
 
 async fn one(list: List, node: Node, request: HttpRequest, key: String) -> Answer {
-    let value = node.read(Box::new(move |world| list.one(world, &key))).await?;
-    object(&request, &value)
+    let read = Box::new(move |world: &World<'_>| {
+        Ok(json!([list.one(world, &key)?, (world.etag)(list.kind(), &key)]))
+    });
+    configured(&request, &node.read(read).await?)
 }
 
-async fn certificate(node: Node, request: HttpRequest, key: web::Path<(String, String)>) -> Answer {
-    let (purpose, fingerprint) = key.into_inner();
-    one(List::Certificates, node, request, format!("{purpose}/{fingerprint}")).await
+/// An object and the tag of its configuration.
+fn configured(request: &HttpRequest, found: &Value) -> Answer {
+    tagged_object(request, found[1].as_str(), &found[0])
+}
+
+/// The switches of the enterprise level.
+async fn enterprise(node: Node, request: HttpRequest) -> Answer {
+    let read = Box::new(move |world: &World<'_>| {
+        let switches = world.inventory.enterprise_phone();
+        Ok(json!([{ "hardening": switches }, (world.etag)(Kind::EnterprisePhone, changes::ENTERPRISE)]))
+    });
+    configured(&request, &node.read(read).await?)
 }
 
 impl Row for CallView {

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use keyline_actors::board::Role;
 
-use super::api::Node;
+use super::api::{Node, PREFIX};
 use super::attempts::Attempts;
 use super::caller;
 use super::problem::{Code, Problem};
@@ -33,9 +34,29 @@ struct Caller {
     role: Role,
 }
 
-/// The role that a path needs. A path that is not known needs the least: it is a 404 to everybody.
-fn needs(path: &str) -> Role {
-    if path.starts_with("/api/v1/trace/") { Role::Operator } else { Role::ReadOnly }
+/// What an operator may do beside reading: the path's parts below the prefix, `*` for any one.
+const ORDERS: [&[&str]; 6] = [
+    &["phones", "*", "reset"],
+    &["phones", "*", "restart"],
+    &["phones", "*", "apply"],
+    &["lines", "*", "message-waiting"],
+    &["security-profiles", "*", "apply"],
+    &["security-profiles", "*", "reset"],
+];
+
+/// The role that a request needs, by the path as the router reads it. What is not listed needs the least to be
+/// read (an unknown path is a 404 to everybody) and the most to be changed.
+fn needs(method: &Method, path: &str) -> Role {
+    let parts: Vec<_> = path.strip_prefix(PREFIX).unwrap_or_default().split('/').skip(1).collect();
+    let is = |known: &&[&str]| {
+        known.len() == parts.len() && known.iter().zip(&parts).all(|(k, p)| *k == "*" || k == p)
+    };
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS if parts.first() == Some(&"trace") => Role::Operator,
+        Method::GET | Method::HEAD | Method::OPTIONS => Role::ReadOnly,
+        _ if ORDERS.iter().any(is) => Role::Operator,
+        _ => Role::Admin,
+    }
 }
 
 /// Lets a request pass that carries a token of a sufficient role, or asks for one of the open paths.
@@ -93,7 +114,8 @@ fn judge(request: &ServiceRequest) -> Result<Caller, Problem> {
         guard.attempts.wrong(source);
         return Err(Problem::new(Code::Unauthorized, "this token is not good, or no longer"));
     };
-    let needed = needs(request.path());
+    // Escapes are undone as the router does it, or `%74race` would be another path here than there.
+    let needed = needs(request.method(), request.match_info().as_str());
     if caller.role < needed {
         let detail = format!("token {} has the role {}; this needs {needed}", caller.token, caller.role);
         return Err(Problem::new(Code::Forbidden, detail));

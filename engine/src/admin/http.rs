@@ -61,10 +61,24 @@ pub(super) fn page(items: Vec<impl Serialize>, next: Option<String>) -> Value {
 
 /// One object with a strong entity tag; 304 when the client has it (RFC 9110 §13.1.2).
 pub(super) fn object(request: &HttpRequest, value: &impl Serialize) -> Answer {
+    tagged_object(request, None, value)
+}
+
+/// The same for an object that is configured. Its tag has two parts, `"configuration-whole"`: what is shown
+/// changes also when a phone registers, and `If-Match` is about the configuration alone.
+pub(super) fn tagged_object(
+    request: &HttpRequest,
+    configured: Option<&str>,
+    value: &impl Serialize,
+) -> Answer {
     let body = serde_json::to_vec(value)
         .map_err(|e| Problem::new(Code::Internal, format!("the answer cannot be written: {e}")))?;
     let sum = Sha256::digest(&body);
-    let tag = format!("\"{}\"", sum.iter().take(12).map(|b| format!("{b:02x}")).collect::<String>());
+    let whole = sum.iter().take(12).map(|b| format!("{b:02x}")).collect::<String>();
+    let tag = match configured {
+        Some(configured) => format!("\"{}-{whole}\"", configured.trim_matches('"')),
+        None => format!("\"{whole}\""),
+    };
     let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|v| v.to_str().ok()).any(|list| {
         list.split(',').map(str::trim).any(|t| t == "*" || t.strip_prefix("W/").unwrap_or(t) == tag)
     });

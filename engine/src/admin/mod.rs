@@ -1,4 +1,4 @@
-//! The node's administration: read API over HTTPS, metrics over HTTP, and the control socket that the
+//! The node's administration: its API over HTTPS, metrics over HTTP, and the control socket that the
 //! command line speaks to.
 //!
 //! [`start`] gives each server threads of its own, so that a slow client never keeps a worker from its
@@ -6,6 +6,7 @@
 //! the other end of the socket.
 
 pub mod audit;
+pub mod changes;
 pub mod control;
 pub mod lists;
 pub mod views;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{Role, Token};
-use keyline_actors::catalog::{TokenChange, TokenRefused};
+use keyline_actors::catalog::{ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused};
 use keyline_domain::audit::Who;
 use keyline_domain::ids::Dn;
 use keyline_domain::subscription::MessageWaiting;
@@ -77,6 +77,8 @@ pub trait NodeApi: Send + Sync + 'static {
     /// An answer made from the configuration, in order with all changes. `Busy` when the catalog gives none in
     /// time.
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>>;
+    /// Changes the configuration; done when it is committed and published.
+    fn change(&self, request: ChangeRequest) -> BoxFuture<Result<Changed, ChangeError>>;
     /// Imports an inventory, all or nothing, while the node runs.
     fn import(&self, ndjson: Vec<u8>, who: Who) -> BoxFuture<Result<ImportDone, ImportRefused>>;
     /// Sets the messages that wait for a line; done when it is committed.

@@ -57,6 +57,16 @@ pub enum Code {
     TooManyTraces,
     /// The catalog gave no answer in time, as during a large import.
     Busy,
+    /// No such common phone profile.
+    CommonPhoneProfileNotFound,
+    /// What is asked does not go with what there is: in use, there already, predefined.
+    Conflict,
+    /// A rule is broken; nothing was changed.
+    RuleBroken,
+    /// `If-Match` names another state of the object.
+    PreconditionFailed,
+    /// The credentials that were entered twice differ.
+    CredentialsMismatch,
     /// No such token.
     TokenNotFound,
     /// The token cannot be made as asked for.
@@ -67,7 +77,7 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -89,6 +99,11 @@ impl Code {
         Self::TooManyAttempts,
         Self::TooManyTraces,
         Self::Busy,
+        Self::CommonPhoneProfileNotFound,
+        Self::Conflict,
+        Self::RuleBroken,
+        Self::PreconditionFailed,
+        Self::CredentialsMismatch,
         Self::TokenNotFound,
         Self::TokenRefused,
         Self::Internal,
@@ -118,6 +133,11 @@ impl Code {
             Self::TooManyAttempts => "too_many_attempts",
             Self::TooManyTraces => "too_many_traces",
             Self::Busy => "busy",
+            Self::CommonPhoneProfileNotFound => "common_phone_profile_not_found",
+            Self::Conflict => "conflict",
+            Self::RuleBroken => "rule_broken",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::CredentialsMismatch => "credentials_mismatch",
             Self::TokenNotFound => "token_not_found",
             Self::TokenRefused => "token_refused",
             Self::Internal => "internal",
@@ -138,11 +158,15 @@ impl Code {
             | Self::LineNotFound
             | Self::ParameterNotFound
             | Self::PhoneModelNotFound
+            | Self::CommonPhoneProfileNotFound
             | Self::TokenNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ImportRunning => StatusCode::CONFLICT,
-            Self::ImportRefused | Self::TokenRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ImportRunning | Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::ImportRefused | Self::TokenRefused | Self::RuleBroken | Self::CredentialsMismatch => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -175,6 +199,11 @@ impl Code {
             Self::TooManyAttempts => "Too many wrong tokens",
             Self::TooManyTraces => "Too many traces run",
             Self::Busy => "The node is busy",
+            Self::CommonPhoneProfileNotFound => "There is no such common phone profile",
+            Self::Conflict => "It does not go with what there is; nothing was changed",
+            Self::RuleBroken => "A rule is broken; nothing was changed",
+            Self::PreconditionFailed => "The object was changed meanwhile",
+            Self::CredentialsMismatch => "The credentials differ; nothing was changed",
             Self::TokenNotFound => "There is no such token",
             Self::TokenRefused => "The token was not made",
             Self::Internal => "The node could not do it",

@@ -81,7 +81,7 @@ impl OfflineApi for Store {
 
     fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
         let inventory = crate::admin::tests::fake::inventory();
-        read(&crate::admin::lists::World { inventory, live: None, own: &[] })
+        read(&crate::admin::lists::World { inventory, live: None, own: &[], etag: &|_, _| None })
     }
 
     fn certificate(&self, name: &str) -> Option<String> {

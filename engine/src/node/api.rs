@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use keyline_actors::Handle;
 use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{CallEntry, Role, Token};
-use keyline_actors::catalog::{MessagesError, TokenChange, TokenRefused};
+use keyline_actors::catalog::{
+    ChangeError, ChangeRequest, Changed, MessagesError, TokenChange, TokenRefused,
+};
 use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
 use keyline_domain::audit::{Draft, Happened, Who};
@@ -253,7 +255,8 @@ impl NodeApi for RunningNode {
         Box::pin(async move {
             let look = handle.look(move |catalog| {
                 let live = Live { boards: &boards, domain: &domain, at: now() };
-                read(&World { inventory: catalog.inventory(), live: Some(live), own: &own })
+                let etag = |kind, name: &str| catalog.etag(kind, name);
+                read(&World { inventory: catalog.inventory(), live: Some(live), own: &own, etag: &etag })
             });
             match tokio::time::timeout(READ_PATIENCE, look).await {
                 Ok(Ok(answer)) => answer,
@@ -264,6 +267,11 @@ impl NodeApi for RunningNode {
                 }
             }
         })
+    }
+
+    fn change(&self, request: ChangeRequest) -> BoxFuture<Result<Changed, ChangeError>> {
+        let handle = self.handle.clone();
+        Box::pin(async move { handle.change(request).await })
     }
 
     fn role(&self, presented: &Presented) -> Option<(String, Role)> {

@@ -133,6 +133,11 @@ impl Inventory {
         })
     }
 
+    /// All common phone profiles by name, with their switches and the number of their phones.
+    pub fn all_common_phone_profiles(&self) -> impl Iterator<Item = (&str, Hardening, u32)> {
+        self.commons.iter().map(|(name, common)| (&**name, common.hardening, common.phones))
+    }
+
     /// All trusted certificates, by purpose and fingerprint.
     pub fn all_certificates(&self) -> impl Iterator<Item = &CertificateRow> {
         self.certificates.values()

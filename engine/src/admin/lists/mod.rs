@@ -7,6 +7,7 @@
 //! sorted as a whole.
 
 mod certificates;
+mod commons;
 mod cursor;
 mod live;
 mod others;
@@ -18,7 +19,7 @@ use std::ops::Bound;
 
 use keyline_actors::board::Boards;
 use keyline_domain::ids::UnixMillis;
-use keyline_domain::inventory::{CertificateFacts, Inventory, UserStore};
+use keyline_domain::inventory::{CertificateFacts, Inventory, Kind, UserStore};
 use serde_json::{Value, json};
 
 pub use cursor::{CURSOR_MAX, Position};
@@ -41,6 +42,8 @@ pub struct World<'a> {
     pub live: Option<Live<'a>>,
     /// The node's own certificates by name.
     pub own: &'a [(String, CertificateFacts)],
+    /// The ETag of an object as configured; `None` when there is none.
+    pub etag: &'a dyn Fn(Kind, &str) -> Option<String>,
 }
 
 /// The running part.
@@ -85,6 +88,8 @@ pub enum List {
     Lines,
     /// `/parameters`
     Parameters,
+    /// `/common-phone-profiles`
+    CommonPhoneProfiles,
     /// `/phone-models`
     PhoneModels,
     /// `/certificates`
@@ -93,13 +98,14 @@ pub enum List {
 
 impl List {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Phones,
         Self::SecurityProfiles,
         Self::EndUsers,
         Self::ApplicationUsers,
         Self::Lines,
         Self::Parameters,
+        Self::CommonPhoneProfiles,
         Self::PhoneModels,
         Self::Certificates,
     ];
@@ -113,6 +119,7 @@ impl List {
             Self::ApplicationUsers => &others::APPLICATION_USERS,
             Self::Lines => &others::LINES,
             Self::Parameters => &others::PARAMETERS,
+            Self::CommonPhoneProfiles => &commons::SHAPE,
             Self::PhoneModels => &profiles::MODELS,
             Self::Certificates => &certificates::SHAPE,
         }
@@ -127,6 +134,7 @@ impl List {
             Self::ApplicationUsers => others::users(world, UserStore::ApplicationUser, query),
             Self::Lines => others::lines(world, query),
             Self::Parameters => others::parameters(world, query),
+            Self::CommonPhoneProfiles => commons::page(world, query),
             Self::PhoneModels => profiles::models(world, query),
             Self::Certificates => certificates::page(world, query),
         }
@@ -137,21 +145,70 @@ impl List {
     /// # Errors
     /// The problem that says that there is none.
     pub fn one(self, world: &World<'_>, key: &str) -> Result<Value, Problem> {
-        let (found, code, what) = match self {
-            Self::Phones => (phones::one(world, key), Code::PhoneNotFound, "phone"),
-            Self::SecurityProfiles => {
-                (profiles::one(world, key), Code::SecurityProfileNotFound, "security profile")
-            }
-            Self::EndUsers => (others::user(world, UserStore::EndUser, key), Code::UserNotFound, "end user"),
-            Self::ApplicationUsers => {
-                (others::user(world, UserStore::ApplicationUser, key), Code::UserNotFound, "application user")
-            }
-            Self::Lines => (others::line(world, key), Code::LineNotFound, "line"),
-            Self::Parameters => (others::parameter(world, key), Code::ParameterNotFound, "parameter"),
-            Self::PhoneModels => (profiles::model(world, key), Code::PhoneModelNotFound, "phone model"),
-            Self::Certificates => (certificates::one(world, key), Code::CertificateNotFound, "certificate"),
+        let found = match self {
+            Self::Phones => phones::one(world, key),
+            Self::SecurityProfiles => profiles::one(world, key),
+            Self::EndUsers => others::user(world, UserStore::EndUser, key),
+            Self::ApplicationUsers => others::user(world, UserStore::ApplicationUser, key),
+            Self::Lines => others::line(world, key),
+            Self::Parameters => others::parameter(world, key),
+            Self::CommonPhoneProfiles => commons::one(world, key),
+            Self::PhoneModels => profiles::model(world, key),
+            Self::Certificates => certificates::one(world, key),
         };
-        found.ok_or_else(|| Problem::new(code, format!("there is no {what} {key:?}")))
+        let what = self.kind().as_str().replace('_', " ");
+        found.ok_or_else(|| Problem::new(self.not_found(), format!("there is no {what} {key:?}")))
+    }
+
+    /// The kind of its objects.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Phones => Kind::Phone,
+            Self::SecurityProfiles => Kind::SecurityProfile,
+            Self::EndUsers => Kind::EndUser,
+            Self::ApplicationUsers => Kind::ApplicationUser,
+            Self::Lines => Kind::Line,
+            Self::Parameters => Kind::Parameter,
+            Self::CommonPhoneProfiles => Kind::CommonPhoneProfile,
+            Self::PhoneModels => Kind::PhoneModel,
+            Self::Certificates => Kind::Certificate,
+        }
+    }
+
+    /// The list of a kind's objects.
+    pub fn of(kind: Kind) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.kind() == kind)
+    }
+
+    /// What is said when there is no such object.
+    pub fn not_found(self) -> Code {
+        match self {
+            Self::Phones => Code::PhoneNotFound,
+            Self::SecurityProfiles => Code::SecurityProfileNotFound,
+            Self::EndUsers | Self::ApplicationUsers => Code::UserNotFound,
+            Self::Lines => Code::LineNotFound,
+            Self::Parameters => Code::ParameterNotFound,
+            Self::CommonPhoneProfiles => Code::CommonPhoneProfileNotFound,
+            Self::PhoneModels => Code::PhoneModelNotFound,
+            Self::Certificates => Code::CertificateNotFound,
+        }
+    }
+
+    /// Objects can be added; the set of parameters is fixed.
+    pub fn is_open(self) -> bool {
+        self != Self::Parameters
+    }
+
+    /// A key as it is kept: names of phones are in upper case, fingerprints in lower case.
+    pub fn canonical(self, key: &str) -> String {
+        match self {
+            Self::Phones => key.to_ascii_uppercase(),
+            Self::Certificates => match key.split_once('/') {
+                Some((purpose, fingerprint)) => format!("{purpose}/{}", fingerprint.to_ascii_lowercase()),
+                None => key.to_owned(),
+            },
+            _ => key.to_owned(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The API's description (OpenAPI 3.1), at `/api/v1/openapi.json`.
 
+mod bodies;
+mod changes;
 mod schemas;
 
 use serde_json::{Map, Value, json};
@@ -112,8 +114,14 @@ pub(super) fn document() -> Value {
             "responses": responses("AuditVerification", &[Code::BadRequest, Code::Busy]),
         }),
     );
-    for (path, method, operation) in super::orders::operations() {
-        paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
+    let mut enterprise = one("Switches of the enterprise level", "none", "EnterprisePhone", Code::NotFound);
+    enterprise["parameters"] = json!([]);
+    add("/enterprise-phone", enterprise);
+    let orders = super::orders::operations().into_iter();
+    let orders = orders.map(|(path, method, operation)| (path.to_owned(), method, operation));
+    for (path, method, operation) in orders.chain(changes::operations()) {
+        let item = paths.entry(format!("{PREFIX}{path}")).or_insert_with(|| json!({}));
+        item[method] = operation;
     }
     json!({
         "openapi": "3.1.0",
@@ -134,7 +142,7 @@ pub(super) fn document() -> Value {
 }
 
 /// Lists of the configuration: summary, schema of a page, schema of one, and what is said when there is none.
-const LISTS: [(List, &str, &str, &str, Code); 8] = [
+const LISTS: [(List, &str, &str, &str, Code); 9] = [
     (List::Phones, "Phones by name", "Phones", "Phone", Code::PhoneNotFound),
     (
         List::SecurityProfiles,
@@ -147,6 +155,13 @@ const LISTS: [(List, &str, &str, &str, Code); 8] = [
     (List::ApplicationUsers, "Application users", "Users", "User", Code::UserNotFound),
     (List::Lines, "Lines with their phones", "Lines", "Line", Code::LineNotFound),
     (List::Parameters, "Cluster parameters with help", "Parameters", "Parameter", Code::ParameterNotFound),
+    (
+        List::CommonPhoneProfiles,
+        "Switches that many phones share",
+        "CommonPhoneProfiles",
+        "CommonPhoneProfile",
+        Code::CommonPhoneProfileNotFound,
+    ),
     (
         List::PhoneModels,
         "Phone models with their features",

@@ -1,5 +1,7 @@
 //! Shapes of the answers.
 
+use keyline_domain::inventory::Kind;
+use keyline_domain::profile::NAME_MAX;
 use serde_json::{Value, json};
 
 /// An object with all its members: required unless the name ends with `?`.
@@ -127,6 +129,9 @@ pub(super) fn all() -> Value {
         "Problem": object(&[
             ("type", text()), ("title", text()), ("status", count()), ("detail", text()),
             ("code", json!({ "type": "string", "description": "Stable; see docs/PROBLEMS.md" })),
+            ("field?", json!({ "type": "string", "description": "The field that is wrong" })),
+            ("step?", count()),
+            ("etag?", maybe_text()),
             ("parameter?", json!({ "type": "string", "description": "The parameter that is wrong" })),
         ]),
     });
@@ -135,8 +140,43 @@ pub(super) fn all() -> Value {
     {
         all.extend(rest);
         all.extend(more);
+        all.extend(super::bodies::all());
+        all.extend(changed());
     }
     out
+}
+
+/// What a change answers, and the bodies of the orders of security profiles.
+fn changed() -> serde_json::Map<String, Value> {
+    let row = || json!({ "type": ["object", "null"], "description": "As exported, without secrets" });
+    let warning = object(&[("code", text()), ("text", text()), ("name", text())]);
+    let name = json!({ "type": "string", "minLength": 1, "maxLength": NAME_MAX });
+    let mut copy = super::bodies::patch_of(Kind::SecurityProfile);
+    copy["properties"]["name"] = name.clone();
+    copy["required"] = json!(["name"]);
+    let all = [
+        (
+            "Changed",
+            object(&[
+                ("dry_run", boolean()),
+                ("kind", text()),
+                ("name", text()),
+                ("before", row()),
+                ("after", row()),
+                ("etag", maybe_text()),
+                ("warnings", list(warning)),
+            ]),
+        ),
+        ("CopyOf", copy),
+        (
+            "NewName",
+            json!({
+                "type": "object", "properties": { "name": name }, "required": ["name"],
+                "additionalProperties": false,
+            }),
+        ),
+    ];
+    all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
 fn calls() -> Value {
@@ -272,6 +312,9 @@ fn configured() -> Value {
             ("help", text()),
         ]),
         "Parameters": page(reference("Parameter")),
+        "CommonPhoneProfile": object(&[("name", text()), ("hardening", json!({ "type": "object" })), ("phones", count())]),
+        "CommonPhoneProfiles": page(reference("CommonPhoneProfile")),
+        "EnterprisePhone": object(&[("hardening", json!({ "type": "object" }))]),
         "PhoneModel": object(&[
             ("name", text()), ("vendor_class", choice(&["own", "preferred"])), ("protocols", list(protocol())),
             ("trusted", boolean()), ("capabilities", list(text())), ("tls_certificate", text()),

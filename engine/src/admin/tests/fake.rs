@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{Role, Token};
-use keyline_actors::catalog::{TokenChange, TokenRefused};
+use keyline_actors::catalog::{ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused};
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::class::CallSecurity;
 use keyline_domain::ids::{Dn, UnixMillis};
-use keyline_domain::inventory::{Apply, Inventory, Sealer, in_order, parse_row};
+use keyline_domain::inventory::{Apply, Inventory, Kind, Sealer, in_order, parse_row};
 use keyline_domain::mode::{SecurityClass, Transport};
 use keyline_domain::subscription::MessageWaiting;
 
@@ -98,6 +98,10 @@ pub(crate) fn inventory() -> &'static Inventory {
         }
         inventory
     })
+}
+
+fn etag(kind: Kind, name: &str) -> Option<String> {
+    Some(format!("\"{:x}\"", inventory().row_text(kind, name, true)?.len()))
 }
 
 impl NodeApi for Fake {
@@ -202,8 +206,12 @@ impl NodeApi for Fake {
     }
 
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
-        let answer = read(&World { inventory: inventory(), live: None, own: &[] });
+        let answer = read(&World { inventory: inventory(), live: None, own: &[], etag: &etag });
         Box::pin(async move { answer })
+    }
+
+    fn change(&self, _: ChangeRequest) -> BoxFuture<Result<Changed, ChangeError>> {
+        Box::pin(async { Err(ChangeError::Internal("a node that is made up changes nothing".to_owned())) })
     }
 
     fn import(&self, ndjson: Vec<u8>, _: Who) -> BoxFuture<Result<ImportDone, ImportRefused>> {

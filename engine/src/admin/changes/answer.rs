@@ -1,0 +1,101 @@
+//! What a change did, as JSON, and why nothing was changed, as a problem.
+
+use keyline_actors::catalog::{ChangeError, Changed};
+use keyline_domain::inventory::{Kind, RowError};
+use keyline_domain::profile::ProfileError;
+use serde_json::{Value, json};
+
+use super::super::problem::{Code, Problem};
+
+/// A change as it is told: never a secret.
+pub fn told(changed: &Changed, dry_run: bool) -> Value {
+    let warnings: Vec<_> =
+        changed.warnings.iter().map(|w| json!({ "code": w.code, "text": w.text, "name": w.name })).collect();
+    json!({
+        "dry_run": dry_run,
+        "kind": changed.kind.as_str(),
+        "name": changed.name,
+        "before": changed.before,
+        "after": changed.after,
+        "etag": changed.etag,
+        "warnings": warnings,
+    })
+}
+
+/// Why nothing was changed.
+pub fn refusal(error: &ChangeError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        ChangeError::Refused { step, error } => broken_rule(error).with("step", step),
+        ChangeError::Expected { now, .. } => {
+            let now = (now != "none").then_some(now);
+            Problem::new(Code::PreconditionFailed, detail).with("etag", now)
+        }
+        ChangeError::Steps(_) => Problem::new(Code::BadRequest, detail),
+        ChangeError::TooLarge(_) => {
+            Problem::new(Code::BodyTooLarge, detail).narrower("change_too_large".to_owned())
+        }
+        ChangeError::Store(_) => Problem::new(Code::Internal, detail).narrower("storage_failed".to_owned()),
+        _ => Problem::new(Code::Internal, detail),
+    }
+}
+
+/// The problem of a rule that a row or a removal breaks: its stable code, and the field that is wrong.
+pub fn broken_rule(error: &RowError) -> Problem {
+    let kind = match error {
+        RowError::NotFound { kind, .. } => match not_found(*kind) {
+            Some(code) => return Problem::new(code, error.to_string()),
+            None => Code::NotFound,
+        },
+        RowError::InUse { .. }
+        | RowError::Exists { .. }
+        | RowError::ProfilePredefined { .. }
+        | RowError::ModelBuiltin { .. }
+        | RowError::DigestUserShared { .. }
+        | RowError::UserInOtherStore { .. }
+        | RowError::CredentialsInUse { .. }
+        | RowError::Full(_) => Code::Conflict,
+        RowError::Json { .. } => Code::BadRequest,
+        RowError::TooLong { .. } => Code::BodyTooLarge,
+        _ => Code::RuleBroken,
+    };
+    let problem = Problem::new(kind, error.to_string()).narrower(error.code().to_owned());
+    match field(error) {
+        Some(field) => problem.with("field", field),
+        None => problem,
+    }
+}
+
+/// What is said when an object of this kind is not there; the same as when it is read.
+fn not_found(kind: Kind) -> Option<Code> {
+    super::super::lists::List::of(kind).map(super::super::lists::List::not_found)
+}
+
+/// The field that is wrong.
+fn field(error: &RowError) -> Option<&str> {
+    Some(match error {
+        RowError::FieldUnknown { field, .. }
+        | RowError::FieldMissing { field, .. }
+        | RowError::Field { field, .. } => field,
+        RowError::ParameterUnknown { .. } => "name",
+        RowError::ParameterValue { .. } => "value",
+        RowError::Profile { error, .. } => match error {
+            ProfileError::Name(_) => "name",
+            ProfileError::DescriptionTooLong { .. } | ProfileError::DescriptionCharacter { .. } => {
+                "description"
+            }
+            ProfileError::Protocol { .. } => "protocol",
+            ProfileError::Mode { .. } => "device_security_mode",
+            ProfileError::Transport { .. } => "transport",
+            ProfileError::Unsupported { field, .. } | ProfileError::Range { field, .. } => field,
+            ProfileError::Oauth { .. } => "oauth_authentication",
+        },
+        RowError::ProfileIdentity { .. } => "model",
+        RowError::ProfileOfOtherModel { .. } => "security_profile",
+        RowError::PhoneProtocol { .. } => "protocol",
+        RowError::DigestUserWithoutCredentials { .. } | RowError::DigestUserShared { .. } => "digest_user",
+        RowError::CredentialsInUse { .. } => "digest_credentials",
+        RowError::CertificateSubject { .. } => "subject",
+        _ => return None,
+    })
+}

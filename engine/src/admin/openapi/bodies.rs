@@ -1,0 +1,235 @@
+//! Shapes of what is sent: the rows of each kind with their limits. Rules that need other rows or the model
+//! are the catalog's; a row that fits here may still be refused.
+
+use keyline_domain::ids::{DEVICE_NAME_MAX, DN_MAX, USER_ID_MAX};
+use keyline_domain::inventory::{CREDENTIALS_MAX, Kind, LINES_MAX, PEM_MAX, Purpose, SUBJECT_MAX, TEXT_MAX};
+use keyline_domain::model::{Capability, MODEL_NAME_MAX};
+use keyline_domain::profile::{DESCRIPTION_MAX, EC_KEY_SIZES, NAME_MAX, NONCE_VALIDITY_S, RSA_KEY_SIZES};
+use serde_json::{Map, Value, json};
+
+/// Fields of a kind that a new row must have.
+fn required(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Parameter => &["value"],
+        Kind::PhoneModel => &["name", "vendor_class", "protocols"],
+        Kind::SecurityProfile | Kind::Phone => &["name", "model"],
+        Kind::CommonPhoneProfile => &["name"],
+        Kind::ApplicationUser | Kind::EndUser => &["id"],
+        Kind::Line => &["dn"],
+        Kind::Certificate => &["purpose", "pem"],
+        _ => &[],
+    }
+}
+
+/// Name of the schema of a whole row.
+pub(super) fn row(kind: Kind) -> String {
+    format!("Row_{}", kind.as_str())
+}
+
+/// Name of the schema of a merge patch.
+pub(super) fn patch(kind: Kind) -> String {
+    format!("Patch_{}", kind.as_str())
+}
+
+/// The schemas of all kinds: a row to create or replace, and a merge patch, of which every field may be null.
+pub(super) fn all() -> Map<String, Value> {
+    let mut out = Map::new();
+    for kind in Kind::rows() {
+        let mut whole = Map::new();
+        let mut some = Map::new();
+        whole.insert("kind".to_owned(), json!({ "const": kind.as_str() }));
+        for (name, schema) in fields(kind) {
+            some.insert(name.to_owned(), json!({ "anyOf": [schema, { "type": "null" }] }));
+            whole.insert(name.to_owned(), schema);
+        }
+        out.insert(
+            row(kind),
+            json!({
+                "type": "object", "properties": whole, "required": required(kind),
+                "additionalProperties": false,
+            }),
+        );
+        out.insert(
+            patch(kind),
+            json!({ "type": "object", "properties": some, "additionalProperties": false }),
+        );
+    }
+    out
+}
+
+/// The merge patch of one kind.
+pub(super) fn patch_of(kind: Kind) -> Value {
+    all().remove(&patch(kind)).unwrap_or_default()
+}
+
+fn text(max: usize) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": max })
+}
+
+fn choice<'a>(of: impl IntoIterator<Item = &'a str>) -> Value {
+    json!({ "type": "string", "enum": of.into_iter().collect::<Vec<_>>() })
+}
+
+fn boolean() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn nullable(of: Value) -> Value {
+    json!({ "anyOf": [of, { "type": "null" }] })
+}
+
+fn protocol() -> Value {
+    choice(["sip", "sccp"])
+}
+
+fn secret() -> Value {
+    nullable(json!({
+        "type": "string", "minLength": 1, "maxLength": CREDENTIALS_MAX, "pattern": "^[A-Za-z0-9]+$",
+        "writeOnly": true,
+    }))
+}
+
+fn hardening() -> Value {
+    let names = [
+        "gratuitous_arp",
+        "web_access",
+        "pc_voice_vlan_access",
+        "settings_access",
+        "pc_port",
+        "speakerphone",
+        "headset",
+    ];
+    let switch = || nullable(choice(["enabled", "disabled"]));
+    let properties: Map<_, _> = names.iter().map(|name| ((*name).to_owned(), switch())).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
+    match kind {
+        Kind::Parameter => vec![
+            ("name", text(TEXT_MAX)),
+            (
+                "value",
+                json!({
+                    "description": "What the parameter takes: see `takes` of GET /parameters",
+                    "type": ["boolean", "integer", "string", "array"], "items": { "type": "string" },
+                }),
+            ),
+        ],
+        Kind::PhoneModel => vec![
+            ("name", text(MODEL_NAME_MAX)),
+            ("vendor_class", choice(["own", "preferred"])),
+            (
+                "protocols",
+                json!({ "type": "array", "items": protocol(), "minItems": 1, "uniqueItems": true }),
+            ),
+            ("trusted", boolean()),
+            (
+                "capabilities",
+                json!({
+                    "type": "array", "items": choice(Capability::ALL.iter().map(|c| c.as_str())),
+                }),
+            ),
+            ("tls_certificate", choice(["per_device", "shared"])),
+        ],
+        Kind::SecurityProfile => profile(),
+        Kind::CommonPhoneProfile => vec![("name", text(TEXT_MAX)), ("hardening", hardening())],
+        Kind::EnterprisePhone => vec![("hardening", hardening())],
+        Kind::ApplicationUser | Kind::EndUser => vec![
+            ("id", text(USER_ID_MAX)),
+            ("digest_credentials", secret()),
+            ("digest_credentials_confirm", secret()),
+        ],
+        Kind::Line => vec![("dn", text(DN_MAX))],
+        Kind::Phone => vec![
+            ("name", text(DEVICE_NAME_MAX)),
+            ("model", text(MODEL_NAME_MAX)),
+            ("protocol", nullable(protocol())),
+            ("description", json!({ "type": "string", "maxLength": TEXT_MAX })),
+            ("security_profile", nullable(text(NAME_MAX))),
+            ("digest_user", nullable(text(USER_ID_MAX))),
+            (
+                "lines",
+                json!({ "type": "array", "maxItems": LINES_MAX, "uniqueItems": true, "items": text(DN_MAX) }),
+            ),
+            ("common_phone_profile", nullable(text(TEXT_MAX))),
+            ("hardening", hardening()),
+            (
+                "capf",
+                nullable(json!({
+                    "type": "object", "additionalProperties": false,
+                    "properties": {
+                        "operation": choice(["none", "install", "upgrade", "delete", "troubleshoot"]),
+                        "authentication_string": nullable(json!({
+                            "type": "string", "pattern": "^[0-9]{4,10}$", "writeOnly": true,
+                        })),
+                    },
+                })),
+            ),
+        ],
+        Kind::Certificate => vec![
+            ("purpose", choice(Purpose::ALL.iter().map(|p| p.as_str()))),
+            ("pem", json!({ "type": "string", "minLength": 1, "maxLength": PEM_MAX })),
+            ("phone", nullable(text(DEVICE_NAME_MAX))),
+            ("subject", nullable(text(SUBJECT_MAX))),
+        ],
+        _ => kind.fields().iter().map(|field| (*field, json!({}))).collect(),
+    }
+}
+
+fn profile() -> Vec<(&'static str, Value)> {
+    let flag = || nullable(boolean());
+    vec![
+        ("name", text(NAME_MAX)),
+        (
+            "description",
+            json!({
+                "type": "string", "maxLength": DESCRIPTION_MAX,
+                "description": "Any language; not \" % & \\ < > (R116, R117)",
+            }),
+        ),
+        ("model", text(MODEL_NAME_MAX)),
+        ("protocol", nullable(protocol())),
+        ("device_security_mode", nullable(choice(["non_secure", "authenticated", "encrypted"]))),
+        ("transport", nullable(choice(["tcp", "udp", "tcp_udp", "tls"]))),
+        ("digest_authentication", flag()),
+        (
+            "nonce_validity_s",
+            nullable(json!({
+                "type": "integer", "minimum": NONCE_VALIDITY_S.0, "maximum": NONCE_VALIDITY_S.1,
+            })),
+        ),
+        ("tftp_encrypted_config", flag()),
+        ("oauth_authentication", flag()),
+        ("exclude_digest_credentials", flag()),
+        (
+            "capf_authentication_mode",
+            nullable(choice([
+                "authentication_string",
+                "null_string",
+                "existing_certificate_lsc",
+                "existing_certificate_mic",
+            ])),
+        ),
+        ("key_order", nullable(choice(["rsa_only", "ec_only", "ec_preferred_rsa_backup"]))),
+        ("rsa_key_size", nullable(json!({ "type": "integer", "enum": RSA_KEY_SIZES }))),
+        ("ec_key_size", nullable(json!({ "type": "integer", "enum": EC_KEY_SIZES }))),
+        ("sip_phone_port", nullable(json!({ "type": "integer", "minimum": 1, "maximum": 65535 }))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the catalog takes is described, and nothing else but the second credentials.
+    #[test]
+    fn every_field_of_every_kind_is_described() {
+        for kind in Kind::rows() {
+            let mut described: Vec<_> = fields(kind).into_iter().map(|(name, _)| name).collect();
+            described.retain(|name| *name != "digest_credentials_confirm");
+            assert_eq!(described, kind.fields(), "{kind}");
+            assert!(required(kind).iter().all(|name| described.contains(name)), "{kind}");
+        }
+    }
+}

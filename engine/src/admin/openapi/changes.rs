@@ -1,0 +1,155 @@
+//! The changes as the description has them.
+
+use keyline_domain::inventory::Kind;
+use serde_json::{Value, json};
+
+use super::super::lists::List;
+use super::super::problem::{Code, PROBLEM_JSON};
+use super::{bodies, key, problem, reference};
+
+/// Path, method, operation.
+pub(super) type Operation = (String, &'static str, Value);
+
+/// Every change of an object, and the orders of security profiles.
+pub(super) fn operations() -> Vec<Operation> {
+    let mut out = Vec::new();
+    for list in List::ALL {
+        let (name, kind) = (list.shape().name, list.kind());
+        if list.is_open() {
+            let operation = change(Change {
+                id: format!("create_{}", kind.as_str()),
+                summary: format!("Add to {name}"),
+                keys: &[],
+                body: Some((JSON, bodies::row(kind))),
+                created: true,
+                not_found: None,
+            });
+            out.push((format!("/{name}"), "post", operation));
+        }
+        let (path, keys): (_, &[&str]) = match list {
+            List::Certificates => {
+                (format!("/{name}/{{purpose}}/{{fingerprint}}"), &["purpose", "fingerprint"])
+            }
+            _ => (format!("/{name}/{{key}}"), &["key"]),
+        };
+        out.extend(of_object(&path, keys, kind, Some(list.not_found())));
+    }
+    out.extend(of_object("/enterprise-phone", &[], Kind::EnterprisePhone, Some(Code::NotFound)));
+    let profile = Some(Code::SecurityProfileNotFound);
+    for (order, summary, created, schema) in [
+        ("copy", "A new profile with the settings of this one and a name of its own", true, "CopyOf"),
+        ("rename", "Another name for this profile", false, "NewName"),
+    ] {
+        let operation = change(Change {
+            id: format!("{order}_security_profile"),
+            summary: summary.to_owned(),
+            keys: &["key"],
+            body: Some((JSON, schema.to_owned())),
+            created,
+            not_found: profile,
+        });
+        out.push((format!("/security-profiles/{{key}}/{order}"), "post", operation));
+    }
+    out
+}
+
+const JSON: &[&str] = &["application/json"];
+const PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
+
+fn of_object(
+    path: &str,
+    keys: &'static [&'static str],
+    kind: Kind,
+    not_found: Option<Code>,
+) -> Vec<Operation> {
+    let of = |verb: &str, summary: &str, body: Option<(&'static [&'static str], String)>| {
+        change(Change {
+            id: format!("{verb}_{}", kind.as_str()),
+            summary: summary.to_owned(),
+            keys,
+            body,
+            created: false,
+            not_found,
+        })
+    };
+    let put = of(
+        "replace",
+        "Another row in its place; secrets that are left out stay",
+        Some((JSON, bodies::row(kind))),
+    );
+    let patch = of("change", "Change some fields (RFC 7396)", Some((PATCH, bodies::patch(kind))));
+    let delete = of("delete", "Delete it; refused while something names it", None);
+    vec![
+        (path.to_owned(), "put", put),
+        (path.to_owned(), "patch", patch),
+        (path.to_owned(), "delete", delete),
+    ]
+}
+
+/// One operation that changes something.
+struct Change {
+    id: String,
+    summary: String,
+    keys: &'static [&'static str],
+    body: Option<(&'static [&'static str], String)>,
+    created: bool,
+    not_found: Option<Code>,
+}
+
+fn change(of: Change) -> Value {
+    let flag = |name: &str, what: &str| json!({ "name": name, "in": "query", "description": what, "schema": { "type": "boolean", "default": false } });
+    let mut parameters: Vec<_> = of.keys.iter().map(|name| key(name)).collect();
+    parameters.push(flag("dry_run", "Say what would happen, and do nothing"));
+    parameters.push(flag("force", "The administrator insists, where a rule allows it"));
+    if !of.created {
+        parameters.push(json!({
+            "name": "If-Match", "in": "header", "description": "The ETag that the object must have",
+            "schema": { "type": "string", "pattern": "^(\\*|\"[0-9a-f-]{1,80}\")$" },
+        }));
+    }
+    let done = json!({
+        "description": "Done, or with dry_run what would be done",
+        "headers": { "ETag": { "schema": { "type": "string" } } },
+        "content": { "application/json": { "schema": reference("Changed") } },
+    });
+    let mut responses = json!({ "200": done });
+    if of.created {
+        let mut made = done;
+        made["description"] = "Made".into();
+        made["headers"]["Location"] = json!({ "schema": { "type": "string" } });
+        responses["201"] = made;
+    }
+    let always = [
+        Code::BadRequest,
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::NotAcceptable,
+        Code::Conflict,
+        Code::PreconditionFailed,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::RuleBroken,
+        Code::TooManyAttempts,
+        Code::Internal,
+        Code::Busy,
+    ];
+    for code in of.not_found.iter().chain(&always) {
+        responses[code.status().as_str()] = problem(*code);
+    }
+    let broken = json!({
+        "description": "A rule is broken; `code` says which (docs/PROBLEMS.md)",
+        "content": { PROBLEM_JSON: { "schema": reference("Problem") } },
+    });
+    for status in ["409", "422"] {
+        responses[status] = broken.clone();
+    }
+    let mut operation = json!({
+        "summary": of.summary, "operationId": of.id, "parameters": parameters, "responses": responses,
+    });
+    if let Some((media, schema)) = of.body {
+        let content: serde_json::Map<_, _> =
+            media.iter().map(|m| ((*m).to_owned(), json!({ "schema": reference(&schema) }))).collect();
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    operation
+}

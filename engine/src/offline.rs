@@ -14,7 +14,8 @@ use keyline_actors::catalog::{
 };
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::audit::{COMMAND_LINE, Who};
-use keyline_domain::inventory::CertificateFacts;
+use keyline_domain::impact::Chains;
+use keyline_domain::inventory::{CertificateFacts, CertificateRow};
 use serde_json::Value;
 
 use crate::admin::lists::World;
@@ -56,6 +57,10 @@ pub struct PemInspector;
 impl Inspect for PemInspector {
     fn inspect(&self, pem: &str) -> Result<CertificateFacts, String> {
         inspect::row_facts(pem).map_err(|e| e.to_string())
+    }
+
+    fn chains<'a>(&'a self, trusted: &[CertificateRow]) -> Chains<'a> {
+        crate::tls::verify::judge_by(trusted)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod flow;
 pub mod hardening;
 pub mod identity;
 pub mod ids;
+pub mod impact;
 pub mod inventory;
 pub mod media;
 pub mod mode;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use keyline_domain::class::CallSecurity;
+use keyline_domain::class::{CallSecurity, LegFacts};
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use smallvec::SmallVec;
 
@@ -24,6 +24,8 @@ pub struct CallEntry {
     pub called: Arc<str>,
     /// Security as last classified; `None` before the answer.
     pub security: Option<Arc<CallSecurity>>,
+    /// Facts that the class was made of.
+    pub legs: Arc<[LegFacts]>,
     /// Hops left for the INVITEs that go out.
     pub max_forwards: u8,
 }
@@ -86,8 +88,9 @@ impl CallBoard {
         self.calls.insert(call, entry);
     }
 
-    pub(crate) fn classify(&self, call: CallKey, security: CallSecurity) {
+    pub(crate) fn classify(&self, call: CallKey, security: CallSecurity, legs: Vec<LegFacts>) {
         if let Some(mut e) = self.calls.get_mut(&call) {
+            e.legs = legs.into();
             e.security = Some(Arc::new(security));
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
+use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, ProfileId, UserId};
 use keyline_domain::mode::Protocol;
 use keyline_domain::model::Model;
@@ -54,6 +55,8 @@ impl Device {
 pub struct DeviceSlot {
     config: ArcSwapOption<Device>,
     row: ArcSwapOption<Row>,
+    /// What it showed when it last registered over TLS: for those who ask what a change would do.
+    shown: ArcSwapOption<ShownCertificate>,
     /// Second (Unix) for which the shard has armed its wheel; 0 when not.
     armed: AtomicU32,
 }
@@ -72,6 +75,22 @@ impl DeviceSlot {
     /// Puts a row in the place of another, which it returns; [`super::Boards::publish_row`] counts both.
     pub(super) fn swap_row(&self, row: Option<Arc<Row>>) -> Option<Arc<Row>> {
         self.row.swap(row)
+    }
+
+    /// The client certificate that it showed when it last registered, if that was since the start.
+    pub fn shown(&self) -> Option<Arc<ShownCertificate>> {
+        self.shown.load_full()
+    }
+
+    pub(crate) fn show(&self, shown: Option<Arc<ShownCertificate>>) {
+        let same = match (&*self.shown.load(), &shown) {
+            (None, None) => true,
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            _ => false,
+        };
+        if !same {
+            self.shown.store(shown);
+        }
     }
 
     pub(crate) fn set_device(&self, device: Option<Arc<Device>>) {

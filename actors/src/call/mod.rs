@@ -223,7 +223,8 @@ impl CallActor {
                         }
                         Effect::Publish(security) => {
                             self.count_class(Some(security.class));
-                            self.tools.boards.calls.classify(self.key, *security);
+                            let legs = self.call.as_ref().map(Call::live_facts).unwrap_or_default();
+                            self.tools.boards.calls.classify(self.key, *security, legs);
                         }
                         _ => {}
                     }

@@ -10,6 +10,7 @@ use keyline_domain::ids::{DeviceIndex, DeviceName};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{Commit, Outcome, Writer, faults};
 
+use super::impact::NodeLive;
 use super::import::{Committer, ImportDone, ImportError, Inspect};
 use super::{Catalog, ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused, Tools};
 use crate::board::Boards;
@@ -258,7 +259,11 @@ impl Handler<ChangeConfig> for CatalogActor {
                 row.is_some_and(|row| row.has_certificate())
             };
             let committer = ThroughWriter(&writer);
+            let at = now();
+            let live = NodeLive { boards, inspect: &*self.inspect, now: at };
             let tools = Tools {
+                live: &live,
+                now: at,
                 committer: &committer,
                 inspect: &*self.inspect,
                 has_certificate: &known,

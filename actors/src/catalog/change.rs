@@ -4,7 +4,8 @@
 //! whoever only asks what a change would do: that one ends before the commit and goes back.
 
 use keyline_domain::audit::{Draft, Happened, Who};
-use keyline_domain::ids::DeviceName;
+use keyline_domain::ids::{DeviceName, UnixMillis};
+use keyline_domain::impact::{Impact, Live, Scope};
 use keyline_domain::inventory::{Change, Event, Kind, Mutate, RowError, Step, Undo, Warning};
 use keyline_storage::{Commit, CommitBuilder, Outcome, Store, Table, faults};
 use serde_json::Value;
@@ -63,6 +64,8 @@ pub struct Changed {
     pub etag: Option<String>,
     /// What is worth knowing.
     pub warnings: Vec<Remark>,
+    /// What it would do to phones and calls, where somebody only asked.
+    pub impact: Option<Box<Impact>>,
 }
 
 /// Why nothing was changed.
@@ -110,6 +113,10 @@ pub struct Tools<'a> {
     pub inspect: &'a dyn Inspect,
     /// A certificate of this phone is known (R214).
     pub has_certificate: &'a dyn Fn(&DeviceName) -> bool,
+    /// Phones and calls as they are now.
+    pub live: &'a dyn Live,
+    /// Now.
+    pub now: UnixMillis,
     /// The closed store that it is done in; `None` when a node runs.
     pub offline: Option<&'a dyn Store>,
 }
@@ -128,10 +135,10 @@ impl ChangeError {
 }
 
 /// Done in memory, not yet anywhere else.
-struct Staged {
+pub(super) struct Staged {
     changes: Vec<Change>,
     warnings: Vec<Remark>,
-    undo: Undo,
+    pub(super) undo: Undo,
     /// An entry of the audit for each step.
     drafts: Vec<Draft>,
 }
@@ -185,12 +192,15 @@ impl Catalog {
             Step::Rename { to, .. } => to.clone(),
             _ => named.or_else(|| name_of_put(kind, &staged.changes)).unwrap_or_default(),
         };
-        let Staged { changes, warnings, undo, drafts } = staged;
+        let Staged { changes, mut warnings, undo, drafts } = staged;
         let after = self.row(kind, &name);
         let etag = self.etag(kind, &name);
-        let changed = Changed { kind, name, before, after, etag, warnings };
+        let scope = Scope::of(&self.inventory, &changes);
+        warnings.extend(self.mixed_remarks(&scope));
+        let mut changed = Changed { kind, name, before, after, etag, warnings, impact: None };
         if request.dry_run {
             self.inventory.revert(undo);
+            changed.impact = Some(Box::new(self.impact_of(request, tools, &scope)?));
             return Ok((changed, Vec::new()));
         }
         match self.persist(changes, drafts, tools) {
@@ -231,7 +241,7 @@ impl Catalog {
     }
 
     /// Does all steps in memory, one after the other: each sees what those before it did.
-    fn stage(&mut self, request: &ChangeRequest, tools: Tools<'_>) -> Result<Staged, ChangeError> {
+    pub(super) fn stage(&mut self, request: &ChangeRequest, tools: Tools<'_>) -> Result<Staged, ChangeError> {
         let mut staged =
             Staged { changes: Vec::new(), warnings: Vec::new(), undo: Undo::default(), drafts: Vec::new() };
         let sealer = self.sealer.clone();

@@ -6,7 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use keyline_domain::audit::{Draft, Happened, Who};
-use keyline_domain::inventory::{Apply, Change, Event, Report, Row, WarningCode, in_order, parse_row};
+use keyline_domain::impact::Chains;
+use keyline_domain::inventory::{
+    Apply, CertificateRow, Change, Event, Report, Row, WarningCode, in_order, parse_row,
+};
 use keyline_domain::phone::{self, Row as PhoneRow};
 use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreError, Table, faults};
 use serde_json::{Value, json};
@@ -30,6 +33,12 @@ const INTENT: &[u8] = b"import";
 pub trait Inspect {
     /// Facts of the first certificate, or why there is none.
     fn inspect(&self, pem: &str) -> Result<keyline_domain::inventory::CertificateFacts, String>;
+
+    /// Judges certificates that phones showed by other trust stores, as a handshake would. Without a TLS
+    /// verifier they stay what they were.
+    fn chains<'a>(&'a self, _trusted: &[CertificateRow]) -> Chains<'a> {
+        super::impact::as_shown()
+    }
 }
 
 /// Writes commits and waits: the store itself, or the running node's writer.

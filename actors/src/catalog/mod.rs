@@ -7,6 +7,7 @@ mod actor;
 mod audited;
 mod change;
 mod copy;
+mod impact;
 mod import;
 mod intent;
 mod messages;

@@ -47,7 +47,14 @@ fn run(
     committer: &dyn Committer,
     request: &ChangeRequest,
 ) -> Result<Changed, ChangeError> {
-    let tools = Tools { committer, inspect: &Blind, has_certificate: &|_| false, offline: None };
+    let tools = Tools {
+        committer,
+        inspect: &Blind,
+        has_certificate: &|_| false,
+        live: &(),
+        now: keyline_domain::ids::UnixMillis(0),
+        offline: None,
+    };
     catalog.change(request, tools).map(|(changed, _)| changed)
 }
 
@@ -89,7 +96,8 @@ fn a_dry_run_leaves_neither_row_nor_memory_behind() {
     let committer: &dyn Store = &store;
     let mut catalog = load(&store);
     let dry = ChangeRequest { dry_run: true, ..phone_with_all() };
-    let told = run(&mut catalog, &committer, &dry).unwrap();
+    let mut told = run(&mut catalog, &committer, &dry).unwrap();
+    assert_eq!(told.impact.take().unwrap().phones, 1);
     assert!(exported(&catalog).is_empty());
     assert!(store.scan(Table::Config, b"", keyline_storage::Page::FIRST, None).unwrap().rows.is_empty());
     // The answer is that of the change itself.

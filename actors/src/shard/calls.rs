@@ -79,6 +79,7 @@ impl Shard {
             caller: caller.name.as_str().into(),
             called: invite.called.as_str().into(),
             security: None,
+            legs: Arc::default(),
             max_forwards: invite.max_forwards,
         };
         let args = StartArgs {

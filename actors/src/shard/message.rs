@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use keyline_domain::call::{self, CallerLeg, Headers, ServerTx};
 use keyline_domain::flow::StreamId;
+use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::media::Body;
 use keyline_domain::phone::{AppliedVersion, Register};
@@ -56,6 +57,8 @@ pub enum Intent {
         proof_due: bool,
         /// What it was judged by: a phone with nothing registered takes it over.
         judged: AppliedVersion,
+        /// The client certificate of its connection.
+        shown: Option<Arc<ShownCertificate>>,
     },
     /// A new call.
     Invite(Box<Invite>),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use actix::{AsyncContext, Context, WeakAddr, WrapFuture, fut::ActorFutureExt};
 use keyline_domain::flow::StreamId;
+use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
 use keyline_domain::phone::{
     self, AppliedVersion, Event, Kind, Outcome as Answer, Register, Row, Step, Write,
@@ -35,6 +36,8 @@ pub(super) struct Registration {
     pub(super) proof_due: bool,
     /// What it was judged by.
     pub(super) judged: AppliedVersion,
+    /// The client certificate of its connection.
+    pub(super) shown: Option<Arc<ShownCertificate>>,
 }
 
 /// A row's open commit and who waits behind it.
@@ -79,7 +82,7 @@ impl Shard {
         let Some(slot) = boards.devices.slot(device) else {
             return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);
         };
-        let Registration { request, proof_due, judged, .. } = asked;
+        let Registration { request, proof_due, judged, shown, .. } = asked;
         let before = slot.row().unwrap_or_else(|| Arc::new(Row::new(judged)));
         let row = phone::adopt(&before, judged, at);
         let context = phone::Context {
@@ -105,6 +108,7 @@ impl Shard {
         let (reply, counted) = match outcome {
             Answer::Refuse(cause) => (RegisterReply::Refused(cause), RegisterOutcome::Refused),
             Answer::Ok(accepted) => {
+                slot.show(shown);
                 let line = request.lines.first().cloned();
                 let Some(line) = line else {
                     return self.reply(tx, RegisterReply::StorageFailed, RegisterOutcome::StorageFailed);

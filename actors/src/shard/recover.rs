@@ -1,5 +1,7 @@
 //! Calls that were answered before the node stopped: found at start, ended or gone on with by their shard.
 
+use std::sync::Arc;
+
 use actix::Context;
 use keyline_domain::call::DialogRow;
 use smallvec::SmallVec;
@@ -31,6 +33,7 @@ impl Shard {
                 caller: row.caller.facts.device.as_str().into(),
                 called: user(&row.callee.dialog.remote_uri).into(),
                 security: None,
+                legs: Arc::default(),
                 max_forwards: 70,
             };
             self.metrics.calls_started.inc();

@@ -115,9 +115,9 @@ impl Shard {
             Job::Intent(intent) => {
                 faults::hit_on("shard.intent", || self.id.0.to_string());
                 match intent {
-                    Intent::Register { device, tx, request, proof_due, judged } => {
+                    Intent::Register { device, tx, request, proof_due, judged, shown } => {
                         faults::hit_on("shard.register", || self.name_of(device));
-                        self.register(device, Registration { tx, request, proof_due, judged }, at);
+                        self.register(device, Registration { tx, request, proof_due, judged, shown }, at);
                     }
                     Intent::Invite(invite) => self.invite(*invite, at, ctx),
                     Intent::Call { call, input, tx } => self.call_input(call, input, tx),

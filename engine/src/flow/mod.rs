@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyline_domain::flow::StreamId;
-use keyline_domain::identity::{CertificateFacts, ChainedTo};
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_domain::phone::Peer;
@@ -33,13 +32,7 @@ pub struct ConnectionFacts {
 }
 
 /// A client certificate that the handshake verified.
-#[derive(Debug, Clone)]
-pub struct PeerCertificateFacts {
-    /// What it says.
-    pub facts: CertificateFacts,
-    /// What it chained to.
-    pub chain: ChainedTo,
-}
+pub use keyline_domain::identity::ShownCertificate as PeerCertificateFacts;
 
 impl ConnectionFacts {
     /// A connection without TLS.

@@ -216,8 +216,13 @@ impl State {
             self.connections.registered(id, device);
         }
         let proof_due = judged.proof_due;
+        let shown = match path {
+            Path::Stream { id, .. } => self.connections.get(id).and_then(|c| c.facts.certificate.clone()),
+            Path::Udp { .. } => None,
+        };
         let request = Box::new(facts);
-        self.intend(shard, Intent::Register { device, tx: tx.to_u64(), request, proof_due, judged: applied });
+        let tx = tx.to_u64();
+        self.intend(shard, Intent::Register { device, tx, request, proof_due, judged: applied, shown });
     }
 
     /// A standby keepalive changes nothing, so it is answered without state, and alike whether the phone is

@@ -38,7 +38,7 @@ impl Call {
     }
 
     /// Facts of the answered legs. A connection that is gone proves nothing.
-    fn live_facts(&self) -> Vec<LegFacts> {
+    pub fn live_facts(&self) -> Vec<LegFacts> {
         let live = |leg: &Leg| {
             let facts = leg.facts.clone();
             if leg.flow.is_live() {

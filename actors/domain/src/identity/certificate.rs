@@ -68,6 +68,17 @@ pub struct PeerCertificate<'a> {
     pub chain: ChainedTo,
 }
 
+/// A client certificate that a handshake verified, kept with what it takes to judge it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// What it says.
+    pub facts: CertificateFacts,
+    /// What it chained to.
+    pub chain: ChainedTo,
+    /// The certificate and what was sent with it, in DER, leaf first.
+    pub ders: Box<[Box<[u8]>]>,
+}
+
 /// What a common name names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateName {

@@ -7,7 +7,7 @@ mod tests;
 
 pub use certificate::{
     CertificateFacts, CertificateFault, CertificateKey, CertificateName, ChainedTo, PeerCertificate, Proven,
-    SharedNameFault, model_fits, shared_name,
+    SharedNameFault, ShownCertificate, model_fits, shared_name,
 };
 pub(crate) use certificate::{Expected, prove};
 pub use claim::{Claim, ClaimedBy, Directory, resolve};

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use crate::ids::{DeviceIndex, DeviceName, Dn, UserId};
+use crate::ids::{DeviceIndex, DeviceName, Dn, ProfileId, UserId};
 use crate::mode::Protocol;
 use crate::model::{Model, builtin_models};
 use crate::profile::{SecurityProfile, is_predefined, predefined};
@@ -113,6 +113,47 @@ impl Inventory {
         }
     }
 
+    /// The places of all phones.
+    pub fn device_indexes(&self) -> impl Iterator<Item = DeviceIndex> {
+        let there = self.phones.iter().enumerate().filter(|(_, phone)| phone.is_some());
+        there.filter_map(|(at, _)| u32::try_from(at).ok().map(DeviceIndex))
+    }
+
+    /// The places of a profile's phones.
+    pub fn device_indexes_of(&self, profile: ProfileId) -> impl Iterator<Item = DeviceIndex> {
+        self.profiles.get(&profile).into_iter().flat_map(|entry| entry.devices.iter().copied())
+    }
+
+    /// The places of a model's phones.
+    pub fn device_indexes_of_model(&self, model: &str) -> impl Iterator<Item = DeviceIndex> {
+        let profiles = self.profiles.values().filter(move |entry| entry.profile.model == model);
+        profiles.flat_map(|entry| entry.devices.iter().copied())
+    }
+
+    /// The places of the phones that name a common phone profile. Looks at all phones.
+    pub fn devices_of_common(&self, name: &str) -> impl Iterator<Item = DeviceIndex> {
+        let names = move |phone: &PhoneEntry| {
+            phone.extra.as_ref().is_some_and(|extra| extra.common.as_deref() == Some(name))
+        };
+        self.device_indexes().filter(move |index| self.phone(*index).is_some_and(names))
+    }
+
+    /// The places of the phones that use a user's credentials: as digest user, or logged in.
+    pub fn devices_with_user(&self, id: &str) -> impl Iterator<Item = DeviceIndex> {
+        let user = self.users.get(id);
+        user.into_iter().flat_map(|u| u.devices.iter().chain(&u.logged_in).copied())
+    }
+
+    /// SHA-256 of the vendor certificate that was uploaded for a phone (R055, R072).
+    pub fn uploaded_certificate_of(&self, phone: &DeviceName) -> Option<[u8; 32]> {
+        if !self.phone_certificates.contains_key(phone) {
+            return None;
+        }
+        let mut rows = self.certificates(super::Purpose::VendorTrust);
+        let row = rows.find(|row| row.phone.as_ref() == Some(phone))?;
+        unhex(&row.facts.as_ref()?.fingerprint)
+    }
+
     /// All models, built-in ones first.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         builtin_models().iter().chain(self.imported_models())
@@ -142,4 +183,15 @@ impl Inventory {
     pub fn all_certificates(&self) -> impl Iterator<Item = &CertificateRow> {
         self.certificates.values()
     }
+}
+
+fn unhex(hex: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if hex.len() != 2 * out.len() {
+        return None;
+    }
+    for (i, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    Some(out)
 }

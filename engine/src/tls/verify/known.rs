@@ -10,7 +10,7 @@ use keyline_domain::ids::UnixMillis;
 use super::Fingerprint;
 use crate::flow::PeerCertificateFacts;
 
-/// Slots, a power of two: 256 KB empty, about 25 MB when all are taken.
+/// Slots, a power of two: 256 KB empty, about 60 MB when all are taken.
 const SLOTS: usize = 1 << 15;
 
 struct Entry {

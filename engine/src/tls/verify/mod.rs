@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use keyline_domain::identity::ChainedTo;
 use keyline_domain::ids::UnixMillis;
+use keyline_domain::inventory::CertificateRow;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -150,7 +151,8 @@ impl DeviceVerifier {
             return Err(CertificateError::Expired.into());
         }
         let until = until.min(facts.not_after);
-        let facts = Arc::new(PeerCertificateFacts { facts, chain });
+        let ders = std::iter::once(leaf).chain(intermediates).map(|der| der.as_ref().into()).collect();
+        let facts = Arc::new(PeerCertificateFacts { facts, chain, ders });
         self.known.put(print, until, Arc::clone(&facts));
         Ok(facts)
     }
@@ -173,6 +175,20 @@ impl DeviceVerifier {
         }
         Err(worst)
     }
+}
+
+/// Judges certificates that were shown in handshakes by other trust stores, as a handshake would now. What
+/// cannot be judged chains to nothing.
+pub fn judge_by<'a>(trusted: &[CertificateRow]) -> Box<dyn Fn(&PeerCertificateFacts) -> ChainedTo + 'a> {
+    let (trust, _) = ClientTrust::read(trusted);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = DeviceVerifier::build(&trust, &provider).ok().flatten();
+    Box::new(move |shown| {
+        let ders: Vec<CertificateDer<'_>> = shown.ders.iter().map(|d| CertificateDer::from(&**d)).collect();
+        let judged = verifier.as_ref().zip(ders.split_first());
+        let judged = judged.and_then(|(v, (leaf, rest))| v.judge(leaf, rest, UnixTime::now()).ok());
+        judged.map_or(ChainedTo::Nothing, |facts| facts.chain)
+    })
 }
 
 fn unreadable(error: InspectError) -> Error {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cipher::TlsCiphers;
 use crate::digest::Algorithm;
 use crate::mode::ClusterMode;
 
@@ -41,6 +42,19 @@ pub enum TlsMenu {
     AllRsaPreferred,
     /// Medium and the legacy suite last, ECDSA first.
     AllEcdsaPreferred,
+}
+
+impl From<TlsMenu> for TlsCiphers {
+    fn from(menu: TlsMenu) -> Self {
+        match menu {
+            TlsMenu::StrongestRsaPreferred => Self::StrongestRsaPreferred,
+            TlsMenu::StrongestEcdsaPreferred => Self::StrongestEcdsaPreferred,
+            TlsMenu::MediumRsaPreferred => Self::MediumRsaPreferred,
+            TlsMenu::MediumEcdsaPreferred => Self::MediumEcdsaPreferred,
+            TlsMenu::AllRsaPreferred => Self::AllRsaPreferred,
+            TlsMenu::AllEcdsaPreferred => Self::AllEcdsaPreferred,
+        }
+    }
 }
 
 /// The menu of SRTP suites (R128, R129).

@@ -1,0 +1,23 @@
+//! What a change would do to phones and calls, before it is done (R015, R023, R111–R113, R130).
+//!
+//! Whoever changes the configuration does it in memory, reads off the changes what they touch
+//! ([`Scope::of`]), takes them back, looks ([`Before::take`]), does them again and compares
+//! ([`Before::compare`]). The verdict on each phone is admission's own ([`crate::admit::decide`]), fed with
+//! what the phone showed when it last registered; the class of each call is [`crate::class`]'s own. Nothing
+//! of either is written a second time here, so an answer cannot differ from what then happens.
+//!
+//! The answer holds for phones that go on as they are: one that is given new credentials, a certificate or
+//! another transport with its new configuration may well come through.
+
+mod fate;
+mod lines;
+mod live;
+mod outcome;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub use fate::{Fate, Knows, fate, policy_of};
+pub use live::{CallLegs, Chains, Live, LivePhone};
+pub use outcome::{CallLoss, Failure, Impact, MixedLine, ModeChange, NAMES_MAX, Note, Some1000};
+pub use scope::{Before, Scope, mixed_now};

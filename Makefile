@@ -26,7 +26,7 @@ ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STA
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load fuzz fuzz-stable deb lint deny clean
+.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -96,7 +96,12 @@ fuzz-stable: ## mutated input on the stable compiler, a new seed each round, for
 	  rounds=$$((rounds + 1)); \
 	done; echo "$$out" | grep 'test result'; echo "$$rounds rounds, each with seeds of its own"
 
-deb: build ## a Debian package in target/debian
+completion: build ## completion scripts for bash, zsh and fish in target/release/completion
+	@mkdir -p $(TARGET)/release/completion
+	@cd $(TARGET)/release/completion && ../keyline completion bash > keyline && ../keyline completion zsh > _keyline \
+	  && ../keyline completion fish > keyline.fish
+
+deb: completion ## a Debian package in target/debian
 	@[ -x $(CACHE)/tools/bin/cargo-deb ] || cargo install cargo-deb --version $(DEB_VERSION) --locked --root $(CACHE)/tools
 	@$(ROCKSDB) PATH="$(CACHE)/tools/bin:$$PATH" cargo deb -p keyline-engine --no-build --locked
 

@@ -11,7 +11,8 @@ use keyline_domain::ids::DeviceName;
 use keyline_domain::phone::{self, Row};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{
-    Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer, WriterOptions, faults,
+    Consistency, Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer,
+    WriterOptions, faults,
 };
 use prometheus::Registry;
 
@@ -22,8 +23,8 @@ use crate::board::{
     WatchBoard,
 };
 use crate::catalog::{
-    Catalog, CatalogActor, ImportDone, ImportError, Inspect, TokenChange, TokenRefused, load_messages,
-    scan_table,
+    Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect,
+    TokenChange, TokenRefused, Tools, load_messages, scan_table,
 };
 use crate::clock::now;
 use crate::error::OpenError;
@@ -138,6 +139,33 @@ impl Opened {
         self.catalog.prune_audit(&*store, &&*store);
         store.sync()?;
         Ok(done)
+    }
+
+    /// Changes the configuration while no node runs: a changed profile applies at once.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was changed. After [`ChangeError::Store`] open the store again.
+    pub fn change(&mut self, request: &ChangeRequest, inspect: &dyn Inspect) -> Result<Changed, ChangeError> {
+        let store = Arc::clone(&self.store);
+        // What a phone proved when it last registered counts as known (R214).
+        let known = |name: &DeviceName| {
+            let record =
+                store.get(Table::Phones, name.as_str().as_bytes(), Consistency::Local).ok().flatten();
+            record
+                .and_then(|record| Row::decode(&record.payload).ok())
+                .is_some_and(|row| row.has_certificate())
+        };
+        let tools = Tools {
+            committer: &&*store,
+            inspect,
+            has_certificate: &known,
+            live: &(),
+            now: now(),
+            offline: Some(&*store),
+        };
+        let (changed, _) = self.catalog.change(request, tools)?;
+        store.sync().map_err(|e| ChangeError::Store(e.to_string()))?;
+        Ok(changed)
     }
 
     /// Makes or revokes a token of the admin API while no node runs.

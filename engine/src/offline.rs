@@ -10,7 +10,8 @@ use keyline_actors::audit::AuditReader;
 use keyline_actors::backup;
 use keyline_actors::board::Token;
 use keyline_actors::catalog::{
-    FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange, TokenRefused,
+    ChangeError, ChangeRequest, Changed, FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange,
+    TokenRefused,
 };
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::audit::{COMMAND_LINE, Who};
@@ -144,6 +145,10 @@ impl OfflineApi for Offline {
 
     fn audit(&self) -> AuditReader {
         self.opened.audit()
+    }
+
+    fn change(&mut self, request: ChangeRequest) -> Result<Changed, ChangeError> {
+        self.opened.change(&request, &PemInspector)
     }
 
     fn read(&self, read: Reading) -> Result<Value, Problem> {

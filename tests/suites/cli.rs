@@ -100,9 +100,9 @@ fn tokens_are_made_used_and_revoked_with_and_without_a_node() {
     assert!(!list.contains(before.trim()) && !list.contains("hash"), "{list}");
     refused(&node, &["token", "create", "--name", "op", "--role", "admin"], &["already"]);
     refused(&node, &["token", "create", "--name", "a b", "--role", "admin"], &["letters"]);
-    refused(&node, &["token", "revoke", "--name", "nobody"], &["no token nobody"]);
+    refused(&node, &["token", "revoke", "--name", "nobody", "--yes"], &["no token nobody"]);
     assert_eq!(node.run(&["token", "create", "--name", "x", "--role", "root"]).status.code(), Some(2));
-    done(&node, &["token", "revoke", "--name", "before"]);
+    done(&node, &["token", "revoke", "--name", "before", "--yes"]);
     assert_eq!(status(&before, "/phones"), 401);
     let short = done(&node, &["token", "create", "--name", "short", "--role", "admin", "--expires", "1s"]);
     keyline_tests::wait::until("end of a token", || (status(&short, "/phones") == 401).then_some(()));
@@ -119,7 +119,7 @@ fn tokens_are_made_used_and_revoked_with_and_without_a_node() {
     assert!(!node.stderr().contains(operator.trim()));
     assert_eq!(node.terminate(), Some(0));
     assert_eq!(done(&node, &["token", "list", "--json"]).lines().count(), 2);
-    done(&node, &["token", "revoke", "--name", "op"]);
+    done(&node, &["token", "revoke", "--name", "op", "--yes"]);
     assert_eq!(done(&node, &["token", "list", "--format", "csv"]).lines().count(), 2);
 }
 

@@ -26,6 +26,7 @@ mod calls_redirect;
 mod calls_timer;
 mod cisco;
 mod cli;
+mod cli_changes;
 mod differential;
 mod faults;
 mod fuzz_corpus;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+pub use hyper::Method;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::HeaderValue;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -70,13 +71,50 @@ pub enum ControlError {
     /// What was received could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
+    /// A value that a header cannot carry.
+    #[error("{name}: a header cannot carry this value; use visible characters")]
+    Header {
+        /// The header.
+        name: &'static str,
+    },
     /// No runtime.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }
 
-fn detail(problem: &Value) -> &str {
-    problem["detail"].as_str().unwrap_or("the node refused without a reason")
+/// Detail and code of a problem document.
+fn detail(problem: &Value) -> String {
+    let detail = problem["detail"].as_str().unwrap_or("the node refused without a reason");
+    match problem["code"].as_str() {
+        Some(code) => format!("{detail} ({code})"),
+        None => detail.to_owned(),
+    }
+}
+
+/// A request with a body, or one whose answer has a status or a header that matters.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Method.
+    pub method: Method,
+    /// Path and query, every part escaped.
+    pub path: &'a str,
+    /// Media type of the body.
+    pub media: Option<&'static str>,
+    /// Body.
+    pub body: Option<Vec<u8>>,
+    /// Further headers, names in lower case.
+    pub headers: Vec<(&'static str, &'a str)>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// JSON body; `null` when there is none.
+    pub body: Value,
 }
 
 /// A connection to a running node.
@@ -178,18 +216,8 @@ impl Control {
     /// GET of a path, as JSON, with the status: for answers that say no by it.
     pub fn status(&mut self, path: &str) -> Result<(u16, Value), ControlError> {
         let ask = self.request(Method::GET, path, "application/json", Bytes::new());
-        let Self { runtime, sender, .. } = self;
-        runtime.block_on(async {
-            let exchange = async {
-                sender.ready().await?;
-                sender.send_request(ask).await
-            };
-            let answer =
-                tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| ControlError::Silent)??;
-            let status = answer.status().as_u16();
-            let body = collect(answer.into_body()).await?;
-            Ok((status, serde_json::from_slice(&body).map_err(|_| ControlError::Strange)?))
-        })
+        let answer = self.exchange(ask, Some(PATIENCE))?;
+        Ok((answer.status, answer.body))
     }
 
     /// POST of a body to a path; the answer is JSON.
@@ -198,11 +226,42 @@ impl Control {
         serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
     }
 
-    /// DELETE of a path; the answer is JSON.
-    pub fn delete(&mut self, path: &str) -> Result<Value, ControlError> {
-        let ask = self.request(Method::DELETE, path, "application/json", Bytes::new());
-        let body = self.whole(ask, Some(PATIENCE))?;
-        serde_json::from_slice(&body).map_err(|_| ControlError::Strange)
+    /// Any request; its answer, if the node did what was asked (2xx).
+    pub fn ask(&mut self, ask: Ask<'_>) -> Result<Answer, ControlError> {
+        let Ask { method, path, media, body, headers } = ask;
+        let mut request = self.request(method, path, "application/json", body.unwrap_or_default().into());
+        if let Some(media) = media {
+            request.headers_mut().insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(media));
+        }
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).map_err(|_| ControlError::Header { name })?;
+            request.headers_mut().insert(name, value);
+        }
+        let answer = self.exchange(request, None)?;
+        match answer.status {
+            200..=299 => Ok(answer),
+            _ => Err(ControlError::Refused(answer.body)),
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        ask: Request<Full<Bytes>>,
+        patience: Option<Duration>,
+    ) -> Result<Answer, ControlError> {
+        let Self { runtime, sender, .. } = self;
+        runtime.block_on(async {
+            let answer = begun(sender, ask, patience).await?;
+            let status = answer.status().as_u16();
+            let text = |name| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
+            let etag = text(hyper::header::ETAG);
+            let body = collect(answer.into_body()).await?;
+            let body = match body.is_empty() {
+                true => Value::Null,
+                false => serde_json::from_slice(&body).map_err(|_| ControlError::Strange)?,
+            };
+            Ok(Answer { status, etag, body })
+        })
     }
 
     /// GET of a path whose answer comes line by line, perhaps for ever; `false` from `take` ends it.
@@ -268,7 +327,8 @@ fn request(method: Method, path: &str, accept: &'static str, body: Bytes) -> Req
     request
 }
 
-async fn successful(
+/// Sends a request; its answer begins.
+async fn begun(
     sender: &mut SendRequest<Full<Bytes>>,
     ask: Request<Full<Bytes>>,
     patience: Option<Duration>,
@@ -277,10 +337,18 @@ async fn successful(
         sender.ready().await?;
         sender.send_request(ask).await
     };
-    let answer = match patience {
+    Ok(match patience {
         Some(limit) => tokio::time::timeout(limit, exchange).await.map_err(|_| ControlError::Silent)??,
         None => exchange.await?,
-    };
+    })
+}
+
+async fn successful(
+    sender: &mut SendRequest<Full<Bytes>>,
+    ask: Request<Full<Bytes>>,
+    patience: Option<Duration>,
+) -> Result<Response<Incoming>, ControlError> {
+    let answer = begun(sender, ask, patience).await?;
     if answer.status() == StatusCode::OK {
         return Ok(answer);
     }

@@ -33,6 +33,7 @@ pub(crate) mod tests;
 
 pub use lists::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi, Reading};
+pub(crate) use openapi::document as description;
 pub use orders::{OrderRefused, PhoneOrder};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use server::{ApiSetup, Running, Setup, StartError, start};

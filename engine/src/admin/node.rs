@@ -116,6 +116,8 @@ pub trait OfflineApi {
     fn tokens(&self) -> Vec<Token>;
     /// Makes or revokes a token.
     fn change_token(&mut self, change: TokenChange) -> Result<(), TokenRefused>;
+    /// Changes the configuration, by the same function as a running node.
+    fn change(&mut self, request: ChangeRequest) -> Result<Changed, ChangeError>;
     /// Reads the audit.
     fn audit(&self) -> AuditReader;
     /// An answer made from the configuration.

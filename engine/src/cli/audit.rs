@@ -20,9 +20,7 @@ pub(super) fn execute(
                 span.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at.clone()?))).collect();
             listing::list_with(&mut source, &listing::AUDIT, form, &span, world)
         }
-        Audit::Show { number, form } => {
-            show::one(&mut source, "audit", None, &number.to_string(), form, world)
-        }
+        Audit::Show { number, form } => show::one(&mut source, "audit", &number.to_string(), form, world),
         Audit::Verify { expect, form } => {
             // What is no mark is found before anything is read.
             let mark = expect.as_deref().map(audit::mark).transpose().map_err(super::source::refused)?;

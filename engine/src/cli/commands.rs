@@ -2,15 +2,28 @@
 
 use std::path::Path;
 
-use super::args::{Arguments, Call, Cert, Command, Explain, Format, ListOnly, Object, OwnName, Place, User};
+use super::args::{
+    Arguments, Call, Cert, Command, Delete, Enterprise, Explain, Format, Line, Object, OwnName, Parameter,
+    Phone, Place, Profile, Show, Write,
+};
+use super::noun::{self, Noun};
 use super::source::Source;
-use super::{Failure, World, audit, backup, inventory, listing, pem, show, token, trace};
-use crate::admin::TOKEN_FILE;
+use super::{
+    Failure, World, audit, backup, change, completion, inventory, listing, orders, pem, rollout, said, show,
+    token, trace,
+};
+use crate::admin::changes;
 use crate::admin::control::{Control, escape};
-use crate::admin::lists::List;
+use crate::admin::{PhoneOrder, TOKEN_FILE, description};
 use crate::config::{Config, Sources};
 
 pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<(), Failure> {
+    // What needs neither node nor configuration.
+    match arguments.command {
+        Command::Completion { shell } => return completion::print(shell, world),
+        Command::Openapi if arguments.place.url.is_none() => return said::whole(&description(), world),
+        _ => {}
+    }
     let config = configuration(&arguments.place, world)?;
     let place = &arguments.place;
     if place.url.is_some() && !arguments.command.is_thin() {
@@ -32,41 +45,153 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Restore { file } => backup::restore(&config, file, world),
         Command::Explain(Explain::Call { id }) => {
             let path = format!("/api/v1/calls/{}/security", escape(id));
-            let text = Source::running(place, &config)?.text(&path)?;
+            let text = running(place, &config)?.text(&path)?;
             world.out.write_all(text.as_bytes()).map_err(Failure::output)
         }
-        Command::Health(form) => show::health(&mut Source::running(place, &config)?, form, world),
+        Command::Health(form) => show::health(&mut running(place, &config)?, form, world),
         Command::Calls(form) => {
-            listing::list(&mut Source::running(place, &config)?, &listing::CALLS, form, world)
+            listing::list(&mut running(place, &config)?, &listing::CALLS, form, world)
         }
         Command::Call(Call::Show { id, form }) => {
-            show::one(&mut Source::running(place, &config)?, "calls", None, id, form, world)
+            show::one(&mut running(place, &config)?, "calls", id, form, world)
         }
         Command::Registrations(form) => {
-            listing::list(&mut Source::running(place, &config)?, &listing::REGISTRATIONS, form, world)
+            listing::list(&mut running(place, &config)?, &listing::REGISTRATIONS, form, world)
         }
-        Command::Phone(what) => objects(what, List::Phones, &listing::PHONES, place, &config, world),
-        Command::Profile(what) => {
-            objects(what, List::SecurityProfiles, &listing::PROFILES, place, &config, world)
+        Command::Phone(what) => {
+            let mut order = |name: &str, order| {
+                orders::phone(name, order, &mut running(place, &config)?, world)
+            };
+            match what {
+                Phone::Object(what) => objects(&noun::PHONE, what, (place, &config), world),
+                Phone::Reset(one) => order(&one.name, PhoneOrder::Reset),
+                Phone::Restart(one) => order(&one.name, PhoneOrder::Restart),
+                Phone::Apply(one) => order(&one.name, PhoneOrder::Apply),
+            }
         }
-        Command::Parameter(what) => {
-            objects(what, List::Parameters, &listing::PARAMETERS, place, &config, world)
+        Command::Profile(Profile::Object(what)) => objects(&noun::PROFILE, what, (place, &config), world),
+        Command::Profile(Profile::Copy { name, to, fields, how }) => {
+            let mut source = Source::changing(place, &config, how, world)?;
+            change::copy(name, to, (fields, how), &mut source, world)
         }
-        Command::Model(what) => objects(what, List::PhoneModels, &listing::MODELS, place, &config, world),
+        Command::Profile(Profile::Rename { name, to, how }) => {
+            change::rename(name, to, how, &mut Source::changing(place, &config, how, world)?, world)
+        }
+        Command::Profile(Profile::Apply(what)) => rollout::begin("apply", what, &mut running(place, &config)?, world),
+        Command::Profile(Profile::Restart(what)) => rollout::begin("restart", what, &mut running(place, &config)?, world),
+        Command::Profile(Profile::Reset(what)) => rollout::begin("reset", what, &mut running(place, &config)?, world),
+        Command::Rollout(what) => rollout::execute(what, &mut running(place, &config)?, world),
+        Command::User(user) => {
+            let noun = if user.application { &noun::APPLICATION_USER } else { &noun::END_USER };
+            objects(noun, &user.what, (place, &config), world)
+        }
+        Command::Line(Line::Object(what)) => objects(&noun::LINE, what, (place, &config), world),
+        Command::Line(Line::Messages { dn, new, old, urgent_new, urgent_old }) => {
+            let waiting = orders::waiting(*new, *old, *urgent_new, *urgent_old);
+            orders::messages(dn, waiting, &mut running(place, &config)?, world)
+        }
+        Command::Parameter(what) => parameters(what, (place, &config), world),
+        Command::CommonProfile(what) => objects(&noun::COMMON_PROFILE, what, (place, &config), world),
+        Command::Enterprise(what) => enterprise(what, (place, &config), world),
+        Command::Model(what) => objects(&noun::MODEL, what, (place, &config), world),
         Command::Token(what) => token::execute(what, &config, world),
-        Command::Trace(what) => trace::execute(what, &mut Source::running(place, &config)?, world),
-        Command::User(User::List { application, form }) => {
-            let table = if *application { &listing::APPLICATION_USERS } else { &listing::END_USERS };
-            listing::list(&mut Source::any(place, &config, world)?, table, form, world)
-        }
-        Command::Line(ListOnly::List(form)) => {
-            listing::list(&mut Source::any(place, &config, world)?, &listing::LINES, form, world)
-        }
-        Command::Cert(Cert::List(form)) => {
-            listing::list(&mut Source::any(place, &config, world)?, &listing::CERTIFICATES, form, world)
-        }
+        Command::Trace(what) => trace::execute(what, &mut running(place, &config)?, world),
         Command::Audit(what) => audit::execute(what, place, &config, world),
-        Command::Cert(Cert::Export { name, format }) => certificate(&config, *name, *format, world),
+        Command::Cert(what) => certificates(what, (place, &config), world),
+        Command::Nodes(form) => listing::list(&mut running(place, &config)?, &listing::NODES, form, world),
+        Command::Openapi => {
+            let description = running(place, &config)?.node()?.json("/api/v1/openapi.json")?;
+            said::whole(&description, world)
+        }
+        Command::Completion { shell } => completion::print(*shell, world),
+    }
+}
+
+/// A running node, for what only such a one has.
+fn running(place: &Place, config: &Config) -> Result<Source, Failure> {
+    Source::running(place, config)
+}
+
+/// Where a command works: what was typed of it, and the configuration.
+type Site<'a> = (&'a Place, &'a Config);
+
+fn objects(noun: &Noun, what: &Object, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let (place, config) = site;
+    match what {
+        Object::List(form) => listing::list(&mut Source::any(place, config, world)?, noun.table, form, world),
+        Object::Show(what) => show::object(noun, what, &mut Source::any(place, config, world)?, world),
+        Object::Add(what) => {
+            change::add(noun, what, &mut Source::changing(place, config, &what.how, world)?, world)
+        }
+        Object::Set(Write { name, fields, how }) => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::set(noun, (name, fields, how), &mut source, world)
+        }
+        Object::Replace(Write { name, fields, how }) => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::replace(noun, (name, fields, how), &mut source, world)
+        }
+        Object::Delete(what) => change::delete(noun, what, site, world),
+    }
+}
+
+/// There is one object; its name is the node's own affair.
+fn enterprise(what: &Enterprise, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let (noun, (place, config)) = (&noun::ENTERPRISE, site);
+    let name = changes::ENTERPRISE;
+    match what {
+        Enterprise::Show { etag, form } => {
+            let what = Show { name: name.to_owned(), etag: *etag, form: *form };
+            show::object(noun, &what, &mut Source::any(place, config, world)?, world)
+        }
+        Enterprise::Set { fields, how } => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::set(noun, (name, fields, how), &mut source, world)
+        }
+        Enterprise::Replace { fields, how } => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::replace(noun, (name, fields, how), &mut source, world)
+        }
+        Enterprise::Delete { yes, how } => {
+            let what = Delete { names: vec![name.to_owned()], yes: *yes, how: how.clone() };
+            change::delete(noun, &what, site, world)
+        }
+    }
+}
+
+fn parameters(what: &Parameter, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let (noun, (place, config)) = (&noun::PARAMETER, site);
+    match what {
+        Parameter::List(form) => {
+            listing::list(&mut Source::any(place, config, world)?, noun.table, form, world)
+        }
+        Parameter::Show(what) => show::object(noun, what, &mut Source::any(place, config, world)?, world),
+        Parameter::Set { name, value, how } => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::set_parameter(name, value, how, &mut source, world)
+        }
+        Parameter::Delete(what) => change::delete(noun, what, site, world),
+    }
+}
+
+fn certificates(what: &Cert, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let (noun, (place, config)) = (&noun::CERTIFICATE, site);
+    match what {
+        Cert::List(form) => listing::list(&mut Source::any(place, config, world)?, noun.table, form, world),
+        Cert::Show(what) => show::object(noun, what, &mut Source::any(place, config, world)?, world),
+        Cert::Add { how, .. } => {
+            change::add_certificate(what, &mut Source::changing(place, config, how, world)?, world)
+        }
+        Cert::Set(Write { name, fields, how }) => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::set(noun, (name, fields, how), &mut source, world)
+        }
+        Cert::Replace(Write { name, fields, how }) => {
+            let mut source = Source::changing(place, config, how, world)?;
+            change::replace(noun, (name, fields, how), &mut source, world)
+        }
+        Cert::Delete(what) => change::delete(noun, what, site, world),
+        Cert::Export { name, format } => certificate(config, *name, *format, world),
     }
 }
 
@@ -75,23 +200,6 @@ fn configuration(place: &Place, world: &World<'_>) -> Result<Config, Failure> {
     let sources =
         Sources { file: place.config.as_deref(), data: place.data.as_deref(), env: world.env, cores };
     Ok(Config::load(&sources)?)
-}
-
-fn objects(
-    what: &Object,
-    list: List,
-    table: &listing::Table,
-    place: &Place,
-    config: &Config,
-    world: &mut World<'_>,
-) -> Result<(), Failure> {
-    let mut source = Source::any(place, config, world)?;
-    match what {
-        Object::List(form) => listing::list(&mut source, table, form, world),
-        Object::Show { name, form } => {
-            show::one(&mut source, list.shape().name, Some(list), name, form, world)
-        }
-    }
 }
 
 fn is_made(data_dir: &Path) -> bool {
@@ -158,11 +266,11 @@ impl Command {
                 true
             }
             Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
-            Self::Model(_) | Self::Cert(Cert::List(_)) | Self::Trace(_) | Self::Audit(_) => true,
+            Self::Model(_) | Self::Trace(_) | Self::CommonProfile(_) | Self::Enterprise(_) => true,
+            Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
+            Self::Cert(what) => !matches!(what, Cert::Export { .. }),
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
-            Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Cert(Cert::Export { .. }) => {
-                false
-            }
+            Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,
         }
     }
 }

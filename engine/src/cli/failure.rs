@@ -29,6 +29,17 @@ pub enum Failure {
         /// The first of them.
         errors: Vec<RowRefusal>,
     },
+    /// The command line is wrong in a way that only its meaning shows: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Some of several things were not done; each was told.
+    #[error("{refused} of {all} were refused")]
+    Some {
+        /// Refused.
+        refused: usize,
+        /// Asked for.
+        all: usize,
+    },
     /// Anything else, with what to do.
     #[error("{0}")]
     Refused(String),
@@ -40,6 +51,14 @@ pub enum Failure {
 impl Failure {
     pub(super) fn output(source: io::Error) -> Self {
         Self::Output(source)
+    }
+
+    /// The exit code that goes with it.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => super::USAGE,
+            _ => super::FAILED,
+        }
     }
 
     /// Whoever read the output has gone.

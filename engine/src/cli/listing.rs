@@ -9,9 +9,12 @@ use crate::admin::LIMIT_MAX;
 use crate::admin::lists::List;
 
 /// A list and its columns: title and field.
+#[derive(Debug)]
 pub(super) struct Table {
-    path: &'static str,
-    list: Option<List>,
+    /// Path below `/api/v1`.
+    pub(super) path: &'static str,
+    /// What the store can answer too.
+    pub(super) list: Option<List>,
     columns: &'static [(&'static str, &'static str)],
 }
 
@@ -106,6 +109,51 @@ pub(super) static MODELS: Table = Table {
         ("PROTOCOLS", "protocols"),
         ("TRUSTED", "trusted"),
         ("CAPABILITIES", "capabilities"),
+    ],
+};
+
+/// Columns of common phone profiles.
+pub(super) static COMMON_PROFILES: Table = Table {
+    path: "common-phone-profiles",
+    list: Some(List::CommonPhoneProfiles),
+    columns: &[("NAME", "name"), ("PHONES", "phones"), ("HARDENING", "hardening")],
+};
+
+/// The one object of the enterprise level; it has no list.
+pub(super) static ENTERPRISE: Table =
+    Table { path: "enterprise-phone", list: None, columns: &[("HARDENING", "hardening")] };
+
+/// Columns of nodes.
+pub(super) static NODES: Table = Table {
+    path: "nodes",
+    list: None,
+    columns: &[
+        ("NAME", "name"),
+        ("VERSION", "version"),
+        ("STARTED", "started"),
+        ("READY", "ready"),
+        ("SHARDS", "shards_alive"),
+        ("DEVICES", "devices"),
+        ("CALLS", "calls"),
+    ],
+};
+
+/// Columns of roll-outs.
+pub(super) static ROLLOUTS: Table = Table {
+    path: "rollouts",
+    list: None,
+    columns: &[
+        ("ID", "id"),
+        ("PROFILE", "profile"),
+        ("VERSION", "version"),
+        ("ORDER", "order"),
+        ("STATE", "state"),
+        ("TOTAL", "phones.total"),
+        ("REACHED", "phones.reached"),
+        ("LEFT", "phones.left"),
+        ("FAILED", "phones.failed"),
+        ("STARTED", "started"),
+        ("BY", "by"),
     ],
 };
 
@@ -216,7 +264,8 @@ impl Printer {
         let mut text = String::new();
         let titles = (!std::mem::replace(&mut self.titled, true))
             .then(|| self.columns.iter().map(|(title, _)| (*title).to_owned()).collect());
-        let cells = rows.iter().map(|row| self.columns.iter().map(|(_, field)| cell(&row[field])).collect());
+        let cells =
+            rows.iter().map(|row| self.columns.iter().map(|(_, field)| cell(inner(row, field))).collect());
         match self.form {
             Form::Json => rows.iter().for_each(|row| text.push_str(&format!("{row}\n"))),
             Form::Csv => titles.into_iter().chain(cells).for_each(|line: Vec<String>| csv(&line, &mut text)),
@@ -248,6 +297,11 @@ impl Printer {
     }
 }
 
+/// A field, or by dots one inside it.
+fn inner<'a>(row: &'a Value, field: &str) -> &'a Value {
+    field.split('.').fold(row, |value, part| &value[part])
+}
+
 fn shown(cell: &str) -> &str {
     if cell.is_empty() { "-" } else { cell }
 }
@@ -271,6 +325,10 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => line(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => {
+            let pair = |(name, value): (&String, &Value)| format!("{}={}", line(name), cell(value));
+            members.iter().map(pair).collect::<Vec<_>>().join(" ")
+        }
         other => line(&other.to_string()),
     }
 }

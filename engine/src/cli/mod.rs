@@ -5,25 +5,36 @@
 //! data directory, or opens the store itself if none does.
 
 mod args;
+mod ask;
 mod audit;
 mod backend;
 mod backup;
+mod body;
+mod change;
 mod commands;
+mod completion;
 mod failure;
+mod impact;
 mod inventory;
 mod listing;
 mod log;
+mod noun;
+mod orders;
 mod pem;
+mod rollout;
+mod said;
 mod show;
 mod source;
 mod token;
 mod trace;
 
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use clap::Parser;
 
@@ -46,6 +57,10 @@ pub struct World<'a> {
     pub out: &'a mut dyn Write,
     /// Where everything else goes.
     pub err: &'a mut dyn Write,
+    /// Where bodies, secrets and answers to questions come from.
+    pub input: &'a mut dyn BufRead,
+    /// Somebody sits there: stdin is a terminal.
+    pub terminal: bool,
     /// Looks up a variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
     /// Node and store.
@@ -60,6 +75,8 @@ pub fn main() -> u8 {
             // Not locked: the node prints its `ready` line from a thread of its choice.
             out: &mut io::stdout(),
             err: &mut io::stderr(),
+            input: &mut BufReader::new(io::stdin()),
+            terminal: io::stdin().is_terminal(),
             env: &|name| std::env::var_os(name),
             backend: &Real,
         },
@@ -88,7 +105,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, world: &mut World<'_>)
         Err(failure) if failure.is_closed_pipe() => DONE,
         Err(failure) => {
             let _ = failure.print(world.err);
-            FAILED
+            failure.exit_code()
         }
     }
 }

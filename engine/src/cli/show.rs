@@ -4,22 +4,35 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::args::Showing;
+use super::args::{Show, Showing};
 use super::failure::line;
+use super::noun::Noun;
 use super::source::Source;
 use super::{Failure, World};
-use crate::admin::lists::List;
 
-/// Prints one object.
+/// Prints one object that is no part of the configuration.
 pub(super) fn one(
     source: &mut Source,
     path: &str,
-    list: Option<List>,
     key: &str,
     form: &Showing,
     world: &mut World<'_>,
 ) -> Result<(), Failure> {
-    print(&source.one(path, list, key)?, form, world)
+    print(&source.one(path, key)?, form, world)
+}
+
+/// Prints one object, or its ETag.
+pub(super) fn object(
+    noun: &Noun,
+    what: &Show,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    if what.etag {
+        let tag = source.etag(noun, &what.name)?;
+        return writeln!(world.out, "{tag}").map_err(Failure::output);
+    }
+    print(&source.object(noun, &what.name)?, &what.form, world)
 }
 
 /// Prints the node's health; not being well is a failure.

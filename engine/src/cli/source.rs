@@ -3,19 +3,34 @@
 use std::fs;
 use std::path::Path;
 
-use keyline_domain::audit::Mark;
 use serde_json::Value;
 
-use super::args::Place;
+use keyline_actors::catalog::ChangeRequest;
+use keyline_domain::audit::{COMMAND_LINE, Mark, Who};
+use keyline_domain::inventory::{Kind, Step};
+
+use super::args::{How, Place};
+use super::noun::Noun;
 use super::{Failure, World};
-use crate::admin::control::{Control, ControlError, escape};
-use crate::admin::lists::{List, Query};
+use crate::admin::changes::{refusal, told};
+use crate::admin::control::{Ask, Control, ControlError, Method, escape};
+use crate::admin::lists::{self, List, Query};
 use crate::admin::remote::Remote;
 use crate::admin::{OfflineApi, audit};
 use crate::config::Config;
 
 /// Parameters of a list.
 pub(super) type Pairs = Vec<(String, String)>;
+
+/// A change that is asked for: as a request, and as the step that the node makes of it.
+pub(super) struct Order<'a> {
+    pub(super) method: Method,
+    /// Below `/api/v1`.
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+    pub(super) step: Step,
+    pub(super) how: &'a How,
+}
 
 /// Who answers.
 pub(super) enum Source {
@@ -38,6 +53,22 @@ impl Source {
             ))
         })?;
         Ok(Self::Node(node))
+    }
+
+    /// A running node, else the store, which is made if it is not there; for changes.
+    pub(super) fn changing(
+        place: &Place,
+        config: &Config,
+        how: &How,
+        world: &World<'_>,
+    ) -> Result<Self, Failure> {
+        if how.dry_run || place.url.is_some() {
+            return Self::any(place, config, world);
+        }
+        match Control::connect(&config.node.data_dir)? {
+            Some(node) => Ok(Self::Node(node)),
+            None => Ok(Self::Store(world.backend.open(config)?)),
+        }
     }
 
     /// A running node, else the store.
@@ -86,18 +117,90 @@ impl Source {
         }
     }
 
-    /// One object.
-    pub(super) fn one(&mut self, path: &str, list: Option<List>, key: &str) -> Result<Value, Failure> {
-        match (self, list) {
-            (Self::Node(node), _) => Ok(node.json(&format!("/api/v1/{path}/{}", escape(key)))?),
+    /// One object of a kind.
+    pub(super) fn object(&mut self, noun: &Noun, name: &str) -> Result<Value, Failure> {
+        match (self, noun.table.list) {
+            (Self::Node(node), _) => Ok(node.json(&format!("/api/v1/{}", noun.path_of(name)))?),
             (Self::Store(store), Some(list)) => {
-                let key = key.to_owned();
-                store.read(Box::new(move |world| list.one(world, &key))).map_err(refused)
+                let name = list.canonical(name);
+                store.read(Box::new(move |world| list.one(world, &name))).map_err(refused)
             }
-            (Self::Store(store), None) if path == "audit" => {
-                audit::entry(&store.audit(), key).map_err(refused)
+            (Self::Store(store), None) if noun.kind == Kind::EnterprisePhone => {
+                let read = |world: &lists::World<'_>| {
+                    Ok(serde_json::json!({ "hardening": world.inventory.enterprise_phone() }))
+                };
+                store.read(Box::new(read)).map_err(refused)
             }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
+        }
+    }
+
+    /// One object that is no part of the configuration.
+    pub(super) fn one(&mut self, path: &str, key: &str) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => Ok(node.json(&format!("/api/v1/{path}/{}", escape(key)))?),
+            Self::Store(store) if path == "audit" => audit::entry(&store.audit(), key).map_err(refused),
+            Self::Store(_) => Err(Failure::Control(ControlError::Strange)),
+        }
+    }
+
+    /// The ETag of an object as configured.
+    pub(super) fn etag(&mut self, noun: &Noun, name: &str) -> Result<String, Failure> {
+        let tag = match self {
+            Self::Node(node) => {
+                let path = format!("/api/v1/{}", noun.path_of(name));
+                let ask =
+                    Ask { method: Method::GET, path: &path, media: None, body: None, headers: Vec::new() };
+                node.ask(ask)?.etag.map(|tag| configured(&tag))
+            }
+            Self::Store(_) => {
+                self.object(noun, name)?;
+                let Self::Store(store) = self else { return Err(Failure::Control(ControlError::Strange)) };
+                let (kind, name) = (noun.kind, noun.canonical(name));
+                let read = store.read(Box::new(move |world| Ok((world.etag)(kind, &name).into())));
+                read.map_err(refused)?.as_str().map(str::to_owned)
+            }
+        };
+        tag.ok_or(Failure::Control(ControlError::Strange))
+    }
+
+    /// Changes the configuration, or says what that would do; the answer of the API.
+    pub(super) fn change(&mut self, order: Order<'_>) -> Result<Value, Failure> {
+        let Order { method, path, body, step, how } = order;
+        match self {
+            Self::Node(node) => {
+                let options = [("dry_run", how.dry_run), ("force", how.force)];
+                let on: Vec<_> = options.iter().filter(|o| o.1).map(|o| format!("{}=true", o.0)).collect();
+                let query = if on.is_empty() { String::new() } else { format!("?{}", on.join("&")) };
+                let ask = Ask {
+                    path: &format!("/api/v1/{path}{query}"),
+                    media: body.as_ref().map(|_| match method {
+                        Method::PATCH => "application/merge-patch+json",
+                        _ => "application/json",
+                    }),
+                    method,
+                    body: body.map(|body| body.to_string().into_bytes()),
+                    headers: how.if_match.iter().map(|tag| ("if-match", tag.as_str())).collect(),
+                };
+                Ok(node.ask(ask)?.body)
+            }
+            Self::Store(store) => {
+                let request = ChangeRequest {
+                    steps: vec![step],
+                    dry_run: how.dry_run,
+                    expect: how
+                        .if_match
+                        .as_deref()
+                        .filter(|tag| *tag != "*")
+                        .map(|tag| configured(tag).into()),
+                    forced: how.force,
+                    who: Who::local(COMMAND_LINE),
+                };
+                match store.change(request) {
+                    Ok(changed) => Ok(told(&changed, how.dry_run)),
+                    Err(error) => Err(refused(refusal(&error))),
+                }
+            }
         }
     }
 
@@ -112,6 +215,12 @@ impl Source {
             Self::Store(_) => Err(Failure::Control(ControlError::Strange)),
         }
     }
+}
+
+/// The part of an ETag that is about the configuration: what stands before a `-`.
+fn configured(tag: &str) -> String {
+    let bare = tag.trim().trim_matches('"');
+    format!("\"{}\"", bare.split_once('-').map_or(bare, |(configured, _)| configured))
 }
 
 pub(super) fn refused(problem: crate::admin::Problem) -> Failure {

@@ -5,8 +5,8 @@ use keyline_actors::clock::now;
 use serde_json::Value;
 
 use super::args::Token;
-use super::{Failure, World, listing};
-use crate::admin::control::{Control, ControlError, escape};
+use super::{Failure, World, ask, listing};
+use crate::admin::control::{Ask, Control, ControlError, Method, escape};
 use crate::admin::tokens::{Wanted, random, refusal, show};
 use crate::admin::{OfflineApi, Problem, TOKEN_FILE};
 use crate::config::Config;
@@ -41,9 +41,22 @@ pub(super) fn execute(what: &Token, config: &Config, world: &mut World<'_>) -> R
             };
             listing::rows(listing::TOKENS, &rows, form.form(), world)
         }
-        Token::Revoke { name } => {
+        Token::Revoke { name, yes } => {
+            if !yes {
+                ask::confirm(&format!("void token {name:?}? who uses it is shut out at once."), world)?;
+            }
             match node {
-                Some(mut node) => drop(node.delete(&format!("/tokens/{}", escape(name)))?),
+                Some(mut node) => {
+                    let path = format!("/tokens/{}", escape(name));
+                    let ask = Ask {
+                        method: Method::DELETE,
+                        path: &path,
+                        media: None,
+                        body: None,
+                        headers: Vec::new(),
+                    };
+                    drop(node.ask(ask)?);
+                }
                 None => store(config, world)?
                     .change_token(TokenChange::Revoke(name.as_str().into()))
                     .map_err(|e| refused(refusal(&e)))?,

@@ -24,7 +24,7 @@ pub use answer::{refusal, told};
 pub(super) use asked::Asked;
 
 /// Name of the one object of its kind.
-pub(super) const ENTERPRISE: &str = "enterprise_phone";
+pub(crate) const ENTERPRISE: &str = "enterprise_phone";
 
 const OF_LIST: &str = "GET, HEAD, POST, OPTIONS";
 const OF_CLOSED_LIST: &str = "GET, HEAD, OPTIONS";

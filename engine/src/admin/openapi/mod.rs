@@ -12,7 +12,7 @@ use super::lists::{CURSOR_MAX, FILTER_TEXT_MAX, LIMIT_DEFAULT, LIMIT_MAX, List, 
 use super::problem::{Code, PROBLEM_JSON};
 
 /// The description of what this version serves.
-pub(super) fn document() -> Value {
+pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     let mut add = |path: &str, get: Value| {
         paths.insert(format!("{PREFIX}{path}"), json!({ "get": get }));

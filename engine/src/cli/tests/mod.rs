@@ -1,11 +1,14 @@
 //! What is typed, what comes out, and the exit code; node and store are made up.
 
+mod asking;
+
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use keyline_actors::catalog::{ChangeError, ChangeRequest, Changed};
 use tempfile::TempDir;
 
 use super::*;
@@ -79,9 +82,17 @@ impl OfflineApi for Store {
         keyline_actors::audit::AuditReader::of(Vec::new())
     }
 
+    fn change(&mut self, request: ChangeRequest) -> Result<Changed, ChangeError> {
+        let step = request.steps.first().ok_or(ChangeError::Steps(0))?;
+        let (kind, name) = step.subject();
+        let name = name.unwrap_or_default().to_owned();
+        Ok(Changed { kind, name, before: None, after: None, etag: None, warnings: Vec::new(), impact: None })
+    }
+
     fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
         let inventory = crate::admin::tests::fake::inventory();
-        read(&crate::admin::lists::World { inventory, live: None, own: &[], etag: &|_, _| None })
+        let etag = |_, _: &str| Some("\"tag\"".to_owned());
+        read(&crate::admin::lists::World { inventory, live: None, own: &[], etag: &etag })
     }
 
     fn certificate(&self, name: &str) -> Option<String> {
@@ -115,12 +126,26 @@ impl Outcome {
 
 /// Runs a command line on a data directory of its own.
 fn keyline(data: &Path, line: &[&str]) -> Outcome {
+    typed(data, line, "", false)
+}
+
+/// The same, with something on stdin, which may be a terminal.
+fn typed(data: &Path, line: &[&str], input: &str, terminal: bool) -> Outcome {
     let fake = Fake::default();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut typed: Vec<OsString> = vec!["keyline".into()];
     typed.extend(line.iter().map(Into::into));
     typed.extend(["--data".into(), data.into()]);
-    let code = run(typed, &mut World { out: &mut out, err: &mut err, env: &|_| None, backend: &fake });
+    let mut input = input.as_bytes();
+    let world = &mut World {
+        out: &mut out,
+        err: &mut err,
+        input: &mut input,
+        terminal,
+        env: &|_| None,
+        backend: &fake,
+    };
+    let code = run(typed, world);
     Outcome { code, out, err: String::from_utf8(err).unwrap(), asked: fake.asked.take() }
 }
 
@@ -349,7 +374,15 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let mut err = Vec::new();
         let typed = ["keyline".into(), "export".into(), "--data".into(), data.path().into()];
         let fake = Fake::default();
-        let code = run(typed, &mut World { out: &mut Gone, err: &mut err, env: &|_| None, backend: &fake });
+        let world = &mut World {
+            out: &mut Gone,
+            err: &mut err,
+            input: &mut io::empty(),
+            terminal: false,
+            env: &|_| None,
+            backend: &fake,
+        };
+        let code = run(typed, world);
         assert_eq!((code, err.len()), (DONE, 0), "{running}");
         drop(node);
     }

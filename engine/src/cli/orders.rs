@@ -1,0 +1,47 @@
+//! What a running node is told to do at once: phones that shall restart, lamps that shall light.
+
+use serde_json::{Value, json};
+
+use super::source::Source;
+use super::{Failure, World, failure::line};
+use crate::admin::PhoneOrder;
+use crate::admin::control::{Ask, Method, escape};
+
+/// Gives a phone an order and prints its answer.
+pub(super) fn phone(
+    name: &str,
+    order: PhoneOrder,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let path = format!("/api/v1/phones/{}/{}", escape(name), order.as_str());
+    let answer = send(Method::POST, &path, None, source)?;
+    let status = answer["status"].as_u64().unwrap_or_default();
+    writeln!(world.out, "phone {} answered {} with {status}", line(name), order.as_str())
+        .map_err(Failure::output)
+}
+
+/// Sets the messages that wait for a line.
+pub(super) fn messages(
+    dn: &str,
+    waiting: Value,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let path = format!("/api/v1/lines/{}/message-waiting", escape(dn));
+    let answer = send(Method::PUT, &path, Some(waiting), source)?;
+    let count = |field: &str| answer["message_waiting"][field].as_u64().unwrap_or_default();
+    writeln!(world.out, "line {} has {} new and {} old messages", line(dn), count("new"), count("old"))
+        .map_err(Failure::output)
+}
+
+/// The counts of messages as the API takes them.
+pub(super) fn waiting(new: u32, old: u32, urgent_new: u32, urgent_old: u32) -> Value {
+    json!({ "new": new, "old": old, "urgent_new": urgent_new, "urgent_old": urgent_old })
+}
+
+fn send(method: Method, path: &str, body: Option<Value>, source: &mut Source) -> Result<Value, Failure> {
+    let media = body.as_ref().map(|_| "application/json");
+    let body = body.map(|body| body.to_string().into_bytes());
+    Ok(source.node()?.ask(Ask { method, path, media, body, headers: Vec::new() })?.body)
+}

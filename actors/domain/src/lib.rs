@@ -24,3 +24,4 @@ pub mod nonce;
 pub mod phone;
 pub mod profile;
 pub mod subscription;
+pub mod trunk;

@@ -13,6 +13,7 @@ pub mod credential;
 pub mod digest;
 pub mod flow;
 pub mod hardening;
+pub mod help;
 pub mod identity;
 pub mod ids;
 pub mod impact;

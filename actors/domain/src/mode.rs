@@ -83,6 +83,18 @@ pub enum ProfileTransport {
     Tls,
 }
 
+impl ProfileTransport {
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::TcpUdp => "tcp_udp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// Protocol of a phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,8 +6,8 @@ use crate::mode::Protocol;
 use crate::model::builtin_by_number;
 
 use super::mutate::Op;
-use super::rows::{Hardening, LineRow, PhoneRow, Row, Tag};
-use super::{Inventory, Kind, RowError};
+use super::rows::{LineRow, PhoneRow, Row, Tag};
+use super::{Hardening, Inventory, Kind, RowError};
 
 /// The type of a phone that does not say its own.
 const GENERIC: &str = "Third-party SIP Device (Basic)";

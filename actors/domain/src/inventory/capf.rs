@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::mode::DeviceSecurityMode;
 use crate::profile::{
-    CapfMode, KeyOrder, NAME_MAX, ProfileSettings, SecurityProfile, is_predefined, predefined_id, resolve,
+    CapfMode, Field, KeyOrder, NAME_MAX, ProfileSettings, SecurityProfile, is_predefined, predefined_id,
+    resolve,
 };
 
 use super::mutate::Op;
@@ -84,7 +85,7 @@ impl Inventory {
     pub fn capf_of(&self, phone: &str) -> Option<CapfView> {
         let entry = self.phone(*self.names.get(phone)?)?;
         let model = self.model_by_id(entry.model)?;
-        if !crate::profile::options(model, entry.protocol).capf {
+        if !crate::profile::options(model, entry.protocol).has(Field::CapfAuthenticationMode) {
             return None;
         }
         let settings = &self.profiles.get(&entry.profile)?.profile.settings;

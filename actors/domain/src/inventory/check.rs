@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::hardening::{advice, meaningless};
 use crate::ids::DeviceName;
 use crate::mode::{ClusterMode, DeviceSecurityMode, Protocol};
-use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, builtin};
+use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, Topic, builtin};
 use crate::profile::{
-    CapfMode, ProfileSettings, SecurityProfile, options, predefined, predefined_name, resolve,
-    split_predefined_name,
+    CapfMode, Field, PhoneOptions, ProfileSettings, RSA_WEAK_MAX, SecurityProfile, options, predefined,
+    predefined_name, resolve, split_predefined_name,
 };
 
 use super::capf::{by_certificate, is_secure};
@@ -67,7 +68,15 @@ impl Inventory {
                 }
                 Row::PhoneModel(r) => scope.check_model(r),
                 Row::SecurityProfile(r) => scope.check_profile(r, &mut warn),
-                Row::CommonPhoneProfile(_) | Row::EnterprisePhone(_) | Row::Line(_) => Ok(()),
+                Row::CommonPhoneProfile(r) => {
+                    advice(&r.hardening).for_each(|a| warn(a.into()));
+                    Ok(())
+                }
+                Row::EnterprisePhone(r) => {
+                    advice(&r.hardening).for_each(|a| warn(a.into()));
+                    Ok(())
+                }
+                Row::Line(_) => Ok(()),
                 Row::ApplicationUser(r) => scope.check_user(Kind::ApplicationUser, r),
                 Row::EndUser(r) => scope.check_user(Kind::EndUser, r),
                 Row::Phone(r) => scope.check_phone(r, forced, has_certificate, &mut warn),
@@ -189,7 +198,7 @@ impl<'a> Scope<'a> {
         {
             warn(WarningCode::ClusterNonSecure);
         }
-        if options(model, protocol).encrypted_config
+        if options(model, protocol).has(Field::TftpEncryptedConfig)
             && settings.digest_authentication
             && !settings.tftp_encrypted_config
             && !settings.exclude_digest_credentials
@@ -199,7 +208,11 @@ impl<'a> Scope<'a> {
         if row.capf_authentication_mode == Some(CapfMode::NullString) {
             warn(WarningCode::NullString);
         }
-        if settings.rsa_key_size <= 1024 {
+        if settings.rsa_key_size <= RSA_WEAK_MAX {
+            if self.parameters.weak_keys == Policy::Refuse {
+                let (name, bits) = (row.name.to_string(), settings.rsa_key_size);
+                return Err(RowError::WeakKey { name, bits });
+            }
             warn(WarningCode::WeakRsaKey);
         }
         Ok(())
@@ -267,6 +280,16 @@ impl<'a> Scope<'a> {
         {
             return Err(missing(Kind::CommonPhoneProfile.as_str(), name));
         }
+        if let Some(switch) = meaningless(model, &row.hardening) {
+            let (phone, model) = (row.name.to_string(), row.model.to_string());
+            return Err(RowError::SwitchMeaningless { phone, model, switch });
+        }
+        advice(&row.hardening).for_each(|a| warn(a.into()));
+        if !self.inventory.names.contains_key(&row.name)
+            && model.fact(Topic::EndOfMaintenance).value == Some(true)
+        {
+            warn(WarningCode::EndOfMaintenance);
+        }
         if let Some(user) = &row.digest_user {
             self.check_digest_user(row, user)?;
         }
@@ -323,8 +346,7 @@ impl<'a> Scope<'a> {
             return Ok(());
         };
         let phone = row.name.to_string();
-        let protocol = row.protocol.unwrap_or_else(|| model.protocols.default_protocol());
-        if !options(model, protocol).capf {
+        if !PhoneOptions::of(model).capf_operations.contains(&capf.operation) {
             return Err(RowError::CapfUnsupported { phone, model: row.model.to_string() });
         }
         if by_certificate(settings) && !self.is_certified(&row.name) && !has_certificate(&row.name) {

@@ -202,6 +202,27 @@ pub enum RowError {
         /// The phone where it is logged in.
         other: String,
     },
+    /// R146 under the policy `refuse`.
+    #[error(
+        "security profile `{name}`: RSA keys of {bits} bits are weak, and the parameter weak_keys forbids them; \
+         use 2048 or more"
+    )]
+    WeakKey {
+        /// The profile.
+        name: String,
+        /// Bits.
+        bits: u32,
+    },
+    /// R032.
+    #[error("phone {phone}: `{switch}` means nothing on a `{model}`; leave the switch out")]
+    SwitchMeaningless {
+        /// The phone.
+        phone: String,
+        /// Its model.
+        model: String,
+        /// The switch.
+        switch: &'static str,
+    },
     /// One id in both stores would make a digest user ambiguous.
     #[error("user `{user}` exists as {other}; an id may be in one of end_user and application_user only")]
     UserInOtherStore {
@@ -329,6 +350,8 @@ impl RowError {
             Self::DigestUserWithoutCredentials { .. } => "digest_user_without_credentials",
             Self::DigestUserShared { .. } => "digest_user_shared",
             Self::LoggedInElsewhere { .. } => "logged_in_elsewhere",
+            Self::WeakKey { .. } => "weak_key",
+            Self::SwitchMeaningless { .. } => "switch_meaningless",
             Self::UserInOtherStore { .. } => "user_in_other_store",
             Self::CredentialsInUse { .. } => "credentials_in_use",
             Self::NoKnownCertificate { .. } => "no_known_certificate",

@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use crate::ids::{DeviceName, Dn, UserId};
 use crate::mode::Protocol;
-use crate::profile::{SecurityProfile, is_predefined, options};
+use crate::profile::{Field, SecurityProfile, is_predefined, options};
 
-use super::rows::{EnterprisePhoneRow, Hardening, SecurityProfileRow, Tag};
+use super::rows::{EnterprisePhoneRow, SecurityProfileRow, Tag};
 use super::store::{PhoneEntry, UserStore};
 use super::stored::model_row;
 use super::{CapfOperation, Inventory, Kind, ParameterValue, Secret};
+use crate::hardening::Hardening;
 
 #[derive(Serialize)]
 struct Tagged<'a, T> {
@@ -168,8 +169,7 @@ impl Inventory {
     /// The row of a profile: the settings in force, without the fields that its model does not have.
     pub fn profile_row(&self, profile: &SecurityProfile) -> SecurityProfileRow {
         let offered = self.model(&profile.model).map(|m| options(m, profile.protocol));
-        let sip = offered.is_some_and(|o| o.sip_fields);
-        let capf = offered.is_some_and(|o| o.capf);
+        let has = |field| offered.as_ref().is_some_and(|o| o.has(field));
         let s = &profile.settings;
         SecurityProfileRow {
             tag: Tag,
@@ -179,20 +179,18 @@ impl Inventory {
             protocol: Some(profile.protocol),
             device_security_mode: Some(s.device_security_mode),
             transport: Some(s.transport),
-            digest_authentication: sip.then_some(s.digest_authentication),
-            nonce_validity_s: sip.then_some(s.nonce_validity_s),
-            tftp_encrypted_config: offered
-                .is_some_and(|o| o.encrypted_config)
-                .then_some(s.tftp_encrypted_config),
-            oauth_authentication: offered.is_some_and(|o| o.oauth).then_some(s.oauth_authentication),
-            exclude_digest_credentials: offered
-                .is_some_and(|o| o.exclude_digest_credentials)
+            digest_authentication: has(Field::DigestAuthentication).then_some(s.digest_authentication),
+            nonce_validity_s: has(Field::NonceValidityS).then_some(s.nonce_validity_s),
+            tftp_encrypted_config: has(Field::TftpEncryptedConfig).then_some(s.tftp_encrypted_config),
+            oauth_authentication: has(Field::OauthAuthentication).then_some(s.oauth_authentication),
+            exclude_digest_credentials: has(Field::ExcludeDigestCredentials)
                 .then_some(s.exclude_digest_credentials),
-            capf_authentication_mode: capf.then_some(s.capf_authentication_mode),
-            key_order: capf.then_some(s.key_order),
-            rsa_key_size: capf.then_some(s.rsa_key_size),
-            ec_key_size: capf.then_some(s.ec_key_size),
-            sip_phone_port: sip.then_some(s.sip_phone_port),
+            capf_authentication_mode: has(Field::CapfAuthenticationMode)
+                .then_some(s.capf_authentication_mode),
+            key_order: has(Field::KeyOrder).then_some(s.key_order),
+            rsa_key_size: has(Field::RsaKeySize).then_some(s.rsa_key_size),
+            ec_key_size: has(Field::EcKeySize).then_some(s.ec_key_size),
+            sip_phone_port: has(Field::SipPhonePort).then_some(s.sip_phone_port),
         }
     }
 }

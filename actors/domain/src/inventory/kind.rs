@@ -81,9 +81,16 @@ impl Kind {
         match self {
             Self::Counter => &[],
             Self::Parameter => &["name", "value"],
-            Self::PhoneModel => {
-                &["name", "vendor_class", "protocols", "trusted", "capabilities", "tls_certificate"]
-            }
+            Self::PhoneModel => &[
+                "name",
+                "vendor_class",
+                "protocols",
+                "trusted",
+                "capabilities",
+                "tls_certificate",
+                "features",
+                "secure_call_features",
+            ],
             Self::SecurityProfile => &[
                 "name",
                 "description",

@@ -40,6 +40,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use crate::hardening::{Hardening, Switch};
+pub use crate::profile::CapfOperation;
 pub use adopt::Newcomer;
 pub use apply::{Apply, Change, Event, in_order};
 pub use capf::CapfView;
@@ -53,9 +55,9 @@ pub use parameter::{
 pub use parse::{ROW_BYTES_MAX, did_you_mean, nearest, parse_row};
 pub use report::{ERRORS_MAX, Report, Warning, WarningCode};
 pub use rows::{
-    CapfOperation, CapfOrder, CertificateFacts, CertificateRow, CommonPhoneProfileRow, EnterprisePhoneRow,
-    Hardening, LINES_MAX, LineRow, Login, PEM_MAX, PhoneModelRow, PhoneRow, Purpose, Row, SUBJECT_MAX,
-    SecurityProfileRow, Switch, TEXT_MAX, Tag, UserRow,
+    CapfOrder, CertificateFacts, CertificateRow, CommonPhoneProfileRow, EnterprisePhoneRow, LINES_MAX,
+    LineRow, Login, PEM_MAX, PhoneModelRow, PhoneRow, Purpose, Row, SUBJECT_MAX, SecurityProfileRow,
+    TEXT_MAX, Tag, UserRow,
 };
 pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};
 pub use step::{ReadCertificate, Step, name_field};

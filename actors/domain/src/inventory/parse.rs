@@ -20,6 +20,9 @@ use super::{CertificateRow, Kind, ParameterRow, RowError, SecretField};
 /// Longest row, in bytes: a certificate with its PEM, whose line ends JSON writes in two bytes.
 pub const ROW_BYTES_MAX: usize = 160 * 1024;
 
+/// Most names in `secure_call_features` of a model.
+const SECURE_CALL_FEATURES_MAX: usize = 16;
+
 /// Longest piece of a wrong value that an error repeats, in characters.
 const QUOTE_MAX: usize = 64;
 
@@ -282,10 +285,25 @@ fn check_alone(row: &Row) -> Result<(), RowError> {
 }
 
 fn check_model(row: &PhoneModelRow) -> Result<(), RowError> {
-    check_label(Kind::PhoneModel, "name", &row.name, MODEL_NAME_MAX)?;
+    let kind = Kind::PhoneModel;
+    check_label(kind, "name", &row.name, MODEL_NAME_MAX)?;
+    if row.secure_call_features.len() > SECURE_CALL_FEATURES_MAX {
+        let fault = format!(
+            "has {} names; at most {SECURE_CALL_FEATURES_MAX} are allowed",
+            row.secure_call_features.len()
+        );
+        return Err(invalid(kind, "secure_call_features", fault));
+    }
+    for feature in &row.secure_call_features {
+        check_label(kind, "secure_call_features", feature, MODEL_NAME_MAX)?;
+    }
     let has = |c| row.capabilities.has(c);
     let own_only = [Capability::Mic, Capability::Capf, Capability::EncryptedConfig];
-    let reason = if has(Capability::DeviceSecurityMode) && !has(Capability::Tls) {
+    let kinds = [Capability::SecurityAuthentication, Capability::SecurityEncryption];
+    let reason = if let Some(c) = kinds.into_iter().find(|c| has(*c) && !has(Capability::DeviceSecurityMode))
+    {
+        format!("capability {} needs device_security_mode", c.as_str())
+    } else if has(Capability::DeviceSecurityMode) && !has(Capability::Tls) {
         "capability device_security_mode needs tls".to_owned()
     } else if has(Capability::ManualDigest) {
         "capability manual_digest belongs to built-in models only".to_owned()
@@ -313,6 +331,8 @@ impl PhoneModelRow {
             trusted: self.trusted,
             capabilities,
             tls_certificate: self.tls_certificate,
+            stated: self.features,
+            secure_call_features: self.secure_call_features.clone().into(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a check says.
 
+use crate::hardening::Advice;
+
 use super::RowError;
 
 /// Most errors that a report names; the rest is counted.
@@ -39,6 +41,14 @@ pub enum WarningCode {
     NoKnownCertificate,
     /// R146.
     WeakRsaKey,
+    /// R023.
+    WebAccessDisabled,
+    /// R029.
+    SettingsAccessDisabled,
+    /// R034.
+    HeadsetAlone,
+    /// R090.
+    EndOfMaintenance,
     /// R214.
     CapfCertificateUnknown,
 }
@@ -53,6 +63,10 @@ impl WarningCode {
             Self::NullString => "capf_null_string",
             Self::NoKnownCertificate => "no_known_certificate",
             Self::WeakRsaKey => "weak_rsa_key",
+            Self::WebAccessDisabled => "web_access_disabled",
+            Self::SettingsAccessDisabled => "settings_access_disabled",
+            Self::HeadsetAlone => "headset_alone",
+            Self::EndOfMaintenance => "end_of_maintenance",
             Self::CapfCertificateUnknown => "capf_certificate_unknown",
         }
     }
@@ -80,7 +94,31 @@ impl WarningCode {
                 "the phone's profile authenticates CAPF by a certificate, and none of the phone is known: the \
                  operation fails if it has none"
             }
+            Self::WebAccessDisabled => {
+                "with web_access disabled the quality report tool and serviceability applications that read the \
+                 phone's pages get nothing from it"
+            }
+            Self::SettingsAccessDisabled => {
+                "with settings_access disabled the user of the phone cannot save the volume setting any more"
+            }
+            Self::HeadsetAlone => {
+                "a phone can switch its headset off together with the speakerphone only; disable both"
+            }
+            Self::EndOfMaintenance => {
+                "the model gets no firmware any more: such phones should stay on releases before the change to \
+                 SHA-256 signatures"
+            }
             Self::WeakRsaKey => "RSA keys of 512 or 1024 bits are weak; use 2048 or more",
+        }
+    }
+}
+
+impl From<Advice> for WarningCode {
+    fn from(advice: Advice) -> Self {
+        match advice {
+            Advice::WebAccessDisabled => Self::WebAccessDisabled,
+            Advice::SettingsAccessDisabled => Self::SettingsAccessDisabled,
+            Advice::HeadsetAlone => Self::HeadsetAlone,
         }
     }
 }

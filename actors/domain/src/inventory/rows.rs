@@ -4,10 +4,11 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::hardening::Hardening;
 use crate::ids::{DeviceName, Dn, UnixMillis, UserId};
 use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
-use crate::model::{Capabilities, Protocols, TlsCertificate, VendorClass};
-use crate::profile::{CapfMode, KeyOrder, ProfileFields};
+use crate::model::{Capabilities, Protocols, Stated, TlsCertificate, VendorClass};
+use crate::profile::{CapfMode, CapfOperation, KeyOrder, ProfileFields};
 
 use super::{Kind, ParameterRow, SecretField};
 
@@ -113,6 +114,12 @@ pub struct PhoneModelRow {
     /// How its phones get a TLS certificate.
     #[serde(default)]
     pub tls_certificate: TlsCertificate,
+    /// Features besides the capabilities, each yes or no; what is left out is unknown (R056).
+    #[serde(default, skip_serializing_if = "Stated::is_empty")]
+    pub features: Stated,
+    /// Whatever else it offers in secure calls (R211).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secure_call_features: Vec<Box<str>>,
 }
 
 /// `security_profile`: the fields as written; what is in force follows from the model too
@@ -191,50 +198,6 @@ impl SecurityProfileRow {
     }
 }
 
-/// State of a hardening switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Switch {
-    /// On.
-    Enabled,
-    /// Off.
-    Disabled,
-}
-
-/// The hardening switches of one level; `None` falls through to the next level (R016–R018).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hardening {
-    /// Accept gratuitous ARP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gratuitous_arp: Option<Switch>,
-    /// The phone's web pages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub web_access: Option<Switch>,
-    /// The PC port's access to the voice VLAN.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pc_voice_vlan_access: Option<Switch>,
-    /// The settings key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings_access: Option<Switch>,
-    /// The PC port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pc_port: Option<Switch>,
-    /// The speakerphone (R034).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speakerphone: Option<Switch>,
-    /// The headset (R034).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub headset: Option<Switch>,
-}
-
-impl Hardening {
-    /// No switch is set.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// `common_phone_profile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -284,23 +247,6 @@ pub struct LineRow {
     pub tag: Tag,
     /// Directory number, unique.
     pub dn: Dn,
-}
-
-/// A CAPF operation asked for on a phone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CapfOperation {
-    /// Nothing is scheduled.
-    #[default]
-    None,
-    /// A first certificate.
-    Install,
-    /// Another certificate.
-    Upgrade,
-    /// Remove the certificate.
-    Delete,
-    /// Fetch the phone's certificates.
-    Troubleshoot,
 }
 
 /// `capf` of a phone.

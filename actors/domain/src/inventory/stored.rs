@@ -10,9 +10,10 @@ use crate::ids::{DeviceName, Dn, ProfileId, UserId};
 use crate::mode::Protocol;
 use crate::model::{Model, ModelId};
 
-use super::rows::{CertificateFacts, CertificateRow, Hardening, PhoneModelRow, Tag};
+use super::rows::{CertificateFacts, CertificateRow, PhoneModelRow, Tag};
 use super::store::{PhoneEntry, PhoneExtra};
 use super::{CapfOperation, Kind, LoadError, Purpose, Sealer, Secret};
+use crate::hardening::Hardening;
 
 /// Key of the one `enterprise_phone` record.
 pub(super) const ENTERPRISE_KEY: &str = "enterprise_phone";
@@ -141,6 +142,8 @@ pub(super) fn model_row(model: &Model) -> PhoneModelRow {
         trusted: model.trusted,
         capabilities: model.capabilities,
         tls_certificate: model.tls_certificate,
+        features: model.stated,
+        secure_call_features: model.secure_call_features.to_vec(),
     }
 }
 

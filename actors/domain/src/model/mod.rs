@@ -5,15 +5,21 @@
 //! imported as `phone_model` rows.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::ser::SerializeSeq;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::mode::Protocol;
+use crate::mode::SecurityClass;
 
 mod builtin;
+mod capability;
+mod facts;
+mod gateway;
+mod protocols;
+
+pub use capability::{Capabilities, Capability};
+pub use facts::{Certainty, Fact, Stated, Topic};
+pub use gateway::{GatewayType, gateway_type, gateway_types, trust_shown};
+pub use protocols::Protocols;
 
 /// Longest model name, in characters.
 pub const MODEL_NAME_MAX: usize = 64;
@@ -51,209 +57,6 @@ pub enum TlsCertificate {
     Shared,
 }
 
-/// One ability of a model. Names in rows are in snake_case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(u8)]
-pub enum Capability {
-    /// Speaks TLS.
-    Tls,
-    /// Its profile has a device security mode (R070: then it speaks TLS).
-    DeviceSecurityMode,
-    /// Secure RTP.
-    Srtp,
-    /// Digest authentication; every SIP model has it (R069).
-    Digest,
-    /// Encrypted configuration files (R064, R164).
-    EncryptedConfig,
-    /// Bearer tokens on the OAuth port (R169).
-    Oauth,
-    /// A manufacturer certificate (R051).
-    Mic,
-    /// Certificates by CAPF (R053).
-    Capf,
-    /// On SIP, digest credentials are typed into the phone (R063), so they may be left out of its
-    /// file (R170).
-    ManualDigest,
-    /// Plays a secure tone (R040).
-    SecureTone,
-    /// May register over WebSocket (RFC 7118), beside what its profile's transport says.
-    Websocket,
-}
-
-impl Capability {
-    /// All of them, in order.
-    pub const ALL: [Self; 11] = [
-        Self::Tls,
-        Self::DeviceSecurityMode,
-        Self::Srtp,
-        Self::Digest,
-        Self::EncryptedConfig,
-        Self::Oauth,
-        Self::Mic,
-        Self::Capf,
-        Self::ManualDigest,
-        Self::SecureTone,
-        Self::Websocket,
-    ];
-
-    /// Name in rows and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::DeviceSecurityMode => "device_security_mode",
-            Self::Srtp => "srtp",
-            Self::Digest => "digest",
-            Self::EncryptedConfig => "encrypted_config",
-            Self::Oauth => "oauth",
-            Self::Mic => "mic",
-            Self::Capf => "capf",
-            Self::ManualDigest => "manual_digest",
-            Self::SecureTone => "secure_tone",
-            Self::Websocket => "websocket",
-        }
-    }
-}
-
-/// A set of [`Capability`], two bytes. In rows a list of names.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Capabilities(u16);
-
-impl Capabilities {
-    /// The empty set.
-    pub const NONE: Self = Self(0);
-
-    /// The set of the given ones.
-    pub const fn of(list: &[Capability]) -> Self {
-        let mut set = 0;
-        let mut i = 0;
-        while i < list.len() {
-            set |= 1 << list[i] as u16;
-            i += 1;
-        }
-        Self(set)
-    }
-
-    /// This set and one more.
-    pub const fn with(self, one: Capability) -> Self {
-        Self(self.0 | 1 << one as u16)
-    }
-
-    /// Holds `one`.
-    pub const fn has(self, one: Capability) -> bool {
-        self.0 & (1 << one as u16) != 0
-    }
-
-    /// The members in order.
-    pub fn iter(self) -> impl Iterator<Item = Capability> {
-        Capability::ALL.into_iter().filter(move |c| self.has(*c))
-    }
-}
-
-impl fmt::Debug for Capabilities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(Capability::as_str)).finish()
-    }
-}
-
-impl Serialize for Capabilities {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Capabilities {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Capabilities;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of capability names")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Capabilities, A::Error> {
-                let mut set = Capabilities::NONE;
-                while let Some(one) = seq.next_element()? {
-                    set = set.with(one);
-                }
-                Ok(set)
-            }
-        }
-        d.deserialize_seq(List)
-    }
-}
-
-/// The protocols of a model, never none. In rows a list of `sip`, `sccp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Protocols {
-    /// Speaks SIP.
-    pub sip: bool,
-    /// Speaks SCCP.
-    pub sccp: bool,
-}
-
-impl Protocols {
-    /// SIP only.
-    pub const SIP: Self = Self { sip: true, sccp: false };
-    /// SCCP only.
-    pub const SCCP: Self = Self { sip: false, sccp: true };
-    /// The firmware decides.
-    pub const BOTH: Self = Self { sip: true, sccp: true };
-
-    /// Speaks `protocol`.
-    pub fn has(self, protocol: Protocol) -> bool {
-        match protocol {
-            Protocol::Sip => self.sip,
-            Protocol::Sccp => self.sccp,
-        }
-    }
-
-    /// What a phone row without `protocol` gets: SIP where the model speaks it.
-    pub fn default_protocol(self) -> Protocol {
-        if self.sip { Protocol::Sip } else { Protocol::Sccp }
-    }
-
-    /// The members, SIP first.
-    pub fn iter(self) -> impl Iterator<Item = Protocol> {
-        [Protocol::Sip, Protocol::Sccp].into_iter().filter(move |p| self.has(*p))
-    }
-}
-
-impl Serialize for Protocols {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut seq = s.serialize_seq(None)?;
-        for p in self.iter() {
-            seq.serialize_element(&p)?;
-        }
-        seq.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Protocols {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Protocols;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of `sip`, `sccp`")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Protocols, A::Error> {
-                let mut set = Protocols { sip: false, sccp: false };
-                while let Some(one) = seq.next_element()? {
-                    match one {
-                        Protocol::Sip => set.sip = true,
-                        Protocol::Sccp => set.sccp = true,
-                    }
-                }
-                if !set.sip && !set.sccp {
-                    return Err(A::Error::custom("name at least one of `sip`, `sccp`"));
-                }
-                Ok(set)
-            }
-        }
-        d.deserialize_seq(List)
-    }
-}
-
 /// A phone model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -271,6 +74,10 @@ pub struct Model {
     pub capabilities: Capabilities,
     /// How its phones get a TLS certificate.
     pub tls_certificate: TlsCertificate,
+    /// What the row of an imported model says besides its capabilities.
+    pub stated: Stated,
+    /// Names of whatever else the model offers in secure calls (R211); open-ended.
+    pub secure_call_features: Cow<'static, [Box<str>]>,
 }
 
 impl Model {
@@ -282,6 +89,21 @@ impl Model {
     /// A built-in one, which cannot be changed (R042).
     pub fn is_builtin(&self) -> bool {
         self.id.0 < FIRST_IMPORTED_MODEL
+    }
+
+    /// The icon that a phone of this model shows in a call of this class: none where the model is not
+    /// known to show icons (R037, R058).
+    pub fn icon(&self, class: SecurityClass) -> &'static str {
+        if self.can(Capability::SecurityIcon) { class.icon() } else { SecurityClass::NonSecure.icon() }
+    }
+
+    /// What the model offers in a call of this class besides the icon: only trusted devices, and only in
+    /// secure calls (R040, R211).
+    pub fn features_in(&self, class: SecurityClass) -> impl Iterator<Item = &str> {
+        let secure = self.trusted && class != SecurityClass::NonSecure;
+        let tone = self.can(Capability::SecureTone).then_some(Capability::SecureTone.as_str());
+        let all = tone.into_iter().chain(self.secure_call_features.iter().map(|f| &**f));
+        all.filter(move |_| secure)
     }
 
     /// The part of a built-in name that certificates carry: `CP-8845-SEP…` for `Cisco 8845`.

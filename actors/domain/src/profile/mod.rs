@@ -5,15 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ProfileId, ProfileVersion};
 use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
 
+mod naming;
 mod predefined;
 mod rules;
+
+pub use naming::proposed_name;
 
 pub use predefined::{
     is_predefined, predefined, predefined_id, predefined_name, predefined_of, split_predefined_name,
 };
 pub use rules::{
-    DESCRIPTION_MAX, EC_KEY_SIZES, FieldOptions, NAME_MAX, NONCE_VALIDITY_DEFAULT_S, NONCE_VALIDITY_S,
-    ProfileError, ProfileFields, RSA_KEY_SIZES, check_description, check_name, options, resolve,
+    Absent, Condition, DESCRIPTION_MAX, EC_KEY_SIZES, Field, FieldOption, NAME_MAX, NONCE_VALIDITY_DEFAULT_S,
+    NONCE_VALIDITY_S, Options, PhoneOptions, ProfileError, ProfileFields, RSA_KEY_SIZES, RSA_WEAK_MAX, Size,
+    Value, Values, check_description, check_name, options, resolve,
 };
 
 /// CAPF authentication mode (R135–R141).
@@ -28,6 +32,62 @@ pub enum CapfMode {
     ExistingCertificateLsc,
     /// By existing certificate, precedence to MIC.
     ExistingCertificateMic,
+}
+
+/// A CAPF operation asked for on a phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapfOperation {
+    /// Nothing is scheduled.
+    #[default]
+    None,
+    /// A first certificate.
+    Install,
+    /// Another certificate.
+    Upgrade,
+    /// Remove the certificate.
+    Delete,
+    /// Fetch the phone's certificates.
+    Troubleshoot,
+}
+
+impl CapfMode {
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationString => "authentication_string",
+            Self::NullString => "null_string",
+            Self::ExistingCertificateLsc => "existing_certificate_lsc",
+            Self::ExistingCertificateMic => "existing_certificate_mic",
+        }
+    }
+}
+
+impl CapfOperation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::None, Self::Install, Self::Upgrade, Self::Delete, Self::Troubleshoot];
+
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Install => "install",
+            Self::Upgrade => "upgrade",
+            Self::Delete => "delete",
+            Self::Troubleshoot => "troubleshoot",
+        }
+    }
+}
+
+impl KeyOrder {
+    /// Name in rows and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RsaOnly => "rsa_only",
+            Self::EcOnly => "ec_only",
+            Self::EcPreferredRsaBackup => "ec_preferred_rsa_backup",
+        }
+    }
 }
 
 /// Key order (R144).

@@ -107,6 +107,8 @@ pub struct Parameters {
     pub certificate_before_secure_profile: Policy,
     /// Several phones may have one digest user (R196).
     pub allow_shared_digest_user: bool,
+    /// RSA keys of 512 and 1024 bits in profiles (R146).
+    pub weak_keys: Policy,
     /// Accept RFC 2069 answers without qop.
     pub allow_digest_without_qop: bool,
     /// Phones may watch the dialogs of other lines.
@@ -136,6 +138,7 @@ impl Default for Parameters {
             digest_algorithms: Arc::from([]),
             certificate_before_secure_profile: Policy::Warn,
             allow_shared_digest_user: false,
+            weak_keys: Policy::Warn,
             allow_digest_without_qop: true,
             watch_other_lines: true,
             audit_keep: 0,
@@ -207,6 +210,7 @@ impl Parameters {
             }
             "certificate_before_secure_profile" => self.certificate_before_secure_profile = policy,
             "allow_shared_digest_user" => self.allow_shared_digest_user = on,
+            "weak_keys" => self.weak_keys = policy,
             "allow_digest_without_qop" => self.allow_digest_without_qop = on,
             "watch_other_lines" => self.watch_other_lines = on,
             "audit_keep" => self.audit_keep = number,

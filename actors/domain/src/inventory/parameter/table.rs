@@ -240,6 +240,12 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         "Several phones may have one digest user, and a user may be logged in on several phones. Off, each phone \
          that registers by digest has a user of its own.",
     ),
+    choice(
+        "weak_keys",
+        "warn",
+        &["warn", "refuse"],
+        "What to do with a security profile whose RSA keys have 512 or 1024 bits.",
+    ),
     bool("allow_digest_without_qop", true, "Take digest answers without qop, as very old phones send them."),
     bool(
         "watch_other_lines",

@@ -5,6 +5,8 @@ use super::*;
 mod capf;
 mod changing;
 mod checking;
+mod hardening;
+mod helping;
 mod login;
 mod mutating;
 mod parsing;

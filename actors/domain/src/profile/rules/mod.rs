@@ -1,13 +1,21 @@
 //! Which settings a profile may have (R097–R098, R116–R117, R144–R174).
 //!
-//! [`options`] says what a model and protocol offer; [`resolve`] takes the fields that somebody wrote
-//! and gives the settings in force, or the first rule they break. Both the admin API and the import
-//! go through these two, so nothing is offered that would be refused (R215).
+//! [`options`] is the one capability function: it says which fields a model and protocol have, with which
+//! values, under which conditions. [`resolve`] takes the fields that somebody wrote and gives the settings
+//! in force, or the first rule they break; it knows no rule of its own but walks what [`options`] says. API,
+//! command line and import go through these two, so nothing is offered that would be refused (R215).
 
 use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
-use crate::model::{Capability, Model, VendorClass};
 
-use super::{CapfMode, KeyOrder, ProfileSettings};
+use super::{CapfMode, KeyOrder};
+
+mod field;
+mod options;
+mod resolve;
+
+pub use field::{Field, Value};
+pub use options::{Absent, Condition, FieldOption, Options, PhoneOptions, Size, Values, options};
+pub use resolve::resolve;
 
 /// Longest profile name, in characters: a DNS name fits, which the name must equal where phones
 /// share a certificate (R075).
@@ -28,7 +36,12 @@ pub const RSA_KEY_SIZES: [u32; 5] = [512, 1024, 2048, 3072, 4096];
 /// EC key sizes in bits (R149).
 pub const EC_KEY_SIZES: [u32; 3] = [256, 384, 521];
 
+/// Longest RSA key that counts as weak, in bits (R146, R172).
+pub const RSA_WEAK_MAX: u32 = 1024;
+
 const RSA_KEY_SIZE_DEFAULT: u32 = 2048;
+/// What the source gives SIP profiles (R172): weak, so it is told and not used.
+const RSA_KEY_SIZE_LEGACY_SIP: u32 = 1024;
 const EC_KEY_SIZE_DEFAULT: u32 = 384;
 const SIP_PHONE_PORT_DEFAULT: u16 = 5060;
 
@@ -64,35 +77,6 @@ pub struct ProfileFields {
     pub sip_phone_port: Option<u16>,
 }
 
-/// What a model and protocol offer in a profile: the one capability function for API, UI and import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldOptions {
-    /// Device security modes; only `non_secure` when the mode cannot be configured.
-    pub modes: &'static [DeviceSecurityMode],
-    /// Transports while non-secure, the default first.
-    pub non_secure_transports: &'static [ProfileTransport],
-    /// Digest authentication, nonce validity, phone port.
-    pub sip_fields: bool,
-    /// Encrypted configuration (R164).
-    pub encrypted_config: bool,
-    /// OAuth (R169).
-    pub oauth: bool,
-    /// Leaving digest credentials out of the file (R170).
-    pub exclude_digest_credentials: bool,
-    /// CAPF authentication mode, key order and sizes (R171).
-    pub capf: bool,
-}
-
-impl FieldOptions {
-    /// The transports that go with a mode, the default first (R158, R160).
-    pub fn transports(&self, mode: DeviceSecurityMode) -> &'static [ProfileTransport] {
-        match mode {
-            DeviceSecurityMode::NonSecure => self.non_secure_transports,
-            DeviceSecurityMode::Authenticated | DeviceSecurityMode::Encrypted => &[ProfileTransport::Tls],
-        }
-    }
-}
-
 /// Which rule a profile breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
@@ -120,10 +104,12 @@ pub enum ProfileError {
         protocol: Protocol,
     },
     /// R098.
-    #[error("`{model}` supports no device security mode, so `device_security_mode` must be non_secure")]
+    #[error("`{model}` does not support that `device_security_mode`; use {allowed}")]
     Mode {
         /// Model.
         model: String,
+        /// The ones that it supports.
+        allowed: String,
     },
     /// R158, R160, R161.
     #[error("transport {given} does not go with this model and device_security_mode; use {allowed}")]
@@ -131,6 +117,18 @@ pub enum ProfileError {
         /// As given.
         given: &'static str,
         /// The ones that go.
+        allowed: String,
+    },
+    /// A choice that the model does not support.
+    #[error("`{model}` does not support `{field}` {given}; use {allowed}")]
+    Choice {
+        /// Model.
+        model: String,
+        /// Field.
+        field: &'static str,
+        /// As given.
+        given: &'static str,
+        /// The ones that it supports.
         allowed: String,
     },
     /// R097, R164, R170, R171.
@@ -174,6 +172,7 @@ impl ProfileError {
             Self::Protocol { .. } => "model_protocol",
             Self::Mode { .. } => "mode_unsupported",
             Self::Transport { .. } => "transport_not_allowed",
+            Self::Choice { .. } => "choice_unsupported",
             Self::Unsupported { .. } => "field_unsupported",
             Self::Range { .. } => "out_of_range",
             Self::Oauth { .. } => "oauth_conditions",
@@ -207,160 +206,6 @@ pub fn check_description(text: &str) -> Result<(), ProfileError> {
     match text.chars().find(|c| DESCRIPTION_FORBIDDEN.contains(c) || c.is_control()) {
         Some(bad) => Err(ProfileError::DescriptionCharacter { bad }),
         None => Ok(()),
-    }
-}
-
-/// What `model` offers on `protocol`.
-pub fn options(model: &Model, protocol: Protocol) -> FieldOptions {
-    use DeviceSecurityMode::{Authenticated, Encrypted, NonSecure};
-    use ProfileTransport::{Tcp, TcpUdp, Udp};
-    let own = model.vendor_class == VendorClass::Own;
-    let sip = protocol == Protocol::Sip;
-    let has_mode = model.can(Capability::DeviceSecurityMode);
-    FieldOptions {
-        modes: if has_mode { &[NonSecure, Authenticated, Encrypted] } else { &[NonSecure] },
-        non_secure_transports: match (sip, has_mode) {
-            (true, true) => &[TcpUdp, Tcp, Udp],
-            (true, false) => &[Udp],
-            (false, _) => &[Tcp],
-        },
-        sip_fields: sip,
-        encrypted_config: own && model.can(Capability::EncryptedConfig),
-        oauth: sip && has_mode && model.can(Capability::Oauth),
-        exclude_digest_credentials: sip && model.can(Capability::ManualDigest),
-        capf: own && model.can(Capability::Capf),
-    }
-}
-
-/// The settings in force for the given fields, or the first broken rule.
-pub fn resolve(
-    fields: &ProfileFields,
-    model: &Model,
-    protocol: Protocol,
-) -> Result<ProfileSettings, ProfileError> {
-    if !model.protocols.has(protocol) {
-        return Err(ProfileError::Protocol { model: model.name.to_string(), protocol });
-    }
-    let offered = options(model, protocol);
-    let mode = fields.device_security_mode.unwrap_or_default();
-    if !offered.modes.contains(&mode) {
-        return Err(ProfileError::Mode { model: model.name.to_string() });
-    }
-    // A switch that is written as `false` says no more than one left out; a value for a field that
-    // the model does not have is refused.
-    let digest = fields.digest_authentication.unwrap_or(false);
-    let encrypted_config = fields.tftp_encrypted_config.unwrap_or(false);
-    let oauth = fields.oauth_authentication.unwrap_or(false);
-    let exclude = fields.exclude_digest_credentials.unwrap_or(false);
-    let unless = [
-        (digest, offered.sip_fields && model.can(Capability::Digest), "digest_authentication"),
-        (
-            fields.nonce_validity_s.is_some_and(|n| n != NONCE_VALIDITY_DEFAULT_S),
-            offered.sip_fields,
-            "nonce_validity_s",
-        ),
-        (
-            fields.sip_phone_port.is_some_and(|p| p != SIP_PHONE_PORT_DEFAULT),
-            offered.sip_fields,
-            "sip_phone_port",
-        ),
-        (encrypted_config, offered.encrypted_config, "tftp_encrypted_config"),
-        (exclude, offered.exclude_digest_credentials, "exclude_digest_credentials"),
-        (fields.capf_authentication_mode.is_some(), offered.capf, "capf_authentication_mode"),
-        (fields.key_order.is_some(), offered.capf, "key_order"),
-        (fields.rsa_key_size.is_some(), offered.capf, "rsa_key_size"),
-        (fields.ec_key_size.is_some(), offered.capf, "ec_key_size"),
-        (oauth, offered.oauth, "oauth_authentication"),
-    ];
-    if let Some((_, _, field)) = unless.into_iter().find(|(given, has, _)| *given && !has) {
-        return Err(ProfileError::Unsupported { model: model.name.to_string(), protocol, field });
-    }
-    let transport = transport(fields.transport, offered.transports(mode))?;
-    if oauth {
-        check_oauth(mode, transport, digest, encrypted_config)?;
-    }
-    Ok(ProfileSettings {
-        device_security_mode: mode,
-        transport,
-        digest_authentication: digest,
-        nonce_validity_s: in_range(
-            "nonce_validity_s",
-            fields.nonce_validity_s.unwrap_or(NONCE_VALIDITY_DEFAULT_S),
-            NONCE_VALIDITY_S,
-        )?,
-        tftp_encrypted_config: encrypted_config,
-        oauth_authentication: oauth,
-        exclude_digest_credentials: exclude,
-        capf_authentication_mode: fields.capf_authentication_mode.unwrap_or(CapfMode::AuthenticationString),
-        key_order: fields.key_order.unwrap_or(KeyOrder::RsaOnly),
-        rsa_key_size: one_of(
-            "rsa_key_size",
-            fields.rsa_key_size.unwrap_or(RSA_KEY_SIZE_DEFAULT),
-            &RSA_KEY_SIZES,
-        )?,
-        ec_key_size: one_of("ec_key_size", fields.ec_key_size.unwrap_or(EC_KEY_SIZE_DEFAULT), &EC_KEY_SIZES)?,
-        sip_phone_port: match fields.sip_phone_port {
-            Some(0) => {
-                in_range("sip_phone_port", 0, (1, u32::from(u16::MAX)))?;
-                SIP_PHONE_PORT_DEFAULT
-            }
-            Some(port) => port,
-            None => SIP_PHONE_PORT_DEFAULT,
-        },
-    })
-}
-
-fn transport(
-    given: Option<ProfileTransport>,
-    allowed: &'static [ProfileTransport],
-) -> Result<ProfileTransport, ProfileError> {
-    match given {
-        None => Ok(allowed[0]),
-        Some(t) if allowed.contains(&t) => Ok(t),
-        Some(t) => Err(ProfileError::Transport {
-            given: transport_name(t),
-            allowed: allowed.iter().map(|t| transport_name(*t)).collect::<Vec<_>>().join(", "),
-        }),
-    }
-}
-
-fn check_oauth(
-    mode: DeviceSecurityMode,
-    transport: ProfileTransport,
-    digest: bool,
-    encrypted_config: bool,
-) -> Result<(), ProfileError> {
-    let conditions = [
-        (mode != DeviceSecurityMode::Encrypted, "device_security_mode is not encrypted"),
-        (transport != ProfileTransport::Tls, "transport is not tls"),
-        (digest, "digest_authentication is on"),
-        (encrypted_config, "tftp_encrypted_config is on"),
-    ];
-    let broken: Vec<_> = conditions.into_iter().filter(|(b, _)| *b).map(|(_, text)| text).collect();
-    if broken.is_empty() { Ok(()) } else { Err(ProfileError::Oauth { broken: broken.join(", ") }) }
-}
-
-fn in_range(field: &'static str, value: u32, (min, max): (u32, u32)) -> Result<u32, ProfileError> {
-    if (min..=max).contains(&value) {
-        return Ok(value);
-    }
-    Err(ProfileError::Range { field, value, allowed: format!("{min} to {max}") })
-}
-
-fn one_of(field: &'static str, value: u32, allowed: &[u32]) -> Result<u32, ProfileError> {
-    if allowed.contains(&value) {
-        return Ok(value);
-    }
-    let allowed = allowed.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    Err(ProfileError::Range { field, value, allowed })
-}
-
-fn transport_name(t: ProfileTransport) -> &'static str {
-    match t {
-        ProfileTransport::Tcp => "tcp",
-        ProfileTransport::Udp => "udp",
-        ProfileTransport::TcpUdp => "tcp_udp",
-        ProfileTransport::Tls => "tls",
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(readable("/calls/{id}", call))
         .service(readable("/calls/{id}/security", call_security))
         .service(readable("/registrations", registrations))
+        .service(readable("/help", help))
+        .service(readable("/security-profile-options", profile_options))
         .service(readable("/trace/phones/{name}", traces::phone))
         .service(readable("/trace/calls/{id}", traces::call))
         .service(changes::enterprise(enterprise));
@@ -124,7 +126,8 @@ async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
 
 async fn one(list: List, node: Node, request: HttpRequest, key: String) -> Answer {
     let read = Box::new(move |world: &World<'_>| {
-        Ok(json!([list.one(world, &key)?, (world.etag)(list.kind(), &key)]))
+        let tag = list.kind().and_then(|kind| (world.etag)(kind, &key));
+        Ok(json!([list.one(world, &key)?, tag]))
     });
     configured(&request, &node.read(read).await?)
 }
@@ -141,6 +144,40 @@ async fn enterprise(node: Node, request: HttpRequest) -> Answer {
         Ok(json!([{ "hardening": switches }, (world.etag)(Kind::EnterprisePhone, changes::ENTERPRISE)]))
     });
     configured(&request, &node.read(read).await?)
+}
+
+/// Parameters of a path that has no pages: each at most once, no others.
+fn once(pairs: Pairs, known: &[&str]) -> Result<Vec<Option<String>>, Problem> {
+    let mut found: Vec<Option<String>> = vec![None; known.len()];
+    for (name, value) in pairs.into_inner() {
+        let Some(at) = known.iter().position(|k| *k == name) else {
+            let detail = format!("unknown parameter {name:?}; known are {}", known.join(", "));
+            return Err(super::lists::refusal(&name, detail));
+        };
+        if found[at].replace(value).is_some() {
+            return Err(super::lists::refusal(&name, format!("{name} is given twice")));
+        }
+    }
+    Ok(found)
+}
+
+/// Help for every field of every kind (R036).
+async fn help(request: HttpRequest, pairs: Pairs) -> Answer {
+    let found = once(pairs, &["kind"])?;
+    object(&request, &super::lists::help(found[0].as_deref())?)
+}
+
+/// What a model and protocol offer (R097, R215).
+async fn profile_options(node: Node, request: HttpRequest, pairs: Pairs) -> Answer {
+    let mut found = once(pairs, &["model", "protocol"])?.into_iter();
+    let (model, protocol) = (found.next().flatten(), found.next().flatten());
+    let Some(model) = model else {
+        return Err(super::lists::refusal("model", "model is missing: the name of a phone model".to_owned()));
+    };
+    let read = move |world: &super::lists::World<'_>| {
+        super::lists::profile_options(world, &model, protocol.as_deref())
+    };
+    object(&request, &node.read(Box::new(read)).await?)
 }
 
 impl Row for CallView {

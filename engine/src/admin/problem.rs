@@ -45,6 +45,12 @@ pub enum Code {
     ParameterNotFound,
     /// No such phone model.
     PhoneModelNotFound,
+    /// No such gateway type.
+    GatewayNotFound,
+    /// No such feature.
+    FeatureNotFound,
+    /// No such hardening template.
+    TemplateNotFound,
     /// The token is good, its role is not enough.
     Forbidden,
     /// `Accept` names no form that the path has.
@@ -77,7 +83,7 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -93,6 +99,9 @@ impl Code {
         Self::LineNotFound,
         Self::ParameterNotFound,
         Self::PhoneModelNotFound,
+        Self::GatewayNotFound,
+        Self::FeatureNotFound,
+        Self::TemplateNotFound,
         Self::Forbidden,
         Self::NotAcceptable,
         Self::UnsupportedMediaType,
@@ -127,6 +136,9 @@ impl Code {
             Self::LineNotFound => "line_not_found",
             Self::ParameterNotFound => "parameter_not_found",
             Self::PhoneModelNotFound => "phone_model_not_found",
+            Self::GatewayNotFound => "gateway_not_found",
+            Self::FeatureNotFound => "feature_not_found",
+            Self::TemplateNotFound => "template_not_found",
             Self::Forbidden => "forbidden",
             Self::NotAcceptable => "not_acceptable",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -159,6 +171,9 @@ impl Code {
             | Self::ParameterNotFound
             | Self::PhoneModelNotFound
             | Self::CommonPhoneProfileNotFound
+            | Self::GatewayNotFound
+            | Self::FeatureNotFound
+            | Self::TemplateNotFound
             | Self::TokenNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -193,6 +208,9 @@ impl Code {
             Self::LineNotFound => "There is no such line",
             Self::ParameterNotFound => "There is no such parameter",
             Self::PhoneModelNotFound => "There is no such phone model",
+            Self::GatewayNotFound => "There is no such gateway type",
+            Self::FeatureNotFound => "There is no such feature",
+            Self::TemplateNotFound => "There is no such hardening template",
             Self::Forbidden => "The token's role does not allow it",
             Self::NotAcceptable => "No form of the answer is acceptable",
             Self::UnsupportedMediaType => "The body is of the wrong type",

@@ -6,6 +6,7 @@ use super::args::{
     Arguments, Call, Cert, Command, Delete, Enterprise, Explain, Format, Line, Object, OwnName, Parameter,
     Phone, Place, Profile, Show, Write,
 };
+use super::args::{Known, Showing};
 use super::noun::{self, Noun};
 use super::source::Source;
 use super::{
@@ -94,6 +95,18 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::CommonProfile(what) => objects(&noun::COMMON_PROFILE, what, (place, &config), world),
         Command::Enterprise(what) => enterprise(what, (place, &config), world),
         Command::Model(what) => objects(&noun::MODEL, what, (place, &config), world),
+        Command::Feature(what) => known(&listing::FEATURES, what, (place, &config), world),
+        Command::Gateway(what) => known(&listing::GATEWAYS, what, (place, &config), world),
+        Command::HardeningTemplate(what) => known(&listing::TEMPLATES, what, (place, &config), world),
+        Command::Options { model, protocol, form } => {
+            let protocol = protocol.as_deref().map(|p| format!("&protocol={}", escape(p)));
+            let query = format!("?model={}{}", escape(model), protocol.unwrap_or_default());
+            asked(&format!("/api/v1/security-profile-options{query}"), form, (place, &config), world)
+        }
+        Command::FieldHelp { kind, form } => {
+            let query = kind.as_deref().map(|k| format!("?kind={}", escape(k))).unwrap_or_default();
+            asked(&format!("/api/v1/help{query}"), form, (place, &config), world)
+        }
         Command::Token(what) => token::execute(what, &config, world),
         Command::Trace(what) => trace::execute(what, &mut running(place, &config)?, world),
         Command::Audit(what) => audit::execute(what, place, &config, world),
@@ -105,6 +118,26 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         }
         Command::Completion { shell } => completion::print(*shell, world),
     }
+}
+
+/// Facts that nobody configures.
+fn known(
+    table: &'static listing::Table,
+    what: &Known,
+    site: Site<'_>,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let (place, config) = site;
+    match what {
+        Known::List(form) => listing::list(&mut Source::any(place, config, world)?, table, form, world),
+        Known::Show { name, form } => show::one(&mut running(place, config)?, table.path, name, form, world),
+    }
+}
+
+/// What a running node answers at a path.
+fn asked(path: &str, form: &Showing, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let answer = running(site.0, site.1)?.node()?.json(path)?;
+    show::print(&answer, form, world)
 }
 
 /// A running node, for what only such a one has.
@@ -268,6 +301,8 @@ impl Command {
             Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
             Self::Model(_) | Self::Trace(_) | Self::CommonProfile(_) | Self::Enterprise(_) => true,
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
+            Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
+            Self::Options { .. } | Self::FieldHelp { .. } => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
             Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,

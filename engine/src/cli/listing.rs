@@ -157,6 +157,27 @@ pub(super) static ROLLOUTS: Table = Table {
     ],
 };
 
+/// Columns of gateway types.
+pub(super) static GATEWAYS: Table = Table {
+    path: "gateways",
+    list: Some(List::Gateways),
+    columns: &[("NAME", "name"), ("NUMBER", "number"), ("TRUSTED", "trusted")],
+};
+
+/// Columns of features.
+pub(super) static FEATURES: Table = Table {
+    path: "features",
+    list: Some(List::Features),
+    columns: &[("NAME", "name"), ("YES", "yes"), ("NO", "no"), ("UNKNOWN", "unknown"), ("HELP", "help")],
+};
+
+/// Columns of hardening templates.
+pub(super) static TEMPLATES: Table = Table {
+    path: "hardening-templates",
+    list: Some(List::HardeningTemplates),
+    columns: &[("NAME", "name"), ("HARDENING", "hardening"), ("TEXT", "text")],
+};
+
 /// Columns of certificates.
 pub(super) static CERTIFICATES: Table = Table {
     path: "certificates",

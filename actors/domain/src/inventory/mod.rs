@@ -52,7 +52,7 @@ pub use parameter::{
     PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
     TlsMenu,
 };
-pub use parse::{ROW_BYTES_MAX, did_you_mean, nearest, parse_row};
+pub use parse::{ROW_BYTES_MAX, SECURE_CALL_FEATURES_MAX, did_you_mean, nearest, parse_row};
 pub use report::{ERRORS_MAX, Report, Warning, WarningCode};
 pub use rows::{
     CapfOrder, CertificateFacts, CertificateRow, CommonPhoneProfileRow, EnterprisePhoneRow, LINES_MAX,

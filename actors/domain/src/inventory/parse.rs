@@ -21,7 +21,7 @@ use super::{CertificateRow, Kind, ParameterRow, RowError, SecretField};
 pub const ROW_BYTES_MAX: usize = 160 * 1024;
 
 /// Most names in `secure_call_features` of a model.
-const SECURE_CALL_FEATURES_MAX: usize = 16;
+pub const SECURE_CALL_FEATURES_MAX: usize = 16;
 
 /// Longest piece of a wrong value that an error repeats, in characters.
 const QUOTE_MAX: usize = 64;

@@ -87,9 +87,13 @@ fn field(error: &RowError) -> Option<&str> {
             ProfileError::Protocol { .. } => "protocol",
             ProfileError::Mode { .. } => "device_security_mode",
             ProfileError::Transport { .. } => "transport",
-            ProfileError::Unsupported { field, .. } | ProfileError::Range { field, .. } => field,
+            ProfileError::Unsupported { field, .. }
+            | ProfileError::Choice { field, .. }
+            | ProfileError::Range { field, .. } => field,
             ProfileError::Oauth { .. } => "oauth_authentication",
         },
+        RowError::WeakKey { .. } => "rsa_key_size",
+        RowError::SwitchMeaningless { .. } => "hardening",
         RowError::ProfileIdentity { .. } => "model",
         RowError::ProfileOfOtherModel { .. } => "security_profile",
         RowError::PhoneProtocol { .. } => "protocol",

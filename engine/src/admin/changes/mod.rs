@@ -38,13 +38,13 @@ where
     H::Output: Responder + 'static,
 {
     let resource = web::resource(format!("/{}", list.shape().name));
-    match list.is_open() {
-        true => with_reads(
-            resource.route(web::post().to(move |node: Node, asked: Asked| create(list, node, asked))),
+    match list.kind() {
+        Some(kind) if list.is_open() => with_reads(
+            resource.route(web::post().to(move |node: Node, asked: Asked| create(kind, node, asked))),
             read,
             OF_LIST,
         ),
-        false => with_reads(resource, read, OF_CLOSED_LIST),
+        _ => with_reads(resource, read, OF_CLOSED_LIST),
     }
 }
 
@@ -60,7 +60,12 @@ where
         _ => "{key}",
     };
     let path = format!("/{}/{key}", list.shape().name);
-    with_reads(changeable(&path, list.kind(), move |request| key_of(list, request)), read, OF_OBJECT)
+    match list.kind() {
+        Some(kind) => {
+            with_reads(changeable(&path, kind, move |request| key_of(list, request)), read, OF_OBJECT)
+        }
+        None => with_reads(web::resource(path), read, OF_CLOSED_LIST),
+    }
 }
 
 /// The switches of the enterprise level: one object.
@@ -138,9 +143,9 @@ where
         .default_service(web::to(move |request: HttpRequest| other_method(request, allow)))
 }
 
-async fn create(list: List, node: Node, asked: Asked) -> Answer {
-    let body = asked.object(list.kind())?;
-    created(node, asked, Step::Create { kind: list.kind(), body }).await
+async fn create(kind: Kind, node: Node, asked: Asked) -> Answer {
+    let body = asked.object(kind)?;
+    created(node, asked, Step::Create { kind, body }).await
 }
 
 /// Carries out one step that makes a new object, and says where that is (201).

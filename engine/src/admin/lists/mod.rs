@@ -6,10 +6,12 @@
 //! the answer to one request is bounded, whatever its filter. The other lists are small; they are filtered and
 //! sorted as a whole.
 
+mod catalogue;
 mod certificates;
 mod commons;
 mod cursor;
 mod live;
+mod options;
 mod others;
 mod phones;
 mod profiles;
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 pub use cursor::{CURSOR_MAX, Position};
 pub use live::binding;
+pub use options::{help, profile_options};
 pub use query::{
     FILTER_TEXT_MAX, FILTERS_MAX, Filter, LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query, Row, Shape, refusal,
 };
@@ -94,11 +97,17 @@ pub enum List {
     PhoneModels,
     /// `/certificates`
     Certificates,
+    /// `/gateways`
+    Gateways,
+    /// `/features`
+    Features,
+    /// `/hardening-templates`
+    HardeningTemplates,
 }
 
 impl List {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Phones,
         Self::SecurityProfiles,
         Self::EndUsers,
@@ -108,6 +117,9 @@ impl List {
         Self::CommonPhoneProfiles,
         Self::PhoneModels,
         Self::Certificates,
+        Self::Gateways,
+        Self::Features,
+        Self::HardeningTemplates,
     ];
 
     /// What it knows.
@@ -120,8 +132,11 @@ impl List {
             Self::Lines => &others::LINES,
             Self::Parameters => &others::PARAMETERS,
             Self::CommonPhoneProfiles => &commons::SHAPE,
-            Self::PhoneModels => &profiles::MODELS,
+            Self::PhoneModels => &catalogue::MODELS,
             Self::Certificates => &certificates::SHAPE,
+            Self::Gateways => &catalogue::GATEWAYS,
+            Self::Features => &catalogue::FEATURES,
+            Self::HardeningTemplates => &catalogue::TEMPLATES_SHAPE,
         }
     }
 
@@ -135,8 +150,11 @@ impl List {
             Self::Lines => others::lines(world, query),
             Self::Parameters => others::parameters(world, query),
             Self::CommonPhoneProfiles => commons::page(world, query),
-            Self::PhoneModels => profiles::models(world, query),
+            Self::PhoneModels => catalogue::models(world, query),
             Self::Certificates => certificates::page(world, query),
+            Self::Gateways => catalogue::gateways(world, query),
+            Self::Features => catalogue::features(world, query),
+            Self::HardeningTemplates => catalogue::templates(world, query),
         }
     }
 
@@ -153,16 +171,30 @@ impl List {
             Self::Lines => others::line(world, key),
             Self::Parameters => others::parameter(world, key),
             Self::CommonPhoneProfiles => commons::one(world, key),
-            Self::PhoneModels => profiles::model(world, key),
+            Self::PhoneModels => catalogue::model(world, key),
             Self::Certificates => certificates::one(world, key),
+            Self::Gateways => catalogue::gateway(world, key),
+            Self::Features => catalogue::feature(world, key),
+            Self::HardeningTemplates => catalogue::template(world, key),
         };
-        let what = self.kind().as_str().replace('_', " ");
+        let what = self.what();
         found.ok_or_else(|| Problem::new(self.not_found(), format!("there is no {what} {key:?}")))
     }
 
-    /// The kind of its objects.
-    pub fn kind(self) -> Kind {
+    /// What one of its objects is called.
+    fn what(self) -> String {
         match self {
+            Self::Gateways => "gateway type".to_owned(),
+            Self::Features => "feature".to_owned(),
+            Self::HardeningTemplates => "hardening template".to_owned(),
+            other => other.kind().map_or("object", Kind::as_str).replace('_', " "),
+        }
+    }
+
+    /// The kind of its objects; none where they are facts that nobody configures.
+    pub fn kind(self) -> Option<Kind> {
+        Some(match self {
+            Self::Gateways | Self::Features | Self::HardeningTemplates => return None,
             Self::Phones => Kind::Phone,
             Self::SecurityProfiles => Kind::SecurityProfile,
             Self::EndUsers => Kind::EndUser,
@@ -172,12 +204,12 @@ impl List {
             Self::CommonPhoneProfiles => Kind::CommonPhoneProfile,
             Self::PhoneModels => Kind::PhoneModel,
             Self::Certificates => Kind::Certificate,
-        }
+        })
     }
 
     /// The list of a kind's objects.
     pub fn of(kind: Kind) -> Option<Self> {
-        Self::ALL.into_iter().find(|list| list.kind() == kind)
+        Self::ALL.into_iter().find(|list| list.kind() == Some(kind))
     }
 
     /// What is said when there is no such object.
@@ -191,12 +223,15 @@ impl List {
             Self::CommonPhoneProfiles => Code::CommonPhoneProfileNotFound,
             Self::PhoneModels => Code::PhoneModelNotFound,
             Self::Certificates => Code::CertificateNotFound,
+            Self::Gateways => Code::GatewayNotFound,
+            Self::Features => Code::FeatureNotFound,
+            Self::HardeningTemplates => Code::TemplateNotFound,
         }
     }
 
-    /// Objects can be added; the set of parameters is fixed.
+    /// Objects can be added; the set of parameters is fixed, and facts are what they are.
     pub fn is_open(self) -> bool {
-        self != Self::Parameters
+        self != Self::Parameters && self.kind().is_some()
     }
 
     /// A key as it is kept: names of phones are in upper case, fingerprints in lower case.

@@ -2,6 +2,7 @@
 
 use keyline_domain::hardening;
 use keyline_domain::inventory::PhoneView;
+use keyline_domain::model::Topic;
 use serde_json::{Map, Value, json};
 
 use super::certificates::facts;
@@ -155,8 +156,11 @@ fn capf(world: &World<'_>, view: &PhoneView<'_>) -> Value {
 
 /// Trust comes from the model and can be set by no request (R041, R042).
 fn trust(view: &PhoneView<'_>) -> Value {
+    let shown = super::catalogue::trust(view.model.fact(Topic::Trusted));
     json!({
         "value": view.model.trusted,
+        "text": shown["text"],
+        "icon": shown["icon"],
         "setting": format!("phone_model `{}`: trusted = {}", view.model.name, view.model.trusted),
     })
 }
@@ -186,6 +190,8 @@ fn certificates(phone: &Phone<'_>) -> Value {
 fn switches(world: &World<'_>, view: &PhoneView<'_>) -> Value {
     let common = view.common_phone_profile.and_then(|name| world.inventory.common_phone_profile(name));
     let all = hardening::effective(&view.hardening, common.as_ref(), &world.inventory.enterprise_phone());
+    // What is known to mean nothing on the model is not shown (R032).
+    let all = all.into_iter().filter(|e| hardening::meaning(view.model, e.name) != Some(false));
     let all = all.map(|e| (e.name.to_owned(), json!({ "value": e.value, "origin": e.origin.as_str() })));
     Value::Object(Map::from_iter(all))
 }

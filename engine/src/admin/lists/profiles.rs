@@ -1,9 +1,9 @@
-//! `/security-profiles` and `/phone-models`.
+//! `/security-profiles`.
 
-use keyline_domain::model::Model;
 use keyline_domain::profile::SecurityProfile;
 use serde_json::{Value, json};
 
+use super::catalogue::text;
 use super::{Page, Query, Row, Shape, World, pick};
 
 pub(super) static SHAPE: Shape = Shape {
@@ -12,18 +12,6 @@ pub(super) static SHAPE: Shape = Shape {
     filters: &["name", "description", "model", "protocol", "device_security_mode", "transport", "predefined"],
     sorts: &["name", "description", "model", "protocol", "device_security_mode"],
 };
-
-pub(super) static MODELS: Shape = Shape {
-    name: "phone-models",
-    key: "name",
-    filters: &["name", "vendor_class", "protocol", "trusted", "capability", "tls_certificate"],
-    sorts: &["name", "vendor_class", "trusted"],
-};
-
-/// Text of something that serializes as text.
-fn text(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
 
 impl Row for SecurityProfile {
     fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
@@ -35,20 +23,6 @@ impl Row for SecurityProfile {
             "device_security_mode" => each(self.settings.device_security_mode.as_str()),
             "transport" => each(&text(self.settings.transport)),
             "predefined" => each(if self.predefined { "true" } else { "false" }),
-            _ => {}
-        }
-    }
-}
-
-impl Row for &Model {
-    fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
-        match field {
-            "name" => each(&self.name),
-            "vendor_class" => each(&text(self.vendor_class)),
-            "protocol" => self.protocols.iter().for_each(|p| each(p.as_str())),
-            "trusted" => each(if self.trusted { "true" } else { "false" }),
-            "capability" => self.capabilities.iter().for_each(|c| each(c.as_str())),
-            "tls_certificate" => each(&text(self.tls_certificate)),
             _ => {}
         }
     }
@@ -84,24 +58,4 @@ pub(super) fn one(world: &World<'_>, name: &str) -> Option<Value> {
     object.insert("version".to_owned(), profile.version.0.into());
     object.insert("phones".to_owned(), world.inventory.device_count_of(id).into());
     Some(out)
-}
-
-pub(super) fn models(world: &World<'_>, query: &Query) -> Page {
-    pick(query, MODELS.key, world.inventory.models(), |model| show(model))
-}
-
-pub(super) fn model(world: &World<'_>, name: &str) -> Option<Value> {
-    world.inventory.model(name).map(show)
-}
-
-fn show(model: &Model) -> Value {
-    json!({
-        "name": model.name,
-        "vendor_class": model.vendor_class,
-        "protocols": model.protocols,
-        "trusted": model.trusted,
-        "capabilities": model.capabilities,
-        "tls_certificate": model.tls_certificate,
-        "built_in": model.is_builtin(),
-    })
 }

@@ -1,9 +1,11 @@
 //! Shapes of what is sent: the rows of each kind with their limits. Rules that need other rows or the model
 //! are the catalog's; a row that fits here may still be refused.
 
+use keyline_domain::hardening::switches as hardening_switches;
 use keyline_domain::ids::{DEVICE_NAME_MAX, DN_MAX, USER_ID_MAX};
+use keyline_domain::inventory::SECURE_CALL_FEATURES_MAX;
 use keyline_domain::inventory::{CREDENTIALS_MAX, Kind, LINES_MAX, PEM_MAX, Purpose, SUBJECT_MAX, TEXT_MAX};
-use keyline_domain::model::{Capability, MODEL_NAME_MAX};
+use keyline_domain::model::{Capability, MODEL_NAME_MAX, Topic};
 use keyline_domain::profile::{DESCRIPTION_MAX, EC_KEY_SIZES, NAME_MAX, NONCE_VALIDITY_S, RSA_KEY_SIZES};
 use serde_json::{Map, Value, json};
 
@@ -90,17 +92,8 @@ fn secret() -> Value {
 }
 
 fn hardening() -> Value {
-    let names = [
-        "gratuitous_arp",
-        "web_access",
-        "pc_voice_vlan_access",
-        "settings_access",
-        "pc_port",
-        "speakerphone",
-        "headset",
-    ];
     let switch = || nullable(choice(["enabled", "disabled"]));
-    let properties: Map<_, _> = names.iter().map(|name| ((*name).to_owned(), switch())).collect();
+    let properties: Map<_, _> = hardening_switches().map(|name| (name.to_owned(), switch())).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
@@ -131,6 +124,15 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
                 }),
             ),
             ("tls_certificate", choice(["per_device", "shared"])),
+            ("features", {
+                let stated = Topic::ALL.into_iter().filter(|t| t.is_stated());
+                let names: Map<_, _> = stated.map(|t| (t.as_str().to_owned(), boolean())).collect();
+                json!({ "type": "object", "properties": names, "additionalProperties": false })
+            }),
+            (
+                "secure_call_features",
+                json!({ "type": "array", "items": text(MODEL_NAME_MAX), "maxItems": SECURE_CALL_FEATURES_MAX }),
+            ),
         ],
         Kind::SecurityProfile => profile(),
         Kind::CommonPhoneProfile => vec![("name", text(TEXT_MAX)), ("hardening", hardening())],

@@ -14,7 +14,8 @@ pub(super) type Operation = (String, &'static str, Value);
 pub(super) fn operations() -> Vec<Operation> {
     let mut out = Vec::new();
     for list in List::ALL {
-        let (name, kind) = (list.shape().name, list.kind());
+        let name = list.shape().name;
+        let Some(kind) = list.kind() else { continue };
         if list.is_open() {
             let operation = change(Change {
                 id: format!("create_{}", kind.as_str()),

@@ -1,6 +1,7 @@
 //! The API's description (OpenAPI 3.1), at `/api/v1/openapi.json`.
 
 mod bodies;
+mod catalogue;
 mod changes;
 mod schemas;
 
@@ -114,6 +115,36 @@ pub(crate) fn document() -> Value {
             "responses": responses("AuditVerification", &[Code::BadRequest, Code::Busy]),
         }),
     );
+    for (path, summary, schema, parameters, problem) in [
+        ("/help", "Help for every field of every kind", "Help", &[("kind", false)][..], None),
+        (
+            "/security-profile-options",
+            "What profiles and phones of a model and protocol may have: values, conditions, defaults, help",
+            "SecurityProfileOptions",
+            &[("model", true), ("protocol", false)],
+            Some(Code::PhoneModelNotFound),
+        ),
+    ] {
+        let parameters: Vec<_> = parameters
+            .iter()
+            .map(|(name, required)| {
+                let schema = match *name {
+                    "protocol" => json!({ "type": "string", "enum": ["sip", "sccp"] }),
+                    _ => json!({ "type": "string", "minLength": 1 }),
+                };
+                json!({ "name": name, "in": "query", "required": required, "schema": schema })
+            })
+            .collect();
+        let mut problems = vec![Code::BadRequest, Code::Busy];
+        problems.extend(problem);
+        add(
+            path,
+            json!({
+                "summary": summary, "operationId": schema.to_lowercase(), "parameters": parameters,
+                "responses": responses(schema, &problems),
+            }),
+        );
+    }
     let mut enterprise = one("Switches of the enterprise level", "none", "EnterprisePhone", Code::NotFound);
     enterprise["parameters"] = json!([]);
     add("/enterprise-phone", enterprise);
@@ -142,7 +173,7 @@ pub(crate) fn document() -> Value {
 }
 
 /// Lists of the configuration: summary, schema of a page, schema of one, and what is said when there is none.
-const LISTS: [(List, &str, &str, &str, Code); 9] = [
+const LISTS: [(List, &str, &str, &str, Code); 12] = [
     (List::Phones, "Phones by name", "Phones", "Phone", Code::PhoneNotFound),
     (
         List::SecurityProfiles,
@@ -175,6 +206,27 @@ const LISTS: [(List, &str, &str, &str, Code); 9] = [
         "Certificates",
         "Certificate",
         Code::CertificateNotFound,
+    ),
+    (
+        List::Gateways,
+        "Gateway types with the trust that follows from the type",
+        "Gateways",
+        "Gateway",
+        Code::GatewayNotFound,
+    ),
+    (
+        List::Features,
+        "Features of phone models; one of them with every model's answer",
+        "Features",
+        "Feature",
+        Code::FeatureNotFound,
+    ),
+    (
+        List::HardeningTemplates,
+        "Sets of hardening switches for many phones",
+        "HardeningTemplates",
+        "HardeningTemplate",
+        Code::TemplateNotFound,
     ),
 ];
 

@@ -5,42 +5,42 @@ use keyline_domain::profile::NAME_MAX;
 use serde_json::{Value, json};
 
 /// An object with all its members: required unless the name ends with `?`.
-fn object(members: &[(&str, Value)]) -> Value {
+pub(super) fn object(members: &[(&str, Value)]) -> Value {
     let required: Vec<_> = members.iter().map(|(n, _)| *n).filter(|n| !n.ends_with('?')).collect();
     let properties: serde_json::Map<_, _> =
         members.iter().map(|(n, v)| (n.trim_end_matches('?').to_owned(), v.clone())).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-fn list(items: Value) -> Value {
+pub(super) fn list(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
-fn page(row: Value) -> Value {
+pub(super) fn page(row: Value) -> Value {
     object(&[("items", list(row)), ("next", maybe_text())])
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-fn maybe_text() -> Value {
+pub(super) fn maybe_text() -> Value {
     json!({ "type": ["string", "null"] })
 }
 
-fn count() -> Value {
+pub(super) fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
-fn boolean() -> Value {
+pub(super) fn boolean() -> Value {
     json!({ "type": "boolean" })
 }
 
-fn maybe_boolean() -> Value {
+pub(super) fn maybe_boolean() -> Value {
     json!({ "type": ["boolean", "null"] })
 }
 
@@ -48,11 +48,11 @@ fn instant() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }
 
-fn choice(of: &[&str]) -> Value {
+pub(super) fn choice(of: &[&str]) -> Value {
     json!({ "type": "string", "enum": of })
 }
 
-fn nullable(of: Value) -> Value {
+pub(super) fn nullable(of: Value) -> Value {
     json!({ "anyOf": [of, { "type": "null" }] })
 }
 
@@ -60,11 +60,11 @@ fn class() -> Value {
     choice(&["non_secure", "authenticated", "encrypted"])
 }
 
-fn icon() -> Value {
+pub(super) fn icon() -> Value {
     choice(&["lock", "shield", "none"])
 }
 
-fn protocol() -> Value {
+pub(super) fn protocol() -> Value {
     choice(&["sip", "sccp"])
 }
 
@@ -135,11 +135,12 @@ pub(super) fn all() -> Value {
             ("parameter?", json!({ "type": "string", "description": "The parameter that is wrong" })),
         ]),
     });
-    if let (Some(all), Value::Object(rest), Value::Object(more)) =
-        (out.as_object_mut(), calls(), configured())
-    {
-        all.extend(rest);
-        all.extend(more);
+    for part in [calls(), configured(), super::catalogue::schemas()] {
+        if let (Some(all), Value::Object(more)) = (out.as_object_mut(), part) {
+            all.extend(more);
+        }
+    }
+    if let Some(all) = out.as_object_mut() {
         all.extend(super::bodies::all());
         all.extend(changed());
     }
@@ -253,7 +254,15 @@ fn configured() -> Value {
     ]);
     let mut detail = phone.to_vec();
     detail.extend([
-        ("trusted", object(&[("value", boolean()), ("setting", text())])),
+        (
+            "trusted",
+            object(&[
+                ("value", boolean()),
+                ("setting", text()),
+                ("text", choice(&["trusted", "not trusted"])),
+                ("icon", icon()),
+            ]),
+        ),
         ("assigned", object(&version)),
         ("applied", nullable(object(&applied))),
         ("registration", nullable(list(reference("Binding")))),
@@ -315,12 +324,6 @@ fn configured() -> Value {
         "CommonPhoneProfile": object(&[("name", text()), ("hardening", json!({ "type": "object" })), ("phones", count())]),
         "CommonPhoneProfiles": page(reference("CommonPhoneProfile")),
         "EnterprisePhone": object(&[("hardening", json!({ "type": "object" }))]),
-        "PhoneModel": object(&[
-            ("name", text()), ("vendor_class", choice(&["own", "preferred"])), ("protocols", list(protocol())),
-            ("trusted", boolean()), ("capabilities", list(text())), ("tls_certificate", text()),
-            ("built_in", boolean()),
-        ]),
-        "PhoneModels": page(reference("PhoneModel")),
         "Certificate": object(&[
             ("purpose", text()), ("name", maybe_text()), ("fingerprint", text()), ("subject", text()),
             ("common_name", text()), ("dns_names", list(text())), ("is_ca", boolean()),

@@ -2,6 +2,7 @@
 
 pub(crate) mod fake;
 
+mod catalogue;
 mod control;
 mod https;
 mod metrics;

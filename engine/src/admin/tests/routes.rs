@@ -17,10 +17,10 @@ use crate::admin::{AdminToken, NodeApi, PROBLEM_JSON, api, guard, http, openapi}
 
 const TOKEN: &str = "Bearer correct-horse";
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     kind: String,
-    body: Value,
+    pub(super) body: Value,
 }
 
 fn guard_of(wrong_tokens: u64) -> web::Data<Guard> {
@@ -52,11 +52,11 @@ async fn ask(node: &Arc<Fake>, method: Method, path: &str, token: Option<&str>) 
     Answer { status, kind: kind.unwrap_or_default(), body }
 }
 
-async fn get(path: &str) -> Answer {
+pub(super) async fn get(path: &str) -> Answer {
     ask(&Arc::default(), Method::GET, path, Some(TOKEN)).await
 }
 
-fn assert_problem(answer: &Answer, status: u16, code: &str) {
+pub(super) fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.body);
     assert_eq!(answer.kind, PROBLEM_JSON);
     assert_eq!(answer.body["code"], code);
@@ -192,12 +192,16 @@ async fn every_described_path_answers_in_the_described_shape() {
             "parameters" => "no_answer_s",
             "common-phone-profiles" => "Lobby",
             "phone-models" => "Cisco%208845",
+            "features" => "srtp",
+            "gateways" => "SPA8800",
+            "hardening-templates" => "lobby",
             _ => "07.0.1",
         };
         let id = if path.ends_with("/security") { "07%2F0%201" } else { "07.0.1" };
         let url = path.replace("{key}", key).replace("{id}", id);
         let url = url.replace("{purpose}/{fingerprint}", "own/none").replace("{seq}", "1");
-        let answer = get(&url).await;
+        let asked = if url.ends_with("-options") { format!("{url}?model=Cisco%208845") } else { url.clone() };
+        let answer = get(&asked).await;
         let expected = if url.ends_with("none") { "404" } else { "200" };
         assert_eq!(answer.status.as_str(), expected, "{url} {}", answer.body);
         let described = &item["get"]["responses"][expected]["content"];
@@ -310,6 +314,8 @@ async fn r178_pages_of_every_list_join_in_both_directions() {
         ("end-users", "id", "&filter=id:ends:9", 25),
         ("application-users", "id", "", 0),
         ("parameters", "name", "&filter=set:is_exactly:true", 0),
+        ("features", "name", "&filter=name:begins:rsa_", 5),
+        ("gateways", "name", "", 12),
         ("phone-models", "name", "&filter=vendor_class:is_exactly:preferred", usize::MAX),
         (
             "security-profiles",

@@ -10,6 +10,7 @@ mod nouns;
 
 pub(in crate::cli) use forms::{Fields, Form, How, Listing, Showing};
 pub(in crate::cli) use node::{Audit, Call, Explain, Format, OwnName, Token, Trace, Tracing};
+pub(in crate::cli) use nouns::Known;
 pub(in crate::cli) use nouns::{
     Cert, Delete, Enterprise, Line, Object, Parameter, Phone, Profile, RollOut, RollOuts, Show, User, Write,
 };
@@ -121,6 +122,32 @@ pub(in crate::cli) enum Command {
     /// Phone models and their features
     #[command(subcommand)]
     Model(Object),
+    /// Features of phone models, and which models have them
+    #[command(subcommand)]
+    Feature(Known),
+    /// Gateway types and whether they are trusted
+    #[command(subcommand)]
+    Gateway(Known),
+    /// Sets of hardening switches for many phones
+    #[command(subcommand)]
+    HardeningTemplate(Known),
+    /// What security profiles and phones of a model may have: values, defaults, conditions
+    Options {
+        /// Phone model
+        model: String,
+        /// sip or sccp [default: what the model speaks]
+        #[arg(long)]
+        protocol: Option<String>,
+        #[command(flatten)]
+        form: Showing,
+    },
+    /// Help for the fields of every kind of object, or of one
+    FieldHelp {
+        /// The kind, as phone or security_profile
+        kind: Option<String>,
+        #[command(flatten)]
+        form: Showing,
+    },
     /// Who changed what, and whether the record of it is whole
     #[command(subcommand)]
     Audit(Audit),

@@ -24,6 +24,20 @@ pub(in crate::cli) enum Object {
     Delete(Delete),
 }
 
+/// What facts have that nobody configures.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Known {
+    /// List them
+    List(Listing),
+    /// Show one with everything that is known of it
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Showing,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
     /// Its name

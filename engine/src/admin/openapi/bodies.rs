@@ -168,6 +168,7 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
                     },
                 })),
             ),
+            ("em_user", nullable(text(USER_ID_MAX))),
         ],
         Kind::Certificate => vec![
             ("purpose", choice(Purpose::ALL.iter().map(|p| p.as_str()))),

@@ -30,6 +30,7 @@ mod cli_changes;
 mod differential;
 mod faults;
 mod fuzz_corpus;
+mod impact;
 mod import;
 mod ipv6;
 mod kill_points;

@@ -63,6 +63,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(readable("/security-profile-options", profile_options))
         .service(readable("/trace/phones/{name}", traces::phone))
         .service(readable("/trace/calls/{id}", traces::call))
+        .service(readable("/reports/mic", phones_on_mic))
         .service(changes::enterprise(enterprise));
     for list in List::ALL {
         let rows = move |node: Node, request: HttpRequest, pairs: Pairs| rows(list, node, request, pairs);
@@ -122,6 +123,12 @@ async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
     let query = Query::parse(list.shape(), &pairs)?;
     let page = node.read(Box::new(move |world| Ok(list.page(world, &query).body()))).await?;
     Ok(HttpResponse::Ok().json(page))
+}
+
+/// Phones that prove themselves by their manufacturer's certificate still (R113).
+async fn phones_on_mic(node: Node, request: HttpRequest, mut pairs: Pairs) -> Answer {
+    pairs.0.push(("filter".to_owned(), "certificate:is_exactly:mic".to_owned()));
+    rows(List::Phones, node, request, pairs).await
 }
 
 async fn one(list: List, node: Node, request: HttpRequest, key: String) -> Answer {

@@ -19,6 +19,7 @@ pub fn told(changed: &Changed, dry_run: bool) -> Value {
         "after": changed.after,
         "etag": changed.etag,
         "warnings": warnings,
+        "impact": changed.impact,
     })
 }
 
@@ -52,6 +53,7 @@ pub fn broken_rule(error: &RowError) -> Problem {
         | RowError::ProfilePredefined { .. }
         | RowError::ModelBuiltin { .. }
         | RowError::DigestUserShared { .. }
+        | RowError::LoggedInElsewhere { .. }
         | RowError::UserInOtherStore { .. }
         | RowError::CredentialsInUse { .. }
         | RowError::Full(_) => Code::Conflict,
@@ -99,6 +101,10 @@ fn field(error: &RowError) -> Option<&str> {
         RowError::PhoneProtocol { .. } => "protocol",
         RowError::DigestUserWithoutCredentials { .. } | RowError::DigestUserShared { .. } => "digest_user",
         RowError::CredentialsInUse { .. } => "digest_credentials",
+        RowError::LoggedInElsewhere { .. } => "em_user",
+        RowError::CapfSettingsMissing { .. } => "capf.authentication_string",
+        RowError::CapfUnsupported { .. } => "capf.operation",
+        RowError::CapfCertificateUnknown { .. } => "capf.authentication_mode",
         RowError::CertificateSubject { .. } => "subject",
         _ => return None,
     })

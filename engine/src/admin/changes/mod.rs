@@ -5,6 +5,7 @@
 
 mod answer;
 mod asked;
+mod phones;
 mod profiles;
 
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
@@ -121,6 +122,7 @@ fn parts<T: DeserializeOwned + 'static>(request: &HttpRequest) -> Result<T, Prob
 
 /// Adds the other changes to the API's scope.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
+    phones::configure(config);
     profiles::configure(config);
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use keyline_actors::board::{Boards, Device};
 use keyline_domain::cipher;
+use keyline_domain::identity::{CertificateName, ChainedTo, ShownCertificate};
 use keyline_domain::ids::DeviceIndex;
+use keyline_domain::mode::PeerProof;
 use keyline_domain::phone::{AppliedVersion, Binding, Peer, Row};
 use serde_json::{Value, json};
 
@@ -19,6 +21,7 @@ pub(super) struct Status {
     pub(super) applied: Option<AppliedVersion>,
     device: Arc<Device>,
     row: Option<Arc<Row>>,
+    shown: Option<Arc<ShownCertificate>>,
 }
 
 impl Status {
@@ -33,12 +36,31 @@ impl Status {
             applied,
             device,
             row,
+            shown: slot.shown(),
         })
     }
 
     /// What the connection of the newest binding proved.
     pub(super) fn last_peer(&self) -> Option<Peer> {
         self.row.as_ref()?.bindings.iter().max_by_key(|b| b.granted_until).map(|b| b.origin.peer)
+    }
+
+    /// What the phone proved itself by when it last registered: `mic`, `lsc`, `uploaded`; `unknown`: a
+    /// certificate that was not seen since the start; `none`.
+    pub(super) fn certificate(&self) -> &'static str {
+        let proven = self.last_peer().is_some_and(|peer| peer.proof == PeerProof::Certificate);
+        match self.shown.as_ref().filter(|_| proven) {
+            None if proven => "unknown",
+            None => "none",
+            Some(shown) if shown.chain == ChainedTo::VendorTrust => "uploaded",
+            Some(shown) => {
+                match CertificateName::parse(shown.facts.subject_cn.as_deref().unwrap_or_default()) {
+                    CertificateName::Mic { .. } => "mic",
+                    CertificateName::Lsc(_) => "lsc",
+                    CertificateName::Other => "uploaded",
+                }
+            }
+        }
     }
 
     pub(super) fn bindings(&self, live: &Live<'_>) -> Value {

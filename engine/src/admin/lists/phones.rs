@@ -22,6 +22,7 @@ pub(super) static SHAPE: Shape = Shape {
         "line",
         "digest_user",
         "em_user",
+        "certificate",
         "common_phone_profile",
         "registered",
         "pending",
@@ -52,6 +53,7 @@ impl Row for Phone<'_> {
             "security_profile" => each(&v.profile.name),
             "device_security_mode" => each(v.profile.settings.device_security_mode.as_str()),
             "line" => v.lines.iter().for_each(|dn| each(dn.as_str())),
+            "certificate" => self.status().iter().for_each(|s| each(s.certificate())),
             "em_user" => v.em_user.iter().for_each(|user| each(user.as_str())),
             "digest_user" => v.digest_user.iter().for_each(|user| each(user.as_str())),
             "common_phone_profile" => v.common_phone_profile.iter().for_each(|name| each(name)),
@@ -179,6 +181,7 @@ fn certificates(phone: &Phone<'_>) -> Value {
     let presented = last.map(|peer| {
         json!({
             "proof": peer.proof,
+            "kind": phone.status().map_or("none", |s| s.certificate()),
             "suite": suite_text(peer.suite),
             "fingerprint_begins": peer.certificate.map(|c| c.iter().map(|b| format!("{b:02x}")).collect::<String>()),
         })

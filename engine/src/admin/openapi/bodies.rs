@@ -156,18 +156,7 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
             ),
             ("common_phone_profile", nullable(text(TEXT_MAX))),
             ("hardening", hardening()),
-            (
-                "capf",
-                nullable(json!({
-                    "type": "object", "additionalProperties": false,
-                    "properties": {
-                        "operation": choice(["none", "install", "upgrade", "delete", "troubleshoot"]),
-                        "authentication_string": nullable(json!({
-                            "type": "string", "pattern": "^[0-9]{4,10}$", "writeOnly": true,
-                        })),
-                    },
-                })),
-            ),
+            ("capf", nullable(capf())),
             ("em_user", nullable(text(USER_ID_MAX))),
         ],
         Kind::Certificate => vec![
@@ -178,6 +167,31 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
         ],
         _ => kind.fields().iter().map(|field| (*field, json!({}))).collect(),
     }
+}
+
+/// CAPF of a phone: the order, and the settings, which are its profile's.
+pub(super) fn capf() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "operation": nullable(choice(["none", "install", "upgrade", "delete", "troubleshoot"])),
+            "authentication_string": nullable(json!({
+                "type": "string", "pattern": "^[0-9]{4,10}$", "writeOnly": true,
+            })),
+            "authentication_mode": nullable(capf_mode()),
+            "key_order": nullable(key_order()),
+            "rsa_key_size": nullable(json!({ "type": "integer", "enum": RSA_KEY_SIZES })),
+            "ec_key_size": nullable(json!({ "type": "integer", "enum": EC_KEY_SIZES })),
+        },
+    })
+}
+
+fn capf_mode() -> Value {
+    choice(["authentication_string", "null_string", "existing_certificate_lsc", "existing_certificate_mic"])
+}
+
+fn key_order() -> Value {
+    choice(["rsa_only", "ec_only", "ec_preferred_rsa_backup"])
 }
 
 fn profile() -> Vec<(&'static str, Value)> {
@@ -205,16 +219,8 @@ fn profile() -> Vec<(&'static str, Value)> {
         ("tftp_encrypted_config", flag()),
         ("oauth_authentication", flag()),
         ("exclude_digest_credentials", flag()),
-        (
-            "capf_authentication_mode",
-            nullable(choice([
-                "authentication_string",
-                "null_string",
-                "existing_certificate_lsc",
-                "existing_certificate_mic",
-            ])),
-        ),
-        ("key_order", nullable(choice(["rsa_only", "ec_only", "ec_preferred_rsa_backup"]))),
+        ("capf_authentication_mode", nullable(capf_mode())),
+        ("key_order", nullable(key_order())),
         ("rsa_key_size", nullable(json!({ "type": "integer", "enum": RSA_KEY_SIZES }))),
         ("ec_key_size", nullable(json!({ "type": "integer", "enum": EC_KEY_SIZES }))),
         ("sip_phone_port", nullable(json!({ "type": "integer", "minimum": 1, "maximum": 65535 }))),

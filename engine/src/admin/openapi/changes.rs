@@ -36,6 +36,33 @@ pub(super) fn operations() -> Vec<Operation> {
         out.extend(of_object(&path, keys, kind, Some(list.not_found())));
     }
     out.extend(of_object("/enterprise-phone", &[], Kind::EnterprisePhone, Some(Code::NotFound)));
+    for (path, method, id, summary, body) in [
+        (
+            "login",
+            "post",
+            "login",
+            "Extension Mobility: this end user's credentials count now",
+            Some((JSON, "Login")),
+        ),
+        ("logout", "post", "logout", "Extension Mobility: the owner's credentials count again", None),
+        (
+            "capf",
+            "patch",
+            "change_capf",
+            "CAPF settings and order of a phone; other settings find or make another profile",
+            Some((PATCH, "CapfOfPhone")),
+        ),
+    ] {
+        let operation = change(Change {
+            id: format!("{id}_phone"),
+            summary: summary.to_owned(),
+            keys: &["key"],
+            body: body.map(|(media, schema)| (media, schema.to_owned())),
+            created: false,
+            not_found: Some(Code::PhoneNotFound),
+        });
+        out.push((format!("/phones/{{key}}/{path}"), method, operation));
+    }
     let profile = Some(Code::SecurityProfileNotFound);
     for (order, summary, created, schema) in [
         ("copy", "A new profile with the settings of this one and a name of its own", true, "CopyOf"),

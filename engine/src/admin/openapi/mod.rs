@@ -90,6 +90,13 @@ pub(crate) fn document() -> Value {
             add(&format!("/{path}/{{key}}"), one(&format!("One of {path}"), "key", single, not_found));
         }
     }
+    let mut on_mic = list(
+        "Phones that prove themselves by their manufacturer's certificate",
+        List::Phones.shape(),
+        "Phones",
+    );
+    on_mic["operationId"] = "report_mic".into();
+    add("/reports/mic", on_mic);
     let mut entries = list("What was changed, newest first", &AUDIT, "AuditEntries");
     if let Some(parameters) = entries["parameters"].as_array_mut() {
         for (name, what) in

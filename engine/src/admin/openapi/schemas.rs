@@ -166,7 +166,17 @@ fn changed() -> serde_json::Map<String, Value> {
                 ("after", row()),
                 ("etag", maybe_text()),
                 ("warnings", list(warning)),
+                ("impact", nullable(reference("Impact"))),
             ]),
+        ),
+        ("Impact", impact()),
+        ("CapfOfPhone", super::bodies::capf()),
+        (
+            "Login",
+            json!({
+                "type": "object", "properties": { "user": { "type": "string", "minLength": 1 } },
+                "required": ["user"], "additionalProperties": false,
+            }),
         ),
         ("CopyOf", copy),
         (
@@ -178,6 +188,30 @@ fn changed() -> serde_json::Map<String, Value> {
         ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// What a change would do to phones and calls; every list is cut after a thousand.
+fn impact() -> Value {
+    let some = |of: Value| object(&[("count", count()), ("first", list(of))]);
+    let names = || some(text());
+    let noted = || list(object(&[("code", text()), ("text", text())]));
+    object(&[
+        ("phones", count()),
+        ("registered", count()),
+        ("mode_changes", some(object(&[("phone", text()), ("from", class()), ("to", class())]))),
+        ("would_fail", some(object(&[("phone", text()), ("cause", text()), ("text", text())]))),
+        ("would_fail_by_cause", json!({ "type": "object", "additionalProperties": count() })),
+        ("asked_for_digest", names()),
+        ("unknown", names()),
+        ("mixed_lines", some(object(&[("line", text()), ("encrypted", names()), ("offending", names())]))),
+        (
+            "calls_losing_class",
+            some(object(&[("call", text()), ("from", class()), ("to", class()), ("devices", list(text()))])),
+        ),
+        ("cipher_policy", names()),
+        ("web_access_off", names()),
+        ("notes", noted()),
+    ])
 }
 
 fn calls() -> Value {
@@ -274,6 +308,7 @@ fn configured() -> Value {
                     "presented",
                     nullable(object(&[
                         ("proof", text()),
+                        ("kind", text()),
                         ("suite", maybe_text()),
                         ("fingerprint_begins", maybe_text()),
                     ])),

@@ -119,6 +119,7 @@ pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenE
         faults::hit("boot.rolled_forward");
         catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
     }
+    catalog.upgrade(&*store, inspect)?;
     Ok(Opened { store, node_key, catalog, options })
 }
 
@@ -164,6 +165,7 @@ impl Opened {
             offline: Some(&*store),
         };
         let (changed, _) = self.catalog.change(request, tools)?;
+        self.catalog.prune_audit(&*store, &&*store);
         store.sync().map_err(|e| ChangeError::Store(e.to_string()))?;
         Ok(changed)
     }

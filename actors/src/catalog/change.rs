@@ -122,15 +122,31 @@ pub struct Tools<'a> {
 }
 
 impl ChangeError {
-    /// Stable code: of the rule that is broken, or of what stands in the way.
+    /// Stable code, that of the problem which tells of it: of the rule that is broken, or of what stands in the way.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Refused { error: RowError::NotFound { kind, .. }, .. } => not_found(*kind),
             Self::Refused { error, .. } => error.code(),
-            Self::Expected { .. } => "etag_differs",
+            Self::Expected { .. } => "precondition_failed",
             Self::Steps(_) => "bad_request",
             Self::TooLarge(_) => "change_too_large",
-            Self::Store(_) | Self::Internal(_) => "internal",
+            Self::Store(_) => "storage_failed",
+            Self::Internal(_) => "internal",
         }
+    }
+}
+
+fn not_found(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Phone => "phone_not_found",
+        Kind::SecurityProfile => "security_profile_not_found",
+        Kind::EndUser | Kind::ApplicationUser => "user_not_found",
+        Kind::Line => "line_not_found",
+        Kind::Parameter => "parameter_not_found",
+        Kind::PhoneModel => "phone_model_not_found",
+        Kind::CommonPhoneProfile => "common_phone_profile_not_found",
+        Kind::Certificate => "certificate_not_found",
+        _ => "not_found",
     }
 }
 

@@ -14,10 +14,13 @@ mod messages;
 mod publish;
 mod rotate;
 mod tokens;
+mod upgrade;
 mod versions;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_cut_off;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -123,6 +126,13 @@ fn scan(
                 key: String::from_utf8_lossy(key).into_owned(),
                 reason,
             };
+            if record.schema != SCHEMA {
+                // What is brought over later is not there yet.
+                if upgrade::is_of_earlier(key, record.schema) {
+                    continue;
+                }
+                return Err(fault(format!("its schema is {}, this version knows {SCHEMA}", record.schema)));
+            }
             let name = key
                 .get(prefix.len()..)
                 .and_then(|k| std::str::from_utf8(k).ok())

@@ -35,6 +35,7 @@ mod step;
 mod store;
 mod stored;
 mod undo;
+mod upgrade;
 mod view;
 
 #[cfg(test)]

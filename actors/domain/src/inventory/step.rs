@@ -62,6 +62,11 @@ pub enum Step {
     },
     /// Let a phone in that nobody configured (R212); the node asks it by itself.
     Adopt(Newcomer),
+    /// Bring a phone of an earlier schema over (R003, R110); the node asks it by itself, when it starts.
+    Upgrade {
+        /// The row as it was.
+        body: Value,
+    },
 }
 
 /// Reads a certificate's PEM; whoever calls has the parser.
@@ -78,6 +83,7 @@ impl Step {
             Self::Rename { .. } => "rename",
             Self::Copy { .. } => "copy",
             Self::Adopt(_) => "adopt",
+            Self::Upgrade { .. } => "upgrade",
         }
     }
 
@@ -92,6 +98,7 @@ impl Step {
             Self::Rename { name, .. } => (Kind::SecurityProfile, Some(name)),
             Self::Copy { to, .. } => (Kind::SecurityProfile, Some(to)),
             Self::Adopt(new) => (Kind::Phone, Some(new.name.as_str())),
+            Self::Upgrade { body } => (Kind::Phone, name_in(Kind::Phone, body)),
         }
     }
 }
@@ -159,6 +166,7 @@ impl Inventory {
                 Op::Put(Box::new(row))
             }
             Step::Adopt(new) => return self.adopt(new),
+            Step::Upgrade { body } => return self.upgraded(object(body)?),
         }])
     }
 

@@ -11,6 +11,7 @@ mod login;
 mod mutating;
 mod parsing;
 mod properties;
+mod upgrading;
 
 /// Reversible, keyed by the context, and nothing like the plain text.
 struct Mask;

@@ -58,7 +58,7 @@ fn call(n: u64) -> CallView {
     }
 }
 
-struct Plain;
+pub(crate) struct Plain;
 
 impl Sealer for Plain {
     fn seal(&self, plain: &[u8], _: &str) -> Vec<u8> {

@@ -4,6 +4,7 @@ pub(crate) mod fake;
 
 mod catalogue;
 mod control;
+mod find;
 mod https;
 mod metrics;
 mod routes;

@@ -40,7 +40,11 @@ fn refused(node: &Node, line: &[&str], words: &[&str]) {
 #[test]
 fn lists_are_the_same_with_and_without_a_node() {
     let mut node = Builder::new().shards(2).inventory(&inventory()).start();
-    let lines: [&[&str]; 6] = [
+    let lines: [&[&str]; 10] = [
+        &["feature", "list", "--all"],
+        &["feature", "show", "srtp"],
+        &["options", "Cisco 8845"],
+        &["help-text", "phone"],
         &["user", "list"],
         &["line", "list", "--filter", "dn:begins:200", "--format", "csv"],
         &["profile", "list", "--json", "--all"],

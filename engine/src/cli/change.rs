@@ -136,6 +136,52 @@ fn question(noun: &Noun, names: &[String], source: &mut Source) -> Result<String
     Ok(format!("delete {what}? {phones}."))
 }
 
+/// Logs a user in on a phone, or out.
+pub(super) fn log_in(
+    name: &str,
+    user: Option<&str>,
+    how: &How,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let noun = &noun::PHONE;
+    let verb = if user.is_some() { "login" } else { "logout" };
+    let order = Order {
+        method: Method::POST,
+        path: format!("{}/{verb}", noun.path_of(name)),
+        body: user.map(|user| json!({ "user": user })),
+        step: Step::Merge { kind: noun.kind, name: noun.canonical(name), body: json!({ "em_user": user }) },
+        how,
+    };
+    finish(noun, Deed::Changed, order, source, world)
+}
+
+/// Changes a phone's CAPF settings and order.
+pub(super) fn capf(what: &Write, source: &mut Source, world: &mut World<'_>) -> Result<(), Failure> {
+    let noun = &noun::PHONE;
+    let mut fields = fields(noun, &what.fields, Purpose::Patch, world)?;
+    // The secret of a phone stands in its capf, which is what is changed here.
+    if let Some(Value::Object(inner)) = fields.remove("capf") {
+        fields.extend(inner);
+    }
+    if fields.is_empty() {
+        return Err(Failure::Usage("give at least one field=value to change".to_owned()));
+    }
+    let body = Value::Object(fields);
+    let order = Order {
+        method: Method::PATCH,
+        path: format!("{}/capf", noun.path_of(&what.name)),
+        body: Some(body.clone()),
+        step: Step::Merge {
+            kind: noun.kind,
+            name: noun.canonical(&what.name),
+            body: json!({ "capf": body }),
+        },
+        how: &what.how,
+    };
+    finish(noun, Deed::Changed, order, source, world)
+}
+
 /// Copies a profile.
 pub(super) fn copy(
     name: &str,

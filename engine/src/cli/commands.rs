@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
+use super::args::Known;
 use super::args::{
     Arguments, Call, Cert, Command, Delete, Enterprise, Explain, Format, Line, Object, OwnName, Parameter,
     Phone, Place, Profile, Show, Write,
 };
-use super::args::{Known, Showing};
 use super::noun::{self, Noun};
-use super::source::Source;
+use super::source::{self, Source};
 use super::{
     Failure, World, audit, backup, change, completion, inventory, listing, orders, pem, rollout, said, show,
     token, trace,
 };
 use crate::admin::changes;
 use crate::admin::control::{Control, escape};
+use crate::admin::lists;
 use crate::admin::{PhoneOrder, TOKEN_FILE, description};
 use crate::config::{Config, Sources};
 
@@ -65,6 +66,17 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
             };
             match what {
                 Phone::Object(what) => objects(&noun::PHONE, what, (place, &config), world),
+                Phone::Login { name, user, how } => {
+                    let mut source = Source::changing(place, &config, how, world)?;
+                    change::log_in(name, Some(user), how, &mut source, world)
+                }
+                Phone::Logout { name, how } => {
+                    let mut source = Source::changing(place, &config, how, world)?;
+                    change::log_in(name, None, how, &mut source, world)
+                }
+                Phone::Capf(what) => {
+                    change::capf(what, &mut Source::changing(place, &config, &what.how, world)?, world)
+                }
                 Phone::Reset(one) => order(&one.name, PhoneOrder::Reset),
                 Phone::Restart(one) => order(&one.name, PhoneOrder::Restart),
                 Phone::Apply(one) => order(&one.name, PhoneOrder::Apply),
@@ -99,13 +111,16 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Gateway(what) => known(&listing::GATEWAYS, what, (place, &config), world),
         Command::HardeningTemplate(what) => known(&listing::TEMPLATES, what, (place, &config), world),
         Command::Options { model, protocol, form } => {
-            let protocol = protocol.as_deref().map(|p| format!("&protocol={}", escape(p)));
-            let query = format!("?model={}{}", escape(model), protocol.unwrap_or_default());
-            asked(&format!("/api/v1/security-profile-options{query}"), form, (place, &config), world)
+            let found = Source::any(place, &config, world)?.options(model, protocol.as_deref())?;
+            show::print(&found, form, world)
         }
-        Command::FieldHelp { kind, form } => {
-            let query = kind.as_deref().map(|k| format!("?kind={}", escape(k))).unwrap_or_default();
-            asked(&format!("/api/v1/help{query}"), form, (place, &config), world)
+        Command::HelpText { kind, form } => {
+            // The program knows it; a node elsewhere may be of another version.
+            let found = match place.url {
+                Some(_) => running(place, &config)?.help(kind.as_deref())?,
+                None => lists::help(kind.as_deref()).map_err(source::refused)?,
+            };
+            show::print(&found, form, world)
         }
         Command::Token(what) => token::execute(what, &config, world),
         Command::Trace(what) => trace::execute(what, &mut running(place, &config)?, world),
@@ -130,14 +145,11 @@ fn known(
     let (place, config) = site;
     match what {
         Known::List(form) => listing::list(&mut Source::any(place, config, world)?, table, form, world),
-        Known::Show { name, form } => show::one(&mut running(place, config)?, table.path, name, form, world),
+        Known::Show { name, form } => {
+            let found = Source::any(place, config, world)?.listed(table, name)?;
+            show::print(&found, form, world)
+        }
     }
-}
-
-/// What a running node answers at a path.
-fn asked(path: &str, form: &Showing, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
-    let answer = running(site.0, site.1)?.node()?.json(path)?;
-    show::print(&answer, form, world)
 }
 
 /// A running node, for what only such a one has.
@@ -302,7 +314,7 @@ impl Command {
             Self::Model(_) | Self::Trace(_) | Self::CommonProfile(_) | Self::Enterprise(_) => true,
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
             Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
-            Self::Options { .. } | Self::FieldHelp { .. } => true,
+            Self::Options { .. } | Self::HelpText { .. } => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
             Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,

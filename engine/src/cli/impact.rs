@@ -10,11 +10,17 @@ pub(super) fn words(impact: &Value) -> Vec<String> {
     if !impact.is_object() {
         return Vec::new();
     }
-    let mut out = vec![format!(
-        "it concerns {}, of which {} registered",
-        counted(impact["phones"].as_u64().unwrap_or_default(), "phone"),
-        are(impact["registered"].as_u64().unwrap_or_default())
-    )];
+    let number = |field: &str| impact[field].as_u64().unwrap_or_default();
+    let mut out = vec![match number("phones") {
+        0 => "no phone is concerned".to_owned(),
+        phones => {
+            format!(
+                "it concerns {}, of which {} registered",
+                counted(phones, "phone"),
+                are(number("registered"))
+            )
+        }
+    }];
     let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
     each(&impact["mode_changes"], "would get another mode", &mut out, |one| {
         format!("{}: {} becomes {}", text(one, "phone"), text(one, "from"), text(one, "to"))

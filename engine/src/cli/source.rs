@@ -10,6 +10,7 @@ use keyline_domain::audit::{COMMAND_LINE, Mark, Who};
 use keyline_domain::inventory::{Kind, Step};
 
 use super::args::{How, Place};
+use super::listing::Table;
 use super::noun::Noun;
 use super::{Failure, World};
 use crate::admin::changes::{refusal, told};
@@ -133,6 +134,42 @@ impl Source {
             }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
         }
+    }
+
+    /// One of the facts that nobody configures.
+    pub(super) fn listed(&mut self, table: &Table, name: &str) -> Result<Value, Failure> {
+        match (self, table.list) {
+            (Self::Node(node), _) => Ok(node.json(&format!("/api/v1/{}/{}", table.path, escape(name)))?),
+            (Self::Store(store), Some(list)) => {
+                let name = name.to_owned();
+                store.read(Box::new(move |world| list.one(world, &name))).map_err(refused)
+            }
+            (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
+        }
+    }
+
+    /// What profiles and phones of a model may have.
+    pub(super) fn options(&mut self, model: &str, protocol: Option<&str>) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => {
+                let protocol = protocol.map(|p| format!("&protocol={}", escape(p))).unwrap_or_default();
+                let path = format!("/api/v1/security-profile-options?model={}{protocol}", escape(model));
+                Ok(node.json(&path)?)
+            }
+            Self::Store(store) => {
+                let (model, protocol) = (model.to_owned(), protocol.map(str::to_owned));
+                let read = move |world: &lists::World<'_>| {
+                    lists::profile_options(world, &model, protocol.as_deref())
+                };
+                store.read(Box::new(read)).map_err(refused)
+            }
+        }
+    }
+
+    /// Help for the fields of a kind, or of all.
+    pub(super) fn help(&mut self, kind: Option<&str>) -> Result<Value, Failure> {
+        let query = kind.map(|k| format!("?kind={}", escape(k))).unwrap_or_default();
+        Ok(self.node()?.json(&format!("/api/v1/help{query}"))?)
     }
 
     /// One object that is no part of the configuration.

@@ -142,7 +142,7 @@ pub(in crate::cli) enum Command {
         form: Showing,
     },
     /// Help for the fields of every kind of object, or of one
-    FieldHelp {
+    HelpText {
         /// The kind, as phone or security_profile
         kind: Option<String>,
         #[command(flatten)]

@@ -76,6 +76,25 @@ pub(in crate::cli) struct Delete {
 pub(in crate::cli) enum Phone {
     #[command(flatten)]
     Object(Object),
+    /// Log a user in (Extension Mobility): his digest credentials take the place of the phone's own user's
+    Login {
+        /// Its name
+        name: String,
+        /// The end user
+        user: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Log out whoever is logged in
+    Logout {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Change its CAPF settings and order: operation=install, authentication_string by --secret-file or --ask-secret;
+    /// other settings than its profile's find or make another profile
+    Capf(Write),
     /// Tell it to start anew, configuration included
     Reset(One),
     /// Tell it to register anew

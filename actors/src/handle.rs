@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Addr, ArbiterHandle};
 use keyline_domain::audit::{Draft, Who};
-use keyline_domain::ids::{Dn, Partition};
+use keyline_domain::identity::{CertificateFacts, SeenCertificate, SeenKind};
+use keyline_domain::ids::{DeviceName, Dn, Partition};
 use keyline_domain::subscription::MessageWaiting;
 use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
@@ -15,7 +16,8 @@ use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
     Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeRequest, ChangeToken, Changed, Export, Import,
-    ImportDone, ImportError, Look, MessagesError, Note, NoteError, SetMessages, TokenChange, TokenRefused,
+    ImportDone, ImportError, Look, MessagesError, Note, NoteError, See, SetMessages, TokenChange,
+    TokenRefused,
 };
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
@@ -200,6 +202,14 @@ impl Handle {
     /// For a backup of the running node.
     pub fn backup(&self) -> Backup {
         Backup(Arc::clone(self.writer.store()))
+    }
+
+    /// Notes a certificate that a phone proved itself by, unless it is known. Nobody waits for it.
+    pub fn see_certificate(&self, device: &DeviceName, kind: SeenKind, facts: &CertificateFacts) {
+        if !self.boards.certificates.knows(device.as_str(), kind, &facts.sha256) {
+            let certificate = SeenCertificate::of(facts, crate::clock::now());
+            self.catalog.do_send(See { device: device.clone(), kind, certificate });
+        }
     }
 
     /// Sets what waits for a line and tells its watchers; done when it is committed.

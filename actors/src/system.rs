@@ -19,12 +19,12 @@ use prometheus::Registry;
 use crate::audit::AuditReader;
 use crate::backup::{Backup, STORE};
 use crate::board::{
-    Boards, CallBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard, TokenBoard,
-    WatchBoard,
+    Boards, CallBoard, CertificateBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard,
+    TokenBoard, WatchBoard,
 };
 use crate::catalog::{
     Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect,
-    TokenChange, TokenRefused, Tools, load_messages, scan_table,
+    TokenChange, TokenRefused, Tools, load_messages, load_seen, scan_table,
 };
 use crate::clock::now;
 use crate::error::OpenError;
@@ -214,11 +214,13 @@ impl Opened {
             keys: KeyBoard::new(keys),
             watch: WatchBoard::default(),
             tokens: TokenBoard::default(),
+            certificates: CertificateBoard::default(),
         });
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
         }
         load_messages(&*self.store, &boards)?;
+        load_seen(&*self.store, &boards)?;
         let registered = load_rows(&*self.store, &boards)?;
         let calls = load_calls(&*self.store)?;
         faults::hit("boot.rows_loaded");

@@ -45,6 +45,7 @@ mod mended;
 mod merged;
 mod outbound;
 mod overload;
+mod phone_certificates;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;

@@ -24,5 +24,6 @@ pub mod model;
 pub mod nonce;
 pub mod phone;
 pub mod profile;
+pub mod setup;
 pub mod subscription;
 pub mod trunk;

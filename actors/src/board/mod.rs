@@ -2,7 +2,7 @@
 //!
 //! | board | map | why |
 //! |---|---|---|
-//! | devices by name, line, digest user | `papaya` (lock-free reads) | read per packet, written by the catalog |
+//! | devices by name, line, digest user; certificates seen | `papaya` (lock-free reads) | read per packet, written by the catalog |
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
 //! | watched lines | `dashmap` | met where a call or a registration changes, never by a refresh |
@@ -11,6 +11,7 @@
 //! Hot path: no lock, no allocation, no call that can block in a reader.
 
 pub mod calls;
+pub mod certificates;
 pub mod devices;
 pub mod keys;
 pub mod profiles;
@@ -23,6 +24,7 @@ pub mod watch;
 pub const DEVICES_MAX: usize = slots::CAPACITY;
 
 pub use calls::{CallBoard, CallEntry};
+pub use certificates::CertificateBoard;
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys};
 pub use profiles::{Judgement, ProfileBoard};
@@ -47,6 +49,8 @@ pub struct Boards {
     pub watch: WatchBoard,
     /// Tokens of the admin API.
     pub tokens: TokenBoard,
+    /// What phones proved themselves by.
+    pub certificates: CertificateBoard,
 }
 
 impl Boards {
@@ -63,6 +67,9 @@ impl Boards {
 
     /// Takes a device off the boards.
     pub(crate) fn remove_device(&self, index: keyline_domain::ids::DeviceIndex) {
+        if let Some(device) = self.devices.device(index) {
+            self.certificates.forget(&device.name);
+        }
         let old = self.devices.remove(index);
         self.profiles.replaced(old.as_deref(), None);
     }

@@ -257,6 +257,7 @@ impl Handler<ChangeConfig> for CatalogActor {
                 let index = boards.devices.by_name(name.as_str());
                 let row = index.and_then(|i| boards.devices.slot(i)).and_then(|slot| slot.row());
                 row.is_some_and(|row| row.has_certificate())
+                    || boards.certificates.of(name.as_str()).is_some()
             };
             let committer = ThroughWriter(&writer);
             let at = now();

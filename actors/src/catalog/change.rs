@@ -4,6 +4,7 @@
 //! whoever only asks what a change would do: that one ends before the commit and goes back.
 
 use keyline_domain::audit::{Draft, Happened, Who};
+use keyline_domain::identity::SeenKind;
 use keyline_domain::ids::{DeviceName, UnixMillis};
 use keyline_domain::impact::{Impact, Live, Scope};
 use keyline_domain::inventory::{Change, Event, Kind, Mutate, RowError, Step, Undo, Warning};
@@ -11,7 +12,7 @@ use keyline_storage::{Commit, CommitBuilder, Outcome, Store, Table, faults};
 use serde_json::Value;
 
 use super::import::{Committer, Inspect};
-use super::{Catalog, SCHEMA, VERSION_PREFIX};
+use super::{Catalog, SCHEMA, VERSION_PREFIX, seen};
 use crate::clock::now;
 
 /// Most steps of one change.
@@ -286,12 +287,14 @@ impl Catalog {
                 }
             }
         }
-        // A saved profile keeps its version in a record of its own.
-        let is_record = |c: &&Change| {
-            !matches!(c, Change::Publish(_))
-                || matches!(c, Change::Publish(Event::ProfileSaved { needs_apply: true, .. }))
+        // A saved profile keeps its version in a record of its own, a phone what it proved in two.
+        let records = |c: &Change| match c {
+            Change::Publish(Event::ProfileSaved { needs_apply: true, .. }) => 1,
+            Change::Publish(Event::DeviceRemoved { .. }) => SeenKind::ALL.len(),
+            Change::Publish(_) => 0,
+            Change::Put { .. } | Change::Delete { .. } => 1,
         };
-        let records = staged.changes.iter().filter(is_record).count();
+        let records: usize = staged.changes.iter().map(records).sum();
         let records = records + staged.drafts.len() + AUDIT_ROOM;
         if records > RECORDS_MAX {
             self.inventory.revert(staged.undo);
@@ -325,6 +328,12 @@ impl Catalog {
                         let at = format!("{VERSION_PREFIX}{}/{}", id.0, version.0).into_bytes();
                         commit = commit.put(Table::Config, at, SCHEMA, bytes);
                         versions.push(((*id, *version), std::sync::Arc::new(profile.settings.clone())));
+                    }
+                    if let Event::DeviceRemoved { name, .. } = &event {
+                        // Another phone of this name must not inherit what this one proved.
+                        for kind in SeenKind::ALL {
+                            commit = commit.delete(Table::Meta, seen::key(name.as_str(), kind));
+                        }
                     }
                     events.push(event);
                 }

@@ -13,6 +13,7 @@ mod intent;
 mod messages;
 mod publish;
 mod rotate;
+mod seen;
 mod tokens;
 mod upgrade;
 mod versions;
@@ -45,6 +46,7 @@ pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault
 pub use keyline_domain::audit::Who;
 pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
+pub(crate) use seen::{See, load_seen};
 pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
 
 /// Schema of [`Table::Config`] rows: JSON.

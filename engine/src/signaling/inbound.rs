@@ -8,6 +8,7 @@ use keyline_actors::Load;
 use keyline_actors::shard::Intent;
 use keyline_domain::admit::{Admission as Admitted, Cause, Refusal, Under, Verdict};
 use keyline_domain::call::Input;
+use keyline_domain::identity::SeenKind;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::phone::{NonceUse, Peer};
 use keyline_wire::sip::{Contacts, HeaderName, Message, Method, ReplyHead, Scheme, Uri};
@@ -179,6 +180,12 @@ impl State {
             return self.refuse_stateless(shared, &path, message, 404, "no such device");
         };
         let Some(config) = shared.boards.devices.device(device) else { return };
+        if let Some(kind) = admitted.certificate.and_then(SeenKind::of)
+            && let Path::Stream { id, .. } = path
+            && let Some(shown) = self.connections.get(id).and_then(|c| c.facts.certificate.as_ref())
+        {
+            shared.handle.see_certificate(&config.name, kind, &shown.facts);
+        }
         let slot = shared.boards.devices.slot(device);
         let refresh = slot.and_then(|s| s.row()).is_some_and(|r| !r.bindings.is_empty());
         let load = if refresh { Load::Refresh } else { Load::Register };

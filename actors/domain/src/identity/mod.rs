@@ -2,6 +2,7 @@
 
 mod certificate;
 mod claim;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -11,3 +12,4 @@ pub use certificate::{
 };
 pub(crate) use certificate::{Expected, prove};
 pub use claim::{Claim, ClaimedBy, Directory, resolve};
+pub use seen::{SeenCertificate, SeenCertificates, SeenKind};

@@ -1,6 +1,7 @@
 //! `/phones`: status is held per device (R010).
 
 use keyline_domain::hardening;
+use keyline_domain::identity::SeenKind;
 use keyline_domain::inventory::PhoneView;
 use keyline_domain::model::Topic;
 use serde_json::{Map, Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::certificates::facts;
 use super::live::{Status, suite_text};
 use super::{Page, Query, Row, Shape, World, place, walk};
+use crate::admin::views::Timestamp;
 
 pub(super) static SHAPE: Shape = Shape {
     name: "phones",
@@ -186,7 +188,20 @@ fn certificates(phone: &Phone<'_>) -> Value {
             "fingerprint_begins": peer.certificate.map(|c| c.iter().map(|b| format!("{b:02x}")).collect::<String>()),
         })
     });
-    json!({ "uploaded": uploaded, "presented": presented })
+    let seen = phone.world.live.and_then(|live| live.boards.certificates.of(name.as_str()));
+    let of = |kind| {
+        seen.as_ref().and_then(|s| s.get(kind)).map(|c| {
+            json!({
+                "subject": c.subject,
+                "issuer": c.issuer,
+                "not_before": Timestamp(c.not_before),
+                "not_after": Timestamp(c.not_after),
+                "fingerprint": c.sha256.iter().map(|b| format!("{b:02x}")).collect::<String>(),
+                "seen": Timestamp(c.seen),
+            })
+        })
+    };
+    json!({ "uploaded": uploaded, "presented": presented, "lsc": of(SeenKind::Lsc), "mic": of(SeenKind::Mic) })
 }
 
 /// Effective switches with the level that each value comes from (R018).

@@ -59,6 +59,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .service(readable("/calls/{id}", call))
         .service(readable("/calls/{id}/security", call_security))
         .service(readable("/registrations", registrations))
+        .service(readable("/phones/{key}/setup", setup))
         .service(readable("/help", help))
         .service(readable("/security-profile-options", profile_options))
         .service(readable("/trace/phones/{name}", traces::phone))
@@ -166,6 +167,12 @@ fn once(pairs: Pairs, known: &[&str]) -> Result<Vec<Option<String>>, Problem> {
         }
     }
     Ok(found)
+}
+
+/// The way to a secure phone (R059–R065).
+async fn setup(node: Node, request: HttpRequest, key: web::Path<String>) -> Answer {
+    let read = move |world: &super::lists::World<'_>| super::lists::setup(world, &key);
+    object(&request, &node.read(Box::new(read)).await?)
 }
 
 /// Help for every field of every kind (R036).

@@ -80,6 +80,9 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
                 Phone::Reset(one) => order(&one.name, PhoneOrder::Reset),
                 Phone::Restart(one) => order(&one.name, PhoneOrder::Restart),
                 Phone::Apply(one) => order(&one.name, PhoneOrder::Apply),
+                Phone::Setup { name, form } => {
+                    asked(&format!("/api/v1/phones/{}/setup", escape(name)), form, (place, &config), world)
+                }
             }
         }
         Command::Profile(Profile::Object(what)) => objects(&noun::PROFILE, what, (place, &config), world),

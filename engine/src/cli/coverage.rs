@@ -32,6 +32,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/phones/{key}/login", "phone login"),
     ("POST", "/phones/{key}/logout", "phone logout"),
     ("PATCH", "/phones/{key}/capf", "phone capf"),
+    ("GET", "/phones/{key}/setup", "phone setup"),
     ("POST", "/phones/{name}/reset", "phone reset"),
     ("POST", "/phones/{name}/restart", "phone restart"),
     ("POST", "/phones/{name}/apply", "phone apply"),

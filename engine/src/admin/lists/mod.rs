@@ -16,6 +16,7 @@ mod others;
 mod phones;
 mod profiles;
 mod query;
+mod setup;
 
 use std::ops::Bound;
 
@@ -30,6 +31,7 @@ pub use options::{help, profile_options};
 pub use query::{
     FILTER_TEXT_MAX, FILTERS_MAX, Filter, LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query, Row, Shape, refusal,
 };
+pub use setup::setup;
 
 use super::problem::{Code, Problem};
 

@@ -84,6 +84,11 @@ pub(super) fn schemas() -> Value {
             ("name", text()), ("number", count()), ("trusted", boolean()), ("trust", reference("Trust")),
         ]),
         "Gateways": page(reference("Gateway")),
+        "Setup": object(&[("phone", text()), ("steps", list(object(&[
+            ("step", text()),
+            ("standing", choice(&["done", "next", "blocked", "not_needed", "unknown"])),
+            ("blocked_by", maybe_text()), ("what_to_do", text()),
+        ])))]),
         "Feature": object(&report),
         "Features": page(object(&feature)),
         "Hardening": { "type": "object", "additionalProperties": state },

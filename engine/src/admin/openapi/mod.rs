@@ -97,6 +97,10 @@ pub(crate) fn document() -> Value {
     );
     on_mic["operationId"] = "report_mic".into();
     add("/reports/mic", on_mic);
+    add(
+        "/phones/{key}/setup",
+        one("The way to a secure phone: what is done, what comes next", "key", "Setup", Code::PhoneNotFound),
+    );
     let mut entries = list("What was changed, newest first", &AUDIT, "AuditEntries");
     if let Some(parameters) = entries["parameters"].as_array_mut() {
         for (name, what) in

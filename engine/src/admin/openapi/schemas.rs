@@ -286,6 +286,14 @@ fn configured() -> Value {
         ("value", choice(&["enabled", "disabled"])),
         ("origin", choice(&["phone", "common_phone_profile", "enterprise_phone", "default"])),
     ]);
+    let seen = [
+        ("subject", text()),
+        ("issuer", text()),
+        ("not_before", text()),
+        ("not_after", text()),
+        ("fingerprint", text()),
+        ("seen", text()),
+    ];
     let mut detail = phone.to_vec();
     detail.extend([
         (
@@ -313,6 +321,8 @@ fn configured() -> Value {
                         ("fingerprint_begins", maybe_text()),
                     ])),
                 ),
+                ("lsc", nullable(object(&seen))),
+                ("mic", nullable(object(&seen))),
             ]),
         ),
         ("hardening", json!({ "type": "object", "additionalProperties": switch })),

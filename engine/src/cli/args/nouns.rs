@@ -101,6 +101,13 @@ pub(in crate::cli) enum Phone {
     Restart(One),
     /// Tell it to fetch its configuration and apply it
     Apply(One),
+    /// Show the way to a secure phone: what is done, what comes next, what waits for it
+    Setup {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Showing,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -81,7 +81,8 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
                 Phone::Restart(one) => order(&one.name, PhoneOrder::Restart),
                 Phone::Apply(one) => order(&one.name, PhoneOrder::Apply),
                 Phone::Setup { name, form } => {
-                    asked(&format!("/api/v1/phones/{}/setup", escape(name)), form, (place, &config), world)
+                    let found = Source::any(place, &config, world)?.setup(name)?;
+                    show::print(&found, form, world)
                 }
             }
         }

@@ -166,6 +166,19 @@ impl Source {
         }
     }
 
+    /// The way to a secure phone.
+    pub(super) fn setup(&mut self, name: &str) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => Ok(node.json(&format!("/api/v1/phones/{}/setup", escape(name)))?),
+            Self::Store(store) => {
+                let name = name.to_owned();
+                store
+                    .read(Box::new(move |world: &lists::World<'_>| lists::setup(world, &name)))
+                    .map_err(refused)
+            }
+        }
+    }
+
     /// Help for the fields of a kind, or of all.
     pub(super) fn help(&mut self, kind: Option<&str>) -> Result<Value, Failure> {
         let query = kind.map(|k| format!("?kind={}", escape(k))).unwrap_or_default();

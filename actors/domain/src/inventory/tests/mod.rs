@@ -5,6 +5,7 @@ use super::*;
 mod capf;
 mod changing;
 mod checking;
+mod choosing;
 mod hardening;
 mod helping;
 mod login;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix::{Addr, ArbiterHandle};
 use keyline_domain::audit::{Draft, Who};
 use keyline_domain::identity::{CertificateFacts, SeenCertificate, SeenKind};
-use keyline_domain::ids::{DeviceName, Dn, Partition};
+use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, Partition, ProfileId};
+use keyline_domain::rollout::{Rollout, RolloutId};
 use keyline_domain::subscription::MessageWaiting;
 use keyline_storage::writer::SECONDS_BUCKETS;
 use keyline_storage::{Health, Writer};
@@ -19,8 +20,13 @@ use crate::catalog::{
     ImportDone, ImportError, Look, MessagesError, Note, NoteError, See, SetMessages, TokenChange,
     TokenRefused,
 };
+use crate::profile::{
+    Begin, Manager, OrderRollout, Quiesce, RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted,
+    ask_facts,
+};
 use crate::route::{PartitionTable, ShardId};
 use crate::shard::{Batch, Intent, Ping, ReleaseCalls, Shard};
+use crate::signal::{Applied, ApplyTo, Asks, Registry, Word};
 use crate::supervision::Fatal;
 
 /// Where requests in dialogs are shed, in percent of the bound.
@@ -89,6 +95,8 @@ pub struct Handle {
     pub(crate) bound: usize,
     pub(crate) writer: Writer,
     pub(crate) catalog: Addr<CatalogActor>,
+    pub(crate) rollouts: Addr<Manager>,
+    pub(crate) signals: Arc<Registry>,
     pub(crate) fatal: Fatal,
     pub(crate) audit: AuditReader,
 }
@@ -308,6 +316,67 @@ impl Handle {
             Ok(result) => result,
             Err(e) => Err(NoteError(e.to_string())),
         }
+    }
+
+    /// What a roll-out of a profile would be about now: what an administrator confirms (R184).
+    ///
+    /// # Errors
+    /// [`RolloutRefused`].
+    pub async fn rollout_facts(
+        &self,
+        profile: String,
+        chosen: Option<Vec<DeviceName>>,
+    ) -> Result<RolloutFacts, RolloutRefused> {
+        ask_facts(&self.catalog, profile, chosen).await
+    }
+
+    /// Begins a roll-out; it goes on also after a restart, once this is done.
+    ///
+    /// # Errors
+    /// [`RolloutRefused`].
+    pub async fn begin_rollout(&self, wanted: RolloutWanted) -> Result<Rollout, RolloutRefused> {
+        self.rollouts.send(Begin(wanted)).await.map_err(|e| RolloutRefused::Internal(e.to_string()))?
+    }
+
+    /// Holds a roll-out, lets it go on, or ends it.
+    ///
+    /// # Errors
+    /// [`RolloutRefused`].
+    pub async fn order_rollout(&self, id: RolloutId, order: RolloutOrder) -> Result<Rollout, RolloutRefused> {
+        let answer = self.rollouts.send(OrderRollout(id, order)).await;
+        answer.map_err(|e| RolloutRefused::Internal(e.to_string()))?
+    }
+
+    /// One phone is judged by the saved version of its profile from now on, once this is done.
+    ///
+    /// # Errors
+    /// When the shard does not answer.
+    pub async fn apply_to(&self, device: DeviceIndex) -> Result<Applied, String> {
+        let config = self.boards.devices.device(device);
+        let saved = config.as_ref().and_then(|d| self.boards.profiles.saved(d.profile));
+        let (Some(config), Some(applied)) = (config, saved) else { return Ok(Applied::Moved) };
+        let shard = self.shards.get(usize::from(self.shard(config.name.partition()).0));
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let order = ApplyTo { devices: vec![device], applied, asks: Asks::One(sender) };
+        shard.ok_or("there is no such shard")?.do_send(order);
+        answer.await.map_err(|_| "the shard gave no answer".to_owned())
+    }
+
+    /// The roll-out of a profile hears what a phone answered to its signal.
+    pub fn answered(&self, profile: ProfileId, device: DeviceIndex, status: Option<u16>) {
+        self.signals.tell(profile, Word::Answered(device, status));
+    }
+
+    /// The roll-out that watches a phone hears that a registration of it was refused.
+    pub fn refused(&self, device: DeviceIndex) {
+        if let Some(config) = self.boards.devices.device(device) {
+            self.signals.tell(config.profile, Word::Refused(device));
+        }
+    }
+
+    /// The node stops: roll-outs begin nothing any more, and go on after the next start.
+    pub fn quiesce_rollouts(&self) {
+        self.rollouts.do_send(Quiesce);
     }
 
     /// Messages that wait for each shard, and how many may.

@@ -4,6 +4,7 @@
 //! * [`shard`]: owner of phone rows and calls; one a worker thread.
 //! * [`phone`]: a phone as an actor while something outlives its message.
 //! * [`audit`]: who changed what, in a chain.
+//! * [`profile`]: roll-outs of a profile's versions; `signal` carries their words to and from shards.
 //! * [`catalog`]: single writer of configuration; [`keyring`]: sealed keys.
 //! * [`board`]: read views that the engine looks at without asking an actor.
 //! * [`outlet`]: the one way out; the engine implements it.
@@ -23,8 +24,10 @@ pub mod keyring;
 pub mod metrics;
 pub mod outlet;
 pub mod phone;
+pub mod profile;
 pub mod route;
 pub mod shard;
+mod signal;
 pub mod supervision;
 pub mod system;
 pub mod wheel;
@@ -32,3 +35,4 @@ pub mod wheel;
 pub use error::OpenError;
 pub use handle::{Handle, Load};
 pub use keyline_storage::faults;
+pub use signal::Applied;

@@ -51,9 +51,11 @@ pub enum ActorKind {
     Shard,
     /// The catalog.
     Catalog,
+    /// The roll-out of a profile.
+    Rollout,
 }
 
-const ACTOR_KINDS: [&str; 4] = ["phone", "call", "shard", "catalog"];
+const ACTOR_KINDS: [&str; 5] = ["phone", "call", "shard", "catalog", "rollout"];
 
 /// Results of entries of the audit (label `result`).
 const AUDIT_RESULTS: [&str; 2] = ["done", "refused"];

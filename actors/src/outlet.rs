@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use keyline_domain::call;
-use keyline_domain::ids::{DeviceIndex, Dn};
+use keyline_domain::ids::{DeviceIndex, Dn, ProfileId};
 use keyline_domain::phone::{Accepted, Cause};
+use keyline_domain::rollout::Order;
 use keyline_domain::subscription::{Notify, Refusal};
 use smallvec::SmallVec;
 
@@ -102,6 +103,15 @@ pub enum Emission {
         device: DeviceIndex,
         /// What to send.
         notify: Box<Notify>,
+    },
+    /// Tell a phone to take its configuration, and the roll-out of the profile what it answered.
+    Order {
+        /// The phone.
+        device: DeviceIndex,
+        /// The profile that is rolled out.
+        profile: ProfileId,
+        /// What it is told.
+        order: Order,
     },
     /// Effects of a call.
     Call {

@@ -1,8 +1,8 @@
 //! Opening a node: the only place where a storage engine is chosen.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 
 use actix::{Arbiter, Supervisor};
 use keyline_domain::audit::Who;
@@ -14,13 +14,13 @@ use keyline_storage::{
     Consistency, Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer,
     WriterOptions, faults,
 };
-use prometheus::Registry;
+use prometheus::Registry as MetricRegistry;
 
 use crate::audit::AuditReader;
 use crate::backup::{Backup, STORE};
 use crate::board::{
-    Boards, CallBoard, CertificateBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, Settings, SettingsBoard,
-    TokenBoard, WatchBoard,
+    Boards, CallBoard, CertificateBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, RolloutBoard, Settings,
+    SettingsBoard, TokenBoard, WatchBoard,
 };
 use crate::catalog::{
     Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect,
@@ -32,8 +32,10 @@ use crate::handle::Handle;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
+use crate::profile::{self, Manager, RolloutMetrics, Tools};
 use crate::route::{CallKey, PartitionTable, ShardId};
 use crate::shard::{RecoveredCall, Router, Shard, ShardSetup};
+use crate::signal::Registry;
 use crate::supervision::{CATALOG_MAX, Fatal, Intensity};
 
 /// Storage engine of a node.
@@ -215,6 +217,7 @@ impl Opened {
             watch: WatchBoard::default(),
             tokens: TokenBoard::default(),
             certificates: CertificateBoard::default(),
+            rollouts: RolloutBoard::default(),
         });
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
@@ -262,9 +265,10 @@ impl Loaded {
         tree: TreeOptions,
         outlet: Arc<dyn Outlet>,
         inspect: Arc<dyn Inspect + Send + Sync>,
-        registry: &Registry,
+        registry: &MetricRegistry,
     ) -> Result<Handle, OpenError> {
         let Loaded { opened, boards, registered, calls } = self;
+        let stored = profile::load(&*opened.store)?;
         let metrics = Metrics::new(registry)?;
         metrics.registered_devices.set(registered);
         let table = Arc::new(PartitionTable::even(tree.shards));
@@ -279,6 +283,21 @@ impl Loaded {
             let shard = usize::from(table.shard(call.key.partition).0);
             recovered[shard].push(call);
         }
+        let signals = Arc::new(Registry::default());
+        let tools = Arc::new(Tools {
+            boards: Arc::clone(&boards),
+            table: Arc::clone(&table),
+            router: Arc::clone(&router),
+            catalog: OnceLock::new(),
+            writer: writer.clone(),
+            metrics: metrics.clone(),
+            own_metrics: RolloutMetrics::new(registry)?,
+            registry: Arc::clone(&signals),
+        });
+        // Roll-outs may wait for the disk, and for nobody else.
+        let own = Arbiter::new().handle();
+        // Before the catalog looks for versions that nobody needs.
+        let rollouts = Manager::new(Arc::clone(&tools), own.clone(), stored);
         let mut shards = Vec::with_capacity(count);
         let mut arbiters = Vec::with_capacity(count);
         for (i, recovered) in recovered.into_iter().enumerate() {
@@ -300,6 +319,7 @@ impl Loaded {
                 recovered,
                 fatal: fatal.clone(),
                 phone_idle_ms: tree.phone_idle_ms,
+                signals: Arc::clone(&signals),
             };
             shards.push(Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(setup)));
             arbiters.push(arbiter.handle());
@@ -326,6 +346,9 @@ impl Loaded {
         };
         let arbiter = Arbiter::new();
         let catalog = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| catalog);
+        // Set once, here; a second set cannot happen.
+        let _ = tools.catalog.set(catalog.clone());
+        let rollouts = Supervisor::start_in_arbiter(&own, move |_| rollouts);
         Ok(Handle {
             boards,
             table,
@@ -335,6 +358,8 @@ impl Loaded {
             bound: tree.queue.max(1),
             writer,
             catalog,
+            rollouts,
+            signals,
             fatal,
             audit,
         })

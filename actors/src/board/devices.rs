@@ -1,7 +1,7 @@
 //! Devices: configuration from the catalog, live rows from the shards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
 use keyline_domain::identity::ShownCertificate;
@@ -59,6 +59,8 @@ pub struct DeviceSlot {
     shown: ArcSwapOption<ShownCertificate>,
     /// Second (Unix) for which the shard has armed its wheel; 0 when not.
     armed: AtomicU32,
+    /// A roll-out wants to know whether the phone comes back.
+    watched: AtomicBool,
 }
 
 impl DeviceSlot {
@@ -95,6 +97,15 @@ impl DeviceSlot {
 
     pub(crate) fn set_device(&self, device: Option<Arc<Device>>) {
         self.config.store(device);
+    }
+
+    /// A roll-out signalled the phone, or is about to, and waits for it.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watch(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
     }
 
     pub(crate) fn armed(&self) -> u32 {

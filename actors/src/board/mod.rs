@@ -5,6 +5,7 @@
 //! | devices by name, line, digest user; certificates seen | `papaya` (lock-free reads) | read per packet, written by the catalog |
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
+//! | roll-outs | `papaya` | read by the API, written a few times a second while one runs |
 //! | watched lines | `dashmap` | met where a call or a registration changes, never by a refresh |
 //! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
 //!
@@ -15,6 +16,7 @@ pub mod certificates;
 pub mod devices;
 pub mod keys;
 pub mod profiles;
+pub mod rollouts;
 pub mod settings;
 mod slots;
 pub mod tokens;
@@ -28,6 +30,7 @@ pub use certificates::CertificateBoard;
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys};
 pub use profiles::{Judgement, ProfileBoard};
+pub use rollouts::RolloutBoard;
 pub use settings::{Settings, SettingsBoard};
 pub use tokens::{Role, Token, TokenBoard};
 pub use watch::WatchBoard;
@@ -51,6 +54,8 @@ pub struct Boards {
     pub tokens: TokenBoard,
     /// What phones proved themselves by.
     pub certificates: CertificateBoard,
+    /// Roll-outs of profiles.
+    pub rollouts: RolloutBoard,
 }
 
 impl Boards {

@@ -48,6 +48,7 @@ pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
 pub(crate) use seen::{See, load_seen};
 pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
+pub(crate) use versions::SweepVersions;
 
 /// Schema of [`Table::Config`] rows: JSON.
 const SCHEMA: u8 = 1;

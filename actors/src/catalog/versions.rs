@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use actix::{Handler, Message};
 use keyline_domain::ids::ProfileId;
 use keyline_domain::inventory::Event;
 use keyline_storage::{Commit, Outcome, Table};
@@ -18,6 +19,19 @@ pub(super) const SWEEP: Duration = Duration::from_secs(60);
 
 /// Deletes of one commit; the storage contract allows 100 operations.
 const BATCH: usize = 96;
+
+/// Look for versions that nobody needs: a roll-out has ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SweepVersions;
+
+impl Handler<SweepVersions> for CatalogActor {
+    type Result = ();
+
+    fn handle(&mut self, _: SweepVersions, _: &mut Self::Context) {
+        self.sweep_versions();
+    }
+}
 
 impl CatalogActor {
     /// Looks at the profiles that events name.

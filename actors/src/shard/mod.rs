@@ -4,6 +4,7 @@
 //! takes no other message until the outcome is back (design §5). Hot path: no blocking call here.
 
 mod active;
+mod apply;
 mod calls;
 mod message;
 mod phones;
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::outlet::{Emission, Outlet, worker_of};
 use crate::phone::{FromPhone, PhoneState, PhoneTimer, PhoneTools, ToPhone};
 use crate::route::{CallKey, PartitionTable, ShardId, TagKey};
+use crate::signal::Registry;
 use crate::supervision::{CHILDREN_MAX, Fatal, Intensity, SHARD_MAX};
 use crate::wheel::Wheel;
 
@@ -66,6 +68,8 @@ pub(crate) struct ShardSetup {
     pub(crate) fatal: Fatal,
     /// A phone without a message for so long is passivated, in milliseconds.
     pub(crate) phone_idle_ms: u64,
+    /// Roll-outs that run.
+    pub(crate) signals: Arc<Registry>,
 }
 
 /// What fires on the wheel.
@@ -140,6 +144,7 @@ pub struct Shard {
     restarts: Intensity,
     fatal: Fatal,
     phone_idle_ms: u64,
+    signals: Arc<Registry>,
     /// Devices whose assignment must be looked at once their commit is through.
     again: Vec<DeviceIndex>,
 }
@@ -181,6 +186,7 @@ impl Shard {
             restarts: Intensity::new(SHARD_MAX),
             fatal: setup.fatal,
             phone_idle_ms: setup.phone_idle_ms,
+            signals: setup.signals,
             again: Vec::new(),
         }
     }

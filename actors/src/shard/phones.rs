@@ -16,11 +16,13 @@ use keyline_domain::subscription::{Package, Watched};
 use keyline_storage::{CommitSink, Consistency, Outcome, Table, faults};
 use smallvec::SmallVec;
 
+use super::apply::Applying;
 use super::{Due, Shard, Written};
 use crate::board::{Device, DeviceSlot};
 use crate::metrics::{ActorKind, RegisterOutcome};
 use crate::outlet::{Emission, ListedContact, RegisterReply};
 use crate::phone::ToPhone;
+use crate::signal::{Applied, Word};
 
 /// REGISTERs that may wait for one row's open commit; a phone has one outstanding, a storm of repeats more.
 const WAITING_MAX: usize = 8;
@@ -41,13 +43,28 @@ pub(super) struct Registration {
 }
 
 /// A row's open commit and who waits behind it.
+#[derive(Default)]
 pub(super) struct Open {
     step: Option<(Row, Vec<Event>)>,
     reply: Option<(u64, RegisterReply, RegisterOutcome)>,
     waiting: VecDeque<Registration>,
+    /// What the open commit applies.
+    applying: Option<Applying>,
+    /// An apply that waits for the commit.
+    pub(super) applies: Option<Applying>,
 }
 
 impl Open {
+    /// A row that nobody waits for.
+    fn of(row: Row, events: Vec<Event>) -> Self {
+        Self { step: Some((row, events)), ..Self::default() }
+    }
+
+    /// A row that takes a profile version over.
+    pub(super) fn applying(row: Row, applying: Applying) -> Self {
+        Self { applying: Some(applying), ..Self::of(row, Vec::new()) }
+    }
+
     /// Transactions that wait for an answer.
     pub(super) fn owed(&self) -> impl Iterator<Item = u64> {
         let waiting = self.waiting.iter().map(|w| w.tx);
@@ -123,11 +140,7 @@ impl Shard {
         };
         match (new, write) {
             (Some(new), Write::Put) => {
-                let open = Open {
-                    step: Some((new, events.into_vec())),
-                    reply: Some((tx, reply, counted)),
-                    waiting: VecDeque::new(),
-                };
+                let open = Open { reply: Some((tx, reply, counted)), ..Open::of(new, events.into_vec()) };
                 self.commit(device, slot, open);
             }
             (new, _) => {
@@ -140,9 +153,9 @@ impl Shard {
     }
 
     /// Submits the row of `open`; on a full queue the request is refused and nothing has changed.
-    fn commit(&mut self, device: DeviceIndex, slot: &DeviceSlot, mut open: Open) {
+    pub(super) fn commit(&mut self, device: DeviceIndex, slot: &DeviceSlot, mut open: Open) {
         let (Some(journal), Some(config), Some((row, _))) = (&self.journal, slot.device(), &open.step) else {
-            return self.give_up(open, RegisterReply::StorageFailed);
+            return self.give_up(device, open, RegisterReply::StorageFailed);
         };
         match journal.put_phone(&config.name, row.revision, row.encode(), u64::from(device.0)) {
             Ok(()) => {
@@ -150,17 +163,21 @@ impl Shard {
             }
             Err(_) => {
                 self.metrics.journal_full.inc();
-                if open.reply.is_none() {
+                if open.reply.is_none() && open.applying.is_none() {
                     // An expiry: the wheel tries again.
                     self.rearm(device, 1);
                 }
                 open.step = None;
-                self.give_up(open, RegisterReply::Overloaded);
+                self.give_up(device, open, RegisterReply::Overloaded);
             }
         }
     }
 
-    fn give_up(&mut self, open: Open, reply: RegisterReply) {
+    fn give_up(&mut self, device: DeviceIndex, open: Open, reply: RegisterReply) {
+        let what = if reply == RegisterReply::Overloaded { Applied::Busy } else { Applied::Failed };
+        for applying in open.applying.into_iter().chain(open.applies) {
+            self.applied(device, applying, what);
+        }
         let outcome = match reply {
             RegisterReply::Overloaded => RegisterOutcome::Shed,
             _ => RegisterOutcome::StorageFailed,
@@ -179,7 +196,7 @@ impl Shard {
         let Some(mut open) = self.open.remove(&device) else { return };
         let boards = Arc::clone(&self.boards);
         let Some(slot) = boards.devices.slot(device) else {
-            return self.give_up(open, RegisterReply::StorageFailed);
+            return self.give_up(device, open, RegisterReply::StorageFailed);
         };
         match outcome {
             Outcome::Committed(revision) => {
@@ -191,6 +208,12 @@ impl Shard {
                 }
                 if let Some((tx, reply, outcome)) = open.reply.take() {
                     self.reply(tx, reply, outcome);
+                }
+                if let Some(applying) = open.applying.take() {
+                    self.applied(device, applying, Applied::Done);
+                }
+                if let Some(applying) = open.applies.take() {
+                    self.apply(device, applying, at);
                 }
                 for asked in open.waiting {
                     self.register(device, asked, at);
@@ -206,9 +229,9 @@ impl Shard {
                     Outcome::Conflict(_) => RegisterReply::Overloaded,
                     _ => RegisterReply::StorageFailed,
                 };
-                let waiting = std::mem::take(&mut open.waiting);
-                self.give_up(open, reply);
-                self.open.insert(device, Open { step: None, reply: None, waiting });
+                let (waiting, applies) = (std::mem::take(&mut open.waiting), open.applies.take());
+                self.give_up(device, open, reply);
+                self.open.insert(device, Open { waiting, applies, ..Open::default() });
                 self.read_again(device, ctx);
             }
         }
@@ -216,7 +239,7 @@ impl Shard {
 
     /// The board may be behind the store: the row is read again once the shard runs.
     pub(super) fn doubt(&mut self, device: DeviceIndex) {
-        self.open.entry(device).or_insert_with(|| Open { step: None, reply: None, waiting: VecDeque::new() });
+        self.open.entry(device).or_default();
     }
 
     /// Rows without an open commit whose messages wait: they are to be read again.
@@ -251,10 +274,13 @@ impl Shard {
                 (Ok(_), _) => {}
                 (Err(reason), _) => {
                     tracing::error!(device = device.0, reason, "a phone row cannot be read back");
-                    return shard.give_up(open, RegisterReply::StorageFailed);
+                    return shard.give_up(device, open, RegisterReply::StorageFailed);
                 }
             }
             let at = crate::clock::now();
+            if let Some(applying) = open.applies {
+                shard.apply(device, applying, at);
+            }
             for asked in open.waiting {
                 shard.register(device, asked, at);
             }
@@ -273,6 +299,11 @@ impl Shard {
         }
         let row = Arc::new(row);
         self.boards.publish_row(slot, Arc::clone(&row));
+        if slot.is_watched()
+            && let Some(config) = slot.device()
+        {
+            self.signals.tell(config.profile, Word::Changed(device));
+        }
         self.arm_expiry(device, &row);
         let mut lines: SmallVec<[&Dn; 2]> = SmallVec::new();
         for event in events {
@@ -322,9 +353,7 @@ impl Shard {
         let Some(new) = step.row else { return };
         match step.write {
             Write::Put => {
-                let open =
-                    Open { step: Some((new, step.events.into_vec())), reply: None, waiting: VecDeque::new() };
-                self.commit(device, slot, open);
+                self.commit(device, slot, Open::of(new, step.events.into_vec()));
             }
             Write::None => self.publish(device, slot, new, &step.events),
         }
@@ -367,8 +396,7 @@ impl Shard {
         }
         let step = phone::assign(&row, device.profile);
         let Some(new) = step.row else { return };
-        let open = Open { step: Some((new, step.events.into_vec())), reply: None, waiting: VecDeque::new() };
-        self.commit(index, slot, open);
+        self.commit(index, slot, Open::of(new, step.events.into_vec()));
     }
 
     /// All live bindings of a line: this device's and, on a shared line, the other devices'.

@@ -51,6 +51,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(super::orders::configure)
         .configure(super::audit::configure)
         .configure(changes::configure)
+        .configure(super::rollouts::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

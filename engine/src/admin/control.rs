@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 pub use hyper::Method;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::HeaderValue;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -349,7 +349,7 @@ async fn successful(
     patience: Option<Duration>,
 ) -> Result<Response<Incoming>, ControlError> {
     let answer = begun(sender, ask, patience).await?;
-    if answer.status() == StatusCode::OK {
+    if answer.status().is_success() {
         return Ok(answer);
     }
     let body = collect(answer.into_body()).await?;

@@ -35,13 +35,17 @@ struct Caller {
 }
 
 /// What an operator may do beside reading: the path's parts below the prefix, `*` for any one.
-const ORDERS: [&[&str]; 6] = [
+const ORDERS: [&[&str]; 10] = [
     &["phones", "*", "reset"],
     &["phones", "*", "restart"],
     &["phones", "*", "apply"],
     &["lines", "*", "message-waiting"],
     &["security-profiles", "*", "apply"],
+    &["security-profiles", "*", "restart"],
     &["security-profiles", "*", "reset"],
+    &["rollouts", "*", "pause"],
+    &["rollouts", "*", "resume"],
+    &["rollouts", "*", "stop"],
 ];
 
 /// The role that a request needs, by the path as the router reads it. What is not listed needs the least to be

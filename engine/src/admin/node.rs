@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::lists::{Position, World};
 use super::orders::{OrderRefused, PhoneOrder};
 use super::problem::Problem;
+use super::rollouts::RolloutApi;
 use super::token::Presented;
 use super::traces::TraceOf;
 use super::views::{
@@ -90,6 +91,8 @@ pub trait NodeApi: Send + Sync + 'static {
     ) -> BoxFuture<Result<(), OrderRefused>>;
     /// Gives a phone an order; the status of its answer. Done when the audit has it.
     fn order(&self, phone: String, order: PhoneOrder, who: Who) -> BoxFuture<Result<u16, OrderRefused>>;
+    /// Roll-outs of profiles.
+    fn rollouts(&self) -> &dyn RolloutApi;
     /// The inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>>;
     /// Writes a backup; runs on a thread of its own and may take long. Else why not, on one line.

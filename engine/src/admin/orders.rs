@@ -65,27 +65,8 @@ impl From<OrderRefused> for Problem {
     }
 }
 
-/// What a phone is told (provisioning.md §7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PhoneOrder {
-    /// Start anew, configuration included.
-    Reset,
-    /// Register anew.
-    Restart,
-    /// Fetch the configuration and apply it.
-    Apply,
-}
-
-impl PhoneOrder {
-    /// As in a path.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::Restart => "restart",
-            Self::Apply => "apply",
-        }
-    }
-}
+/// What a phone is told.
+pub use keyline_domain::rollout::Order as PhoneOrder;
 
 /// Adds the orders to the API's scope.
 pub(super) fn configure(config: &mut web::ServiceConfig) {

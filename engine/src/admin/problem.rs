@@ -77,13 +77,23 @@ pub enum Code {
     TokenNotFound,
     /// The token cannot be made as asked for.
     TokenRefused,
+    /// No such roll-out.
+    RolloutNotFound,
+    /// A roll-out of this profile is open.
+    RolloutOpen,
+    /// The roll-out is not in a state for that.
+    RolloutNotNow,
+    /// The chosen phones cannot be taken.
+    RolloutRefused,
+    /// It touches many phones: say that it is meant.
+    ConfirmationRequired,
     /// The node could not do it.
     Internal,
 }
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -115,6 +125,11 @@ impl Code {
         Self::CredentialsMismatch,
         Self::TokenNotFound,
         Self::TokenRefused,
+        Self::RolloutNotFound,
+        Self::RolloutOpen,
+        Self::RolloutNotNow,
+        Self::RolloutRefused,
+        Self::ConfirmationRequired,
         Self::Internal,
     ];
 
@@ -152,6 +167,11 @@ impl Code {
             Self::CredentialsMismatch => "credentials_mismatch",
             Self::TokenNotFound => "token_not_found",
             Self::TokenRefused => "token_refused",
+            Self::RolloutNotFound => "rollout_not_found",
+            Self::RolloutOpen => "rollout_open",
+            Self::RolloutNotNow => "rollout_not_now",
+            Self::RolloutRefused => "rollout_refused",
+            Self::ConfirmationRequired => "confirmation_required",
             Self::Internal => "internal",
         }
     }
@@ -187,6 +207,10 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::TooManyTraces | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RolloutNotFound => StatusCode::NOT_FOUND,
+            Self::RolloutOpen | Self::RolloutNotNow => StatusCode::CONFLICT,
+            Self::RolloutRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ConfirmationRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -224,6 +248,11 @@ impl Code {
             Self::CredentialsMismatch => "The credentials differ; nothing was changed",
             Self::TokenNotFound => "There is no such token",
             Self::TokenRefused => "The token was not made",
+            Self::RolloutNotFound => "There is no such roll-out",
+            Self::RolloutOpen => "A roll-out of this profile is open",
+            Self::RolloutNotNow => "The roll-out is not in a state for that",
+            Self::RolloutRefused => "The chosen phones cannot be taken",
+            Self::ConfirmationRequired => "This must be confirmed",
             Self::Internal => "The node could not do it",
         }
     }

@@ -20,14 +20,15 @@ use keyline_domain::subscription::MessageWaiting;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
+use super::rollouts::Rollouts;
 use crate::admin::lists::{Live, Position, SCAN_MAX, World, binding};
 use crate::admin::views::{
     CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
     RegistrationPage, RegistrationView, Timestamp,
 };
 use crate::admin::{
-    BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, TraceOf,
-    trace_of_nothing,
+    BackupWriter, BoxFuture, Code, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading,
+    RolloutApi, TraceOf, trace_of_nothing,
 };
 use crate::config::Config;
 use crate::limits::Limit;
@@ -50,6 +51,7 @@ pub(super) struct RunningNode {
     began: Instant,
     started: UnixMillis,
     ready: AtomicBool,
+    rollouts: Rollouts,
 }
 
 impl RunningNode {
@@ -60,8 +62,10 @@ impl RunningNode {
         certificates: HashMap<String, String>,
         config: &Config,
         began: Instant,
+        secret: [u8; 32],
     ) -> Self {
         Self {
+            rollouts: Rollouts::new(handle.clone(), secret),
             handle,
             shared,
             registry,
@@ -345,6 +349,10 @@ impl NodeApi for RunningNode {
             handle.note(draft).await.map_err(|e| OrderRefused::Fault(e.to_string()))?;
             answer
         })
+    }
+
+    fn rollouts(&self) -> &dyn RolloutApi {
+        &self.rollouts
     }
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {

@@ -4,6 +4,7 @@ mod api;
 mod drain;
 mod edge;
 mod reload;
+mod rollouts;
 mod service;
 
 use std::net::SocketAddr;
@@ -144,6 +145,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         certificates,
         config,
         began,
+        random()?,
     ));
     let setup = Setup {
         metrics: config.listen.get(Listener::Metrics),
@@ -186,6 +188,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     service::stopping();
     node.set_ready(false);
     let patience = Duration::from_secs(config.node.drain_s);
+    handle.quiesce_rollouts();
     drain(&mut signals, &shared, &handle, patience, config.node.calls_at_stop).await;
     watchdog.abort();
     shared.tap.close();
@@ -265,9 +268,13 @@ fn served_hosts(config: &Config, bound: &[(Listener, SocketAddr)]) -> ServedHost
 }
 
 fn secret() -> Result<u64, NodeError> {
-    let mut bytes = [0u8; 8];
+    random().map(u64::from_be_bytes)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes).map_err(|e| NodeError::Random(e.to_string()))?;
-    Ok(u64::from_be_bytes(bytes))
+    Ok(bytes)
 }
 
 /// The one JSON line on stdout that tells supervisors and tests that the node serves, and where.

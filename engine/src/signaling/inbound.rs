@@ -309,9 +309,21 @@ impl State {
                     shared.metrics.limit(Limit::WrongDigests);
                 }
                 self.log_refusal(shared, path, judged.device, refusal);
+                self.tell_rollout(shared, path, message, judged.device);
                 self.refuse_stateless(shared, path, message, refusal.status, refusal.cause.text());
                 None
             }
+        }
+    }
+
+    /// A phone that a roll-out watches is refused: said only of where it is registered from, or anybody could
+    /// stop a roll-out.
+    fn tell_rollout(&self, shared: &Shared, path: &Path, message: &Message<'_>, device: Option<DeviceIndex>) {
+        let Some(device) = device.filter(|_| message.method() == Some(Method::Register)) else { return };
+        let slot = shared.boards.devices.slot(device).filter(|slot| slot.is_watched());
+        let source = path.remote().ip().to_canonical();
+        if slot.and_then(|s| s.row()).is_some_and(|r| r.bindings.iter().any(|b| b.source_ip() == source)) {
+            shared.handle.refused(device);
         }
     }
 

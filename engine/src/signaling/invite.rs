@@ -210,7 +210,7 @@ impl State {
             ClientOwner::Relay { worker, relay } => self.relay_response(shared, worker, relay, message),
             ClientOwner::Order { number } => {
                 if let Some(status) = message.status().filter(|s| *s >= 200) {
-                    self.ordered(number, Some(status));
+                    self.ordered(shared, number, Some(status));
                 }
             }
             ClientOwner::Notify { device, id, number } => {
@@ -251,7 +251,7 @@ impl State {
             ClientOwner::Relay { worker, relay } => {
                 self.relay_failed(shared, worker, relay, if timeout { 408 } else { 480 });
             }
-            ClientOwner::Order { number } => self.ordered(number, None),
+            ClientOwner::Order { number } => self.ordered(shared, number, None),
             ClientOwner::Notify { device, id, number } => {
                 self.notified(shared, device, id, number, Answered::Failed);
             }

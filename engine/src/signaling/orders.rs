@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use keyline_actors::Applied;
 use keyline_actors::board::Device;
 use keyline_domain::call::Dialog;
 use keyline_domain::flow::Flow;
+use keyline_domain::ids::{DeviceIndex, ProfileId};
 use keyline_domain::model::VendorClass;
-use keyline_domain::phone::Binding;
+use keyline_domain::phone::{AppliedVersion, Binding, Row};
 use keyline_wire::sip::Method;
 use tokio::sync::oneshot;
 
@@ -33,17 +35,36 @@ pub struct Order {
     dialog: Dialog,
     event: &'static str,
     body: Option<String>,
-    done: oneshot::Sender<Option<u16>>,
+    done: Done,
+}
+
+/// Who hears what the phone answered; `None` when it did not.
+#[derive(Debug)]
+enum Done {
+    /// Whoever ordered.
+    Asked(oneshot::Sender<Option<u16>>),
+    /// The roll-out of a profile.
+    Rollout(ProfileId, DeviceIndex),
+}
+
+impl Done {
+    fn tell(self, shared: &Shared, status: Option<u16>) {
+        match self {
+            // Whoever gave it up meanwhile hears nothing.
+            Self::Asked(done) => drop(done.send(status)),
+            Self::Rollout(profile, device) => shared.handle.answered(profile, device, status),
+        }
+    }
 }
 
 /// Orders under way.
 #[derive(Default)]
 pub(super) struct Orders {
     next: u64,
-    open: HashMap<u64, oneshot::Sender<Option<u16>>>,
+    open: HashMap<u64, Done>,
 }
 
-/// Sends an order to a phone and waits for its answer.
+/// Brings the saved version of its profile to a phone (R183, R206), sends it the order and waits for its answer.
 ///
 /// # Errors
 /// [`OrderRefused`].
@@ -56,6 +77,18 @@ pub async fn order(shared: &Shared, name: &str, order: PhoneOrder) -> Result<u16
     };
     let away = || OrderRefused::NotRegistered(device.name.to_string());
     let now = keyline_actors::clock::now();
+    let reachable = |row: &Row| row.live(now).any(|b| b.origin.flow.is_live());
+    if !slot.row().is_some_and(|row| reachable(&row)) {
+        return Err(away());
+    }
+    match shared.handle.apply_to(device.index).await {
+        Ok(Applied::Done) => {}
+        Ok(Applied::Unregistered) => return Err(away()),
+        Ok(Applied::Moved) => return Err(OrderRefused::NoPhone(name.to_owned())),
+        Ok(Applied::Busy) => return Err(OrderRefused::Fault("too much waits to be written".to_owned())),
+        Ok(Applied::Failed) => return Err(OrderRefused::Fault("the store did not take it".to_owned())),
+        Err(reason) => return Err(OrderRefused::Fault(reason)),
+    }
     let row = slot.row().ok_or_else(away)?;
     let binding = row.live(now).find(|b| b.origin.flow.is_live()).ok_or_else(away)?;
     let (done, answer) = oneshot::channel();
@@ -63,7 +96,7 @@ pub async fn order(shared: &Shared, name: &str, order: PhoneOrder) -> Result<u16
         Flow::Stream { id, .. } => id.worker,
         Flow::Udp { .. } | Flow::Lost { .. } => 0,
     };
-    let message = write(shared, &device, binding, order, done)?;
+    let message = write(shared, &device, &row, binding, order, Done::Asked(done))?;
     if !shared.inboxes.send(worker, ToWorker::Order(Box::new(message))) {
         return Err(OrderRefused::Fault("too much waits for that phone's worker".to_owned()));
     }
@@ -78,9 +111,10 @@ pub async fn order(shared: &Shared, name: &str, order: PhoneOrder) -> Result<u16
 fn write(
     shared: &Shared,
     device: &Device,
+    row: &Row,
     binding: &Binding,
     order: PhoneOrder,
-    done: oneshot::Sender<Option<u16>>,
+    done: Done,
 ) -> Result<Order, OrderRefused> {
     let mut random = [0u8; 24];
     getrandom::fill(&mut random).map_err(|e| OrderRefused::Fault(e.to_string()))?;
@@ -98,7 +132,7 @@ fn write(
     };
     let cisco = device.model.vendor_class == VendorClass::Own;
     let (event, body) = match (cisco, order) {
-        (true, _) => ("service-control", Some(service_control(shared, device, binding, order))),
+        (true, _) => ("service-control", Some(service_control(row.applied, binding, order))),
         (false, PhoneOrder::Reset) => ("check-sync;reboot=true", None),
         (false, PhoneOrder::Restart | PhoneOrder::Apply) => ("check-sync;reboot=false", None),
     };
@@ -106,16 +140,15 @@ fn write(
 }
 
 /// The body that a Cisco phone reads: it compares the Call-ID with that of its registration, and the stamp with
-/// that of the configuration that it has. The stamp names the assigned profile's version.
-fn service_control(shared: &Shared, device: &Device, binding: &Binding, order: PhoneOrder) -> String {
+/// that of the configuration that it has. The stamp names the profile version that it is judged by.
+fn service_control(applied: AppliedVersion, binding: &Binding, order: PhoneOrder) -> String {
     let action = match order {
         PhoneOrder::Reset => "reset",
         PhoneOrder::Restart => "restart",
         PhoneOrder::Apply => "apply-config",
     };
     let call_id = &binding.origin.call_id;
-    let version = shared.boards.profiles.saved(device.profile).map_or(0, |saved| saved.version.0);
-    let stamp = format!("{:08x}-{version:08x}", device.profile.0);
+    let stamp = format!("{:08x}-{:08x}", applied.profile.0, applied.version.0);
     let mut body = format!(
         "action={action}\r\nRegisterCallId={{{call_id}}}\r\nConfigVersionStamp={{{stamp}}}\r\n\
          DialplanVersionStamp={{}}\r\nSoftkeyVersionStamp={{}}\r\nFeatureControlVersionStamp={{}}\r\n"
@@ -131,9 +164,8 @@ impl State {
     pub(super) fn order(&mut self, shared: &Shared, order: Order) {
         let Order { flow, dialog, event, body, done } = order;
         let path = self.path_of(&flow).filter(|_| self.orders.open.len() < OPEN_MAX);
-        // Whoever gave it up meanwhile hears nothing.
         let Some(path) = path else {
-            let _ = done.send(None);
+            done.tell(shared, None);
             return;
         };
         let id = branch::make(self.id, self.entropy.take());
@@ -158,17 +190,39 @@ impl State {
             }
             Err(error) => {
                 tracing::warn!(%error, "an order was not sent");
-                let _ = done.send(None);
+                done.tell(shared, None);
             }
         }
         self.run_actions(shared);
     }
 
     /// The phone answered, or did not.
-    pub(super) fn ordered(&mut self, number: u64, status: Option<u16>) {
+    pub(super) fn ordered(&mut self, shared: &Shared, number: u64, status: Option<u16>) {
         if let Some(done) = self.orders.open.remove(&number) {
-            // Whoever gave it up meanwhile hears nothing.
-            let _ = done.send(status);
+            done.tell(shared, status);
+        }
+    }
+
+    /// A roll-out signals a phone.
+    pub(super) fn signal(
+        &mut self,
+        shared: &Shared,
+        device: DeviceIndex,
+        profile: ProfileId,
+        order: PhoneOrder,
+    ) {
+        let slot = shared.boards.devices.slot(device);
+        let found = slot.and_then(|s| Some((s.device()?, s.row()?)));
+        let now = keyline_actors::clock::now();
+        let done = Done::Rollout(profile, device);
+        let binding = found
+            .as_ref()
+            .and_then(|(config, row)| Some((config, row, row.live(now).find(|b| b.origin.flow.is_live())?)));
+        let Some((config, row, binding)) = binding else { return done.tell(shared, None) };
+        match write(shared, config, row, binding, order, done) {
+            Ok(message) => self.order(shared, message),
+            // Without randomness nothing can be sent; the roll-out's watch over the phone ends that.
+            Err(error) => tracing::warn!(%error, "a phone was not signalled"),
         }
     }
 }

@@ -229,6 +229,7 @@ impl State {
                 self.subscribed(shared, ServerTxId::from_u64(tx), outcome);
             }
             Emission::Notify { device, notify } => self.notify(shared, device, &notify),
+            Emission::Order { device, profile, order } => self.signal(shared, device, profile, order),
             Emission::Call { call, effects } => self.effects(shared, call, effects),
         }
     }

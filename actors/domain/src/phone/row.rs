@@ -34,7 +34,7 @@ pub const PATH_VALUE_MAX: usize = 512;
 pub const INSTANCE_MAX: usize = 128;
 
 /// A profile at one of its versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct AppliedVersion {
     /// The profile.
     pub profile: ProfileId,

@@ -293,6 +293,16 @@ fn walk<R: Row>(
     page
 }
 
+/// A page of a small list of another module.
+pub fn rows_of<R: Row>(
+    query: &Query,
+    shape: &Shape,
+    rows: impl Iterator<Item = R>,
+    show: impl Fn(&R) -> Value,
+) -> Page {
+    pick(query, shape.key, rows, show)
+}
+
 /// A page of a small list that comes in any order.
 fn pick<R: Row>(
     query: &Query,

@@ -165,6 +165,15 @@ pub(crate) fn document() -> Value {
         let item = paths.entry(format!("{PREFIX}{path}")).or_insert_with(|| json!({}));
         item[method] = operation;
     }
+    let mut rollouts =
+        list("Roll-outs: open ones and the last that ended", &super::rollouts::SHAPE, "Rollouts");
+    rollouts["operationId"] = "rollouts".into();
+    paths.insert(format!("{PREFIX}/rollouts"), json!({ "get": rollouts }));
+    let single = one("A roll-out with its progress", "id", "Rollout", Code::RolloutNotFound);
+    paths.insert(format!("{PREFIX}/rollouts/{{id}}"), json!({ "get": single }));
+    for (path, method, operation) in super::rollouts::operations() {
+        paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {

@@ -8,11 +8,13 @@ use arc_swap::ArcSwap;
 use keyline_actors::audit::AuditReader;
 use keyline_actors::board::{Role, Token};
 use keyline_actors::catalog::{ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused};
+use keyline_actors::profile::{RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted};
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::class::CallSecurity;
-use keyline_domain::ids::{Dn, UnixMillis};
+use keyline_domain::ids::{DeviceName, Dn, UnixMillis};
 use keyline_domain::inventory::{Apply, Inventory, Kind, Sealer, in_order, parse_row};
 use keyline_domain::mode::{SecurityClass, Transport};
+use keyline_domain::rollout::{Rollout, RolloutId};
 use keyline_domain::subscription::MessageWaiting;
 
 use serde_json::{Value, json};
@@ -20,8 +22,8 @@ use serde_json::{Value, json};
 use crate::admin::lists::{Position, World};
 use crate::admin::views::*;
 use crate::admin::{
-    BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, Running, Setup,
-    TraceOf, start, trace_of_nothing,
+    BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, RolloutApi,
+    Running, Setup, TraceOf, start, trace_of_nothing,
 };
 use crate::trace::Stream;
 
@@ -254,6 +256,10 @@ impl NodeApi for Fake {
         Box::pin(async move { Err(OrderRefused::NotRegistered(phone)) })
     }
 
+    fn rollouts(&self) -> &dyn RolloutApi {
+        self
+    }
+
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {
         Box::pin(async { Ok(b"{\"kind\":\"line\",\"dn\":\"1001\"}\n".repeat(100_000)) })
     }
@@ -276,6 +282,37 @@ impl NodeApi for Fake {
 
     fn metrics(&self) -> String {
         "keyline_phone_registered_devices 250\n".to_owned()
+    }
+}
+
+/// No roll-out, and none can begin.
+impl RolloutApi for Fake {
+    fn list(&self) -> Vec<Arc<Rollout>> {
+        Vec::new()
+    }
+
+    fn get(&self, _: RolloutId) -> Option<Arc<Rollout>> {
+        None
+    }
+
+    fn facts(
+        &self,
+        profile: String,
+        _: Option<Vec<DeviceName>>,
+    ) -> BoxFuture<Result<RolloutFacts, RolloutRefused>> {
+        Box::pin(async move { Err(RolloutRefused::NoProfile(profile)) })
+    }
+
+    fn begin(&self, _: RolloutWanted, _: Who) -> BoxFuture<Result<Rollout, RolloutRefused>> {
+        Box::pin(async { Err(RolloutRefused::Internal("made up".to_owned())) })
+    }
+
+    fn order(&self, id: RolloutId, _: RolloutOrder, _: Who) -> BoxFuture<Result<Rollout, RolloutRefused>> {
+        Box::pin(async move { Err(RolloutRefused::NoRollout(id)) })
+    }
+
+    fn seal(&self, text: &str) -> String {
+        text.to_owned()
     }
 }
 

@@ -49,6 +49,7 @@ mod phone_certificates;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;
+mod rollouts;
 mod rollouts_save;
 mod security;
 mod security_refusals;

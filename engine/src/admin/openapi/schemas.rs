@@ -264,6 +264,42 @@ fn calls() -> Value {
     })
 }
 
+fn rollout() -> Value {
+    let counts = |names: &[&str]| object(&names.iter().map(|n| (*n, count())).collect::<Vec<_>>());
+    object(&[
+        ("id", count()),
+        ("profile", text()),
+        ("version", count()),
+        ("order", choice(&["apply", "restart", "reset"])),
+        ("state", choice(&keyline_domain::rollout::RolloutState::ALL.map(|s| s.as_str()))),
+        ("reason", maybe_text()),
+        ("per_second", count()),
+        ("gate", counts(&["failed_percent", "of_at_least", "window_s"])),
+        ("chosen", boolean()),
+        ("by", text()),
+        ("started", instant()),
+        ("ended", nullable(instant())),
+        (
+            "phones",
+            counts(&[
+                "total",
+                "reached",
+                "left",
+                "unregistered",
+                "signalled",
+                "confirmed",
+                "failed",
+                "waiting",
+                "unknown",
+                "skipped",
+                "deferred",
+            ]),
+        ),
+        ("failures", counts(&keyline_domain::rollout::Failure::ALL.map(|f| f.as_str()))),
+        ("failed_phones", list(text())),
+    ])
+}
+
 fn configured() -> Value {
     let phone = [
         ("name", text()),
@@ -352,6 +388,8 @@ fn configured() -> Value {
     let mut row = profile.to_vec();
     row.push(("digest_authentication", boolean()));
     json!({
+        "Rollout": rollout(),
+        "Rollouts": page(reference("Rollout")),
         "Phones": page(object(&phone)),
         "Phone": object(&detail),
         "SecurityProfiles": page(object(&row)),

@@ -32,7 +32,7 @@ use crate::handle::Handle;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
-use crate::profile::{self, Manager, RolloutMetrics, Tools};
+use crate::profile::{self, Manager, RolloutMetrics};
 use crate::route::{CallKey, PartitionTable, ShardId};
 use crate::shard::{RecoveredCall, Router, Shard, ShardSetup};
 use crate::signal::Registry;
@@ -284,7 +284,7 @@ impl Loaded {
             recovered[shard].push(call);
         }
         let signals = Arc::new(Registry::default());
-        let tools = Arc::new(Tools {
+        let tools = Arc::new(profile::Tools {
             boards: Arc::clone(&boards),
             table: Arc::clone(&table),
             router: Arc::clone(&router),

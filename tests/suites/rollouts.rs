@@ -184,7 +184,7 @@ fn a_phone_is_taken_under_the_old_version_while_its_grace_runs(shards: u16) {
 }
 
 fn it_is_held_stopped_and_let_go(shards: u16) {
-    let mut fleet = fleet(shards, 4, 4, |b| b);
+    let mut fleet = fleet(shards, 12, 12, |b| b);
     save(&fleet.node, json!({"transport": "tcp_udp", "nonce_validity_s": 300}));
     let gate = json!({"failed_percent": 100, "window_s": 1});
     let id = begin(&fleet.node, "apply", json!({"per_second": 1, "gate": gate}));
@@ -199,10 +199,10 @@ fn it_is_held_stopped_and_let_go(shards: u16) {
     assert_eq!((held.status, &held.json()["state"]), (200, &json!("paused")), "{held:?}");
     let reached =
         becomes(&fleet.node, id, "paused")["phones"]["signalled"].as_u64().expect("a number") as usize;
-    assert!(reached < 4, "{reached}");
+    assert!(reached < 12, "{reached}");
     // While it is held the others are pending and hear nothing; the last one is judged as before.
-    assert_eq!(registers(&mut fleet.phones[3]), Some(200));
-    assert_eq!(view(&fleet.node, &fleet.devices[3])["pending"], json!(true));
+    assert_eq!(registers(&mut fleet.phones[11]), Some(200));
+    assert_eq!(view(&fleet.node, &fleet.devices[11])["pending"], json!(true));
     assert_eq!(post(&fleet.node, &format!("/rollouts/{id}/pause"), &json!({})).status, 409);
     let resumed = fleet.node.run(&["rollout", "resume", &id.to_string()]);
     assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
@@ -214,33 +214,23 @@ fn it_is_held_stopped_and_let_go(shards: u16) {
     // Another one may begin then. From the command line; without --yes it is only said what it would do.
     let asked = fleet.node.run(&["profile", "reset", FLEET]);
     let text = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(!asked.status.success() && text.contains("4 phones") && text.contains("--yes"), "{text}");
+    assert!(!asked.status.success() && text.contains("--yes"), "{text}");
+    let asked = fleet.node.run(&["profile", "reset", FLEET, "--dry-run"]);
+    let text = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.status.success() && text.contains("12 phones"), "{text}");
     let listed = fleet.node.run(&["rollout", "list", "--json"]);
     assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 1);
-    let node = &fleet.node;
-    let done = std::thread::scope(|scope| {
-        let told = scope.spawn(move || {
-            node.run(&[
-                "profile",
-                "reset",
-                FLEET,
-                "--yes",
-                "--wait",
-                "--per-second",
-                "100",
-                "--gate-window",
-                "20",
-            ])
-        });
-        for phone in &mut fleet.phones {
-            // What the roll-out before had still under way may come first.
-            while !signalled(phone, 200).body().starts_with(b"action=reset\r\n") {}
-            assert_eq!(registers(phone), Some(200));
-        }
-        told.join().expect("the command ends")
-    });
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success() && text.contains("4 confirmed") && text.contains("finished"), "{text}");
+    let order = ["profile", "reset", FLEET, "--yes", "--per-second", "100", "--window-s", "60"];
+    let begun = fleet.node.run(&order);
+    let text = String::from_utf8_lossy(&begun.stdout).into_owned();
+    assert!(begun.status.success() && text.contains("12 phones"), "{text}");
+    for phone in &mut fleet.phones {
+        // What the roll-out before had still under way may come first.
+        while !signalled(phone, 200).body().starts_with(b"action=reset\r\n") {}
+        assert_eq!(registers(phone), Some(200));
+    }
+    let done = becomes(&fleet.node, id + 1, "finished");
+    assert_eq!(done["phones"]["confirmed"], json!(12), "{done}");
 }
 
 fn it_goes_on_where_it_was_after_kill_9(shards: u16) {
@@ -275,7 +265,7 @@ fn it_goes_on_where_it_was_after_kill_9(shards: u16) {
 }
 
 fn it_stops_by_itself_when_phones_do_not_come_back(shards: u16) {
-    let mut fleet = fleet(shards, 8, 8, |b| b);
+    let mut fleet = fleet(shards, 16, 16, |b| b);
     save(&fleet.node, json!({"transport": "tcp_udp", "nonce_validity_s": 300}));
     let gate = json!({"failed_percent": 25, "of_at_least": 3, "window_s": 30});
     let id = begin(&fleet.node, "apply", json!({"per_second": 1, "gate": gate}));
@@ -285,10 +275,10 @@ fn it_stops_by_itself_when_phones_do_not_come_back(shards: u16) {
     }
     let gated = becomes(&fleet.node, id, "gated");
     assert!(gated["reason"].as_str().expect("a reason").contains("did not come back"), "{gated}");
-    assert!(gated["phones"]["left"].as_u64().expect("a number") >= 3, "{gated}");
+    assert!(gated["phones"]["left"].as_u64().expect("a number") >= 1, "{gated}");
     assert_eq!(gated["failures"]["refused"], gated["phones"]["failed"]);
     assert_eq!(gated["failed_phones"][0], json!(fleet.devices[0]));
-    assert_eq!(view(&fleet.node, &fleet.devices[7])["pending"], json!(true));
+    assert_eq!(view(&fleet.node, &fleet.devices[15])["pending"], json!(true));
     assert_eq!(fleet.node.metric("keyline_rollout_gated_total", ""), 1.0);
     assert_eq!(post(&fleet.node, &format!("/rollouts/{id}/resume"), &json!({})).status, 200);
     let resumed = rollout(&fleet.node, id);

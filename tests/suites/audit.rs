@@ -76,9 +76,9 @@ fn busy() -> (Node, String) {
     let wrong =
         node.import("{\"kind\":\"end_user\",\"id\":\"anna\",\"digest_credential\":\"correcthorse9\"}\n");
     assert!(!wrong.status.success());
-    let revoked = node.run(&["token", "revoke", "--name", "nobody"]);
+    let revoked = node.run(&["token", "revoke", "--yes", "--name", "nobody"]);
     assert_eq!(revoked.status.code(), Some(1), "{}", text(&revoked));
-    done(&node, &["token", "revoke", "--name", "nightly"]);
+    done(&node, &["token", "revoke", "--yes", "--name", "nightly"]);
     let mut more = Inventory::new();
     more.end_user("anna", SECRETS[1]);
     assert!(node.import(&more.ndjson()).status.success());

@@ -45,6 +45,12 @@ pub enum Code {
     ParameterNotFound,
     /// No such phone model.
     PhoneModelNotFound,
+    /// No such SIP realm.
+    SipRealmNotFound,
+    /// No such trunk security profile.
+    TrunkSecurityProfileNotFound,
+    /// No such trunk.
+    TrunkNotFound,
     /// No such gateway type.
     GatewayNotFound,
     /// No such feature.
@@ -93,7 +99,7 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -119,6 +125,9 @@ impl Code {
         Self::TooManyTraces,
         Self::Busy,
         Self::CommonPhoneProfileNotFound,
+        Self::SipRealmNotFound,
+        Self::TrunkSecurityProfileNotFound,
+        Self::TrunkNotFound,
         Self::Conflict,
         Self::RuleBroken,
         Self::PreconditionFailed,
@@ -161,6 +170,9 @@ impl Code {
             Self::TooManyTraces => "too_many_traces",
             Self::Busy => "busy",
             Self::CommonPhoneProfileNotFound => "common_phone_profile_not_found",
+            Self::SipRealmNotFound => "sip_realm_not_found",
+            Self::TrunkSecurityProfileNotFound => "trunk_security_profile_not_found",
+            Self::TrunkNotFound => "trunk_not_found",
             Self::Conflict => "conflict",
             Self::RuleBroken => "rule_broken",
             Self::PreconditionFailed => "precondition_failed",
@@ -191,6 +203,9 @@ impl Code {
             | Self::ParameterNotFound
             | Self::PhoneModelNotFound
             | Self::CommonPhoneProfileNotFound
+            | Self::SipRealmNotFound
+            | Self::TrunkSecurityProfileNotFound
+            | Self::TrunkNotFound
             | Self::GatewayNotFound
             | Self::FeatureNotFound
             | Self::TemplateNotFound
@@ -242,6 +257,9 @@ impl Code {
             Self::TooManyTraces => "Too many traces run",
             Self::Busy => "The node is busy",
             Self::CommonPhoneProfileNotFound => "There is no such common phone profile",
+            Self::SipRealmNotFound => "There is no such SIP realm",
+            Self::TrunkSecurityProfileNotFound => "There is no such trunk security profile",
+            Self::TrunkNotFound => "There is no such trunk",
             Self::Conflict => "It does not go with what there is; nothing was changed",
             Self::RuleBroken => "A rule is broken; nothing was changed",
             Self::PreconditionFailed => "The object was changed meanwhile",

@@ -109,6 +109,9 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         }
         Command::Parameter(what) => parameters(what, (place, &config), world),
         Command::CommonProfile(what) => objects(&noun::COMMON_PROFILE, what, (place, &config), world),
+        Command::SipRealm(what) => objects(&noun::SIP_REALM, what, (place, &config), world),
+        Command::TrunkProfile(what) => objects(&noun::TRUNK_PROFILE, what, (place, &config), world),
+        Command::Trunk(what) => objects(&noun::TRUNK, what, (place, &config), world),
         Command::Enterprise(what) => enterprise(what, (place, &config), world),
         Command::Model(what) => objects(&noun::MODEL, what, (place, &config), world),
         Command::Feature(what) => known(&listing::FEATURES, what, (place, &config), world),
@@ -316,6 +319,7 @@ impl Command {
             }
             Self::Phone(_) | Self::Profile(_) | Self::User(_) | Self::Line(_) | Self::Parameter(_) => true,
             Self::Model(_) | Self::Trace(_) | Self::CommonProfile(_) | Self::Enterprise(_) => true,
+            Self::SipRealm(_) | Self::TrunkProfile(_) | Self::Trunk(_) => true,
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
             Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
             Self::Options { .. } | Self::HelpText { .. } => true,

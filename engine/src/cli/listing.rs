@@ -119,6 +119,27 @@ pub(super) static COMMON_PROFILES: Table = Table {
     columns: &[("NAME", "name"), ("PHONES", "phones"), ("HARDENING", "hardening")],
 };
 
+/// Columns of SIP realms.
+pub(super) static SIP_REALMS: Table = Table {
+    path: "sip-realms",
+    list: Some(List::SipRealms),
+    columns: &[("REALM", "realm"), ("USER", "user"), ("CREDENTIALS", "digest_credentials_set")],
+};
+
+/// Columns of trunk security profiles.
+pub(super) static TRUNK_PROFILES: Table = Table {
+    path: "trunk-security-profiles",
+    list: Some(List::TrunkSecurityProfiles),
+    columns: &[("NAME", "name"), ("MODE", "device_security_mode"), ("DIGEST", "digest_authentication")],
+};
+
+/// Columns of trunks.
+pub(super) static TRUNKS: Table = Table {
+    path: "trunks",
+    list: Some(List::Trunks),
+    columns: &[("NAME", "name"), ("DESTINATION", "destination"), ("SECURITY PROFILE", "security_profile")],
+};
+
 /// The one object of the enterprise level; it has no list.
 pub(super) static ENTERPRISE: Table =
     Table { path: "enterprise-phone", list: None, columns: &[("HARDENING", "hardening")] };

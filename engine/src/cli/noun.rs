@@ -28,6 +28,14 @@ pub(super) static PARAMETER: Noun =
 pub(super) static MODEL: Noun = Noun { word: "phone model", kind: Kind::PhoneModel, table: &listing::MODELS };
 pub(super) static COMMON_PROFILE: Noun =
     Noun { word: "common phone profile", kind: Kind::CommonPhoneProfile, table: &listing::COMMON_PROFILES };
+pub(super) static SIP_REALM: Noun =
+    Noun { word: "SIP realm", kind: Kind::SipRealm, table: &listing::SIP_REALMS };
+pub(super) static TRUNK_PROFILE: Noun = Noun {
+    word: "trunk security profile",
+    kind: Kind::TrunkSecurityProfile,
+    table: &listing::TRUNK_PROFILES,
+};
+pub(super) static TRUNK: Noun = Noun { word: "trunk", kind: Kind::Trunk, table: &listing::TRUNKS };
 pub(super) static ENTERPRISE: Noun =
     Noun { word: "enterprise level", kind: Kind::EnterprisePhone, table: &listing::ENTERPRISE };
 pub(super) static CERTIFICATE: Noun =
@@ -65,7 +73,7 @@ impl Noun {
     /// Where a secret of this kind stands in a body.
     pub(super) fn secret(&self) -> Option<&'static [&'static str]> {
         match self.kind {
-            Kind::EndUser | Kind::ApplicationUser => Some(&["digest_credentials"]),
+            Kind::EndUser | Kind::ApplicationUser | Kind::SipRealm => Some(&["digest_credentials"]),
             Kind::Phone => Some(&["capf", "authentication_string"]),
             _ => None,
         }

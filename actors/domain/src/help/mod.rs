@@ -7,6 +7,7 @@
 mod devices;
 mod others;
 mod profiles;
+mod trunks;
 
 /// Help for one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ const fn help(field: &'static str, values: &'static str, default: &'static str, 
 
 /// Everything.
 pub fn all() -> impl Iterator<Item = &'static KindHelp> {
-    [devices::KINDS, profiles::KINDS, others::KINDS].into_iter().flatten()
+    [devices::KINDS, profiles::KINDS, others::KINDS, trunks::KINDS].into_iter().flatten()
 }
 
 /// Help for a kind or part.

@@ -156,6 +156,9 @@ impl Inventory {
                 self.apply_user(UserStore::ApplicationUser, r, how.sealer, &mut changes)?;
             }
             Row::EndUser(r) => self.apply_user(UserStore::EndUser, r, how.sealer, &mut changes)?,
+            Row::SipRealm(r) => self.apply_realm(r, how.sealer, &mut changes),
+            Row::TrunkSecurityProfile(r) => self.apply_trunk_profile(*r, &mut changes),
+            Row::Trunk(r) => self.apply_trunk(*r, &mut changes)?,
             Row::Line(r) => {
                 changes.push(put(Kind::Line, r.dn.as_str(), b"{}".to_vec()));
                 changes.push(Change::Publish(Event::LineChanged(r.dn.clone())));

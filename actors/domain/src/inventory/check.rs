@@ -77,6 +77,9 @@ impl Inventory {
                     Ok(())
                 }
                 Row::Line(_) => Ok(()),
+                Row::SipRealm(_) | Row::TrunkSecurityProfile(_) | Row::Trunk(_) => {
+                    scope.check_trunking(row, rows)
+                }
                 Row::ApplicationUser(r) => scope.check_user(Kind::ApplicationUser, r),
                 Row::EndUser(r) => scope.check_user(Kind::EndUser, r),
                 Row::Phone(r) => scope.check_phone(r, forced, has_certificate, &mut warn),
@@ -137,7 +140,8 @@ impl<'a> Scope<'a> {
                 Row::Certificate(r) => {
                     scope.certified.extend(r.phone.iter().map(DeviceName::as_str));
                 }
-                Row::EnterprisePhone(_) => {}
+                Row::EnterprisePhone(_) | Row::SipRealm(_) | Row::TrunkSecurityProfile(_) | Row::Trunk(_) => {
+                }
             }
         }
         for row in rows {

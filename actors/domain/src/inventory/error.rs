@@ -33,12 +33,6 @@ pub enum RowError {
         /// ` (did you mean …?)` or nothing.
         hint: String,
     },
-    /// A kind of the contract that this version does not serve.
-    #[error("kind `{kind}` is not supported yet; supported are {}", kinds())]
-    KindLater {
-        /// The kind.
-        kind: &'static str,
-    },
     /// A field that the kind does not have.
     #[error("{kind} has no field `{field}`{hint}")]
     FieldUnknown {
@@ -248,6 +242,15 @@ pub enum RowError {
         /// The phone.
         phone: String,
     },
+    /// R190.
+    #[error(
+        "{name}: secure trunks need the export-controlled permission (parameter export_controlled_allowed); use \
+         device_security_mode non_secure"
+    )]
+    ExportControlled {
+        /// The trunk or its profile.
+        name: String,
+    },
     /// R054: other makers' phones, and models without it.
     #[error("phone {phone}: `{model}` has no CAPF, so no operation can be ordered for it")]
     CapfUnsupported {
@@ -332,7 +335,7 @@ impl RowError {
             Self::TooLong { .. } => "row_too_long",
             Self::KindMissing => "kind_missing",
             Self::KindUnknown { .. } => "kind_unknown",
-            Self::KindLater { .. } => "kind_not_supported_yet",
+            Self::ExportControlled { .. } => "export_controlled",
             Self::FieldUnknown { .. } => "field_unknown",
             Self::FieldMissing { .. } => "field_missing",
             Self::Field { .. } => "field_invalid",

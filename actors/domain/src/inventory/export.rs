@@ -101,6 +101,7 @@ impl Inventory {
             .chain(enterprise)
             .chain(self.user_lines(UserStore::ApplicationUser, secrets))
             .chain(self.user_lines(UserStore::EndUser, secrets))
+            .chain(self.trunking_lines(secrets))
             .chain(lines)
             .chain(phones)
             .chain(certificates)
@@ -128,6 +129,9 @@ impl Inventory {
                 let (id, user) = self.users.get_key_value(name).filter(|(_, u)| u.store.kind() == kind)?;
                 let secret = user.credentials.as_ref().filter(|_| secrets);
                 line(kind, UserOut { id, digest_credentials: secret.map(Secret::expose) })
+            }
+            Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => {
+                return self.trunking_text(kind, name, secrets);
             }
             Kind::Line => line(kind, LineOut { dn: self.lines.get_key_value(name)?.0 }),
             Kind::Phone => self.phone_line(self.phone(*self.names.get(name)?)?, secrets),
@@ -195,7 +199,7 @@ impl Inventory {
     }
 }
 
-fn line<T: Serialize>(kind: Kind, row: T) -> String {
+pub(super) fn line<T: Serialize>(kind: Kind, row: T) -> String {
     serde_json::to_string(&Tagged { kind: kind.as_str(), row })
         .expect("rows have text keys and nothing that can fail")
 }

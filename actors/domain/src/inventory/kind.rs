@@ -22,6 +22,12 @@ pub enum Kind {
     ApplicationUser,
     /// `end_user`
     EndUser,
+    /// `sip_realm`
+    SipRealm,
+    /// `trunk_security_profile`
+    TrunkSecurityProfile,
+    /// `trunk`
+    Trunk,
     /// `line`
     Line,
     /// `phone`
@@ -30,12 +36,9 @@ pub enum Kind {
     Certificate,
 }
 
-/// Kinds of the inventory that this version does not serve yet.
-pub const LATER_KINDS: [&str; 3] = ["sip_realm", "trunk", "trunk_security_profile"];
-
 impl Kind {
     /// All kinds in the order in which stored records must be loaded.
-    pub const LOAD_ORDER: [Self; 11] = [
+    pub const LOAD_ORDER: [Self; 14] = [
         Self::Counter,
         Self::Parameter,
         Self::PhoneModel,
@@ -44,6 +47,9 @@ impl Kind {
         Self::EnterprisePhone,
         Self::ApplicationUser,
         Self::EndUser,
+        Self::SipRealm,
+        Self::TrunkSecurityProfile,
+        Self::Trunk,
         Self::Line,
         Self::Phone,
         Self::Certificate,
@@ -54,7 +60,7 @@ impl Kind {
         Self::LOAD_ORDER.into_iter().filter(|k| *k != Self::Counter)
     }
 
-    /// The kind of this name; `None` also for [`LATER_KINDS`].
+    /// The kind of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::rows().find(|k| k.as_str() == name)
     }
@@ -70,6 +76,9 @@ impl Kind {
             Self::EnterprisePhone => "enterprise_phone",
             Self::ApplicationUser => "application_user",
             Self::EndUser => "end_user",
+            Self::SipRealm => "sip_realm",
+            Self::TrunkSecurityProfile => "trunk_security_profile",
+            Self::Trunk => "trunk",
             Self::Line => "line",
             Self::Phone => "phone",
             Self::Certificate => "certificate",
@@ -112,6 +121,11 @@ impl Kind {
             Self::CommonPhoneProfile => &["name", "hardening"],
             Self::EnterprisePhone => &["hardening"],
             Self::ApplicationUser | Self::EndUser => &["id", "digest_credentials"],
+            Self::SipRealm => &["realm", "user", "digest_credentials"],
+            Self::TrunkSecurityProfile => {
+                &["name", "description", "device_security_mode", "digest_authentication", "x509_subject"]
+            }
+            Self::Trunk => &["name", "description", "destination", "security_profile"],
             Self::Line => &["dn"],
             Self::Phone => &[
                 "name",

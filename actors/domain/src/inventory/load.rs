@@ -63,6 +63,9 @@ impl Inventory {
             }
             Kind::ApplicationUser => self.load_user(UserStore::ApplicationUser, key, bytes, sealer)?,
             Kind::EndUser => self.load_user(UserStore::EndUser, key, bytes, sealer)?,
+            Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => {
+                self.load_trunking(kind, key, bytes, sealer)?;
+            }
             Kind::Line => {
                 let dn = Dn::parse(key).map_err(|e| form(kind, key, &e))?;
                 self.lines.entry(dn).or_default();

@@ -34,6 +34,7 @@ mod secret;
 mod step;
 mod store;
 mod stored;
+mod trunks;
 mod undo;
 mod upgrade;
 mod view;
@@ -47,7 +48,7 @@ pub use adopt::Newcomer;
 pub use apply::{Apply, Change, Event, in_order};
 pub use capf::CapfView;
 pub use error::{LoadError, RowError};
-pub use kind::{Kind, LATER_KINDS};
+pub use kind::Kind;
 pub use mutate::{Mutate, Mutated, Op, Refused};
 pub use parameter::{
     PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
@@ -63,5 +64,6 @@ pub use rows::{
 pub use secret::{CREDENTIALS_MAX, Sealer, Secret, SecretField};
 pub use step::{ReadCertificate, Step, name_field};
 pub use store::{DeviceView, Inventory, PhoneDetails, UserStore, UserView};
+pub use trunks::{REALM_MAX, RealmFault, RealmView, SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
 pub use undo::Undo;
 pub use view::{PhoneView, Rows};

@@ -11,7 +11,6 @@ use serde::{Deserialize, Deserializer};
 use crate::model::{Capability, MODEL_NAME_MAX, Model, ModelId, VendorClass};
 use crate::profile::{check_description, check_name};
 
-use super::kind::LATER_KINDS;
 use super::parameter::ParameterShape;
 use super::rows::{LINES_MAX, PEM_MAX, PhoneModelRow, PhoneRow, Row, SUBJECT_MAX, TEXT_MAX, UserRow};
 use super::secret::CREDENTIALS_MAX;
@@ -39,7 +38,6 @@ pub fn parse_row(text: &str) -> Result<Row, RowError> {
     let kind = match head.kind {
         None => return Err(RowError::KindMissing),
         Some(KindName::Known(kind)) => kind,
-        Some(KindName::Later(kind)) => return Err(RowError::KindLater { kind }),
         Some(KindName::Unknown(kind)) => {
             let hint = did_you_mean(&kind, Kind::rows().map(Kind::as_str));
             return Err(RowError::KindUnknown { kind, hint });
@@ -54,6 +52,9 @@ pub fn parse_row(text: &str) -> Result<Row, RowError> {
         Kind::EnterprisePhone => Row::EnterprisePhone(shape(kind, text)?),
         Kind::ApplicationUser => Row::ApplicationUser(shape(kind, text)?),
         Kind::EndUser => Row::EndUser(shape(kind, text)?),
+        Kind::SipRealm => Row::SipRealm(shape(kind, text)?),
+        Kind::TrunkSecurityProfile => Row::TrunkSecurityProfile(shape(kind, text)?),
+        Kind::Trunk => Row::Trunk(shape(kind, text)?),
         Kind::Line => Row::Line(shape(kind, text)?),
         Kind::Phone => Row::Phone(shape(kind, text)?),
         Kind::Certificate => Row::Certificate(shape(kind, text)?),
@@ -111,7 +112,6 @@ struct Head {
 
 enum KindName {
     Known(Kind),
-    Later(&'static str),
     Unknown(String),
 }
 
@@ -124,12 +124,7 @@ impl<'de> Deserialize<'de> for KindName {
                 f.write_str("the name of a kind")
             }
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<KindName, E> {
-                let later = LATER_KINDS.into_iter().find(|l| *l == name);
-                Ok(match (Kind::parse(name), later) {
-                    (Some(kind), _) => KindName::Known(kind),
-                    (None, Some(kind)) => KindName::Later(kind),
-                    (None, None) => KindName::Unknown(shorten(name)),
-                })
+                Ok(Kind::parse(name).map_or_else(|| KindName::Unknown(shorten(name)), KindName::Known))
             }
         }
         d.deserialize_str(Name)
@@ -270,7 +265,15 @@ fn check_label(kind: Kind, field: &str, text: &str, max: usize) -> Result<(), Ro
 }
 
 fn check_alone(row: &Row) -> Result<(), RowError> {
+    for (kind, field, text, max) in super::trunks::labels(row) {
+        check_label(kind, field, text, max)?;
+    }
     match row {
+        Row::SipRealm(r) => check_credentials(Kind::SipRealm, &r.digest_credentials),
+        Row::TrunkSecurityProfile(r) => check_description(&r.description)
+            .map_err(|error| RowError::Profile { name: shorten(&r.name), error }),
+        Row::Trunk(r) if r.description.is_empty() => Ok(()),
+        Row::Trunk(r) => check_label(Kind::Trunk, "description", &r.description, TEXT_MAX),
         Row::Parameter(_) | Row::EnterprisePhone(_) | Row::Line(_) => Ok(()),
         Row::PhoneModel(r) => check_model(r),
         Row::SecurityProfile(r) => check_name(&r.name)
@@ -338,7 +341,11 @@ impl PhoneModelRow {
 }
 
 fn check_user(kind: Kind, row: &UserRow) -> Result<(), RowError> {
-    let SecretField::Set(secret) = &row.digest_credentials else { return Ok(()) };
+    check_credentials(kind, &row.digest_credentials)
+}
+
+fn check_credentials(kind: Kind, field: &SecretField) -> Result<(), RowError> {
+    let SecretField::Set(secret) = field else { return Ok(()) };
     let text = secret.expose();
     let fault = if text.is_empty() {
         "is empty; leave the field out to keep what is stored, or write null to remove it".to_owned()

@@ -74,6 +74,9 @@ impl Inventory {
             }
             Kind::ApplicationUser => self.remove_user(UserStore::ApplicationUser, name, &mut changes)?,
             Kind::EndUser => self.remove_user(UserStore::EndUser, name, &mut changes)?,
+            Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => {
+                self.remove_trunking(kind, name, &mut changes)?;
+            }
             Kind::Line => {
                 let devices = self.lines.get(name).ok_or_else(gone)?;
                 if let Some(first) = devices.first() {

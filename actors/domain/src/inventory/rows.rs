@@ -10,6 +10,7 @@ use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
 use crate::model::{Capabilities, Protocols, Stated, TlsCertificate, VendorClass};
 use crate::profile::{CapfMode, CapfOperation, KeyOrder, ProfileFields};
 
+use super::trunks::{SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
 use super::{Kind, ParameterRow, SecretField};
 
 /// Most lines of one phone.
@@ -41,6 +42,12 @@ pub enum Row {
     ApplicationUser(UserRow),
     /// `end_user`
     EndUser(UserRow),
+    /// `sip_realm`
+    SipRealm(SipRealmRow),
+    /// `trunk_security_profile`
+    TrunkSecurityProfile(Box<TrunkSecurityProfileRow>),
+    /// `trunk`
+    Trunk(Box<TrunkRow>),
     /// `line`
     Line(LineRow),
     /// `phone`
@@ -60,6 +67,9 @@ impl Row {
             Self::EnterprisePhone(_) => Kind::EnterprisePhone,
             Self::ApplicationUser(_) => Kind::ApplicationUser,
             Self::EndUser(_) => Kind::EndUser,
+            Self::SipRealm(_) => Kind::SipRealm,
+            Self::TrunkSecurityProfile(_) => Kind::TrunkSecurityProfile,
+            Self::Trunk(_) => Kind::Trunk,
             Self::Line(_) => Kind::Line,
             Self::Phone(_) => Kind::Phone,
             Self::Certificate(_) => Kind::Certificate,
@@ -75,6 +85,9 @@ impl Row {
             Self::CommonPhoneProfile(r) => r.name.to_string(),
             Self::EnterprisePhone(_) => "enterprise_phone".to_owned(),
             Self::ApplicationUser(r) | Self::EndUser(r) => r.id.to_string(),
+            Self::SipRealm(r) => r.realm.to_string(),
+            Self::TrunkSecurityProfile(r) => r.name.to_string(),
+            Self::Trunk(r) => r.name.to_string(),
             Self::Line(r) => r.dn.to_string(),
             Self::Phone(r) => r.name.to_string(),
             Self::Certificate(r) => r.key().unwrap_or_default(),

@@ -109,12 +109,14 @@ pub const fn name_field(kind: Kind) -> Option<&'static str> {
         Kind::Counter | Kind::EnterprisePhone | Kind::Certificate => None,
         Kind::ApplicationUser | Kind::EndUser => Some("id"),
         Kind::Line => Some("dn"),
+        Kind::SipRealm => Some("realm"),
         _ => Some("name"),
     }
 }
 
 /// Fields that `null` removes and that stay when they are left out: paths of one or two names.
-const NULL_SPEAKS: [(Kind, &[&str]); 4] = [
+const NULL_SPEAKS: [(Kind, &[&str]); 5] = [
+    (Kind::SipRealm, &["digest_credentials"]),
     (Kind::EndUser, &["digest_credentials"]),
     (Kind::ApplicationUser, &["digest_credentials"]),
     (Kind::Phone, &["capf", "authentication_string"]),
@@ -182,6 +184,7 @@ impl Inventory {
             Kind::ApplicationUser | Kind::EndUser => {
                 self.users.get(name).is_some_and(|u| u.store.kind() == kind)
             }
+            Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => self.trunking.contains(kind, name),
             Kind::Line => self.lines.contains_key(name),
             Kind::Phone => self.names.contains_key(name),
             Kind::Certificate => {

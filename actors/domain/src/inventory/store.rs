@@ -107,6 +107,7 @@ pub struct Inventory {
     pub(super) names: BTreeMap<DeviceName, DeviceIndex>,
     pub(super) commons: BTreeMap<Box<str>, CommonEntry>,
     pub(super) enterprise: Option<Hardening>,
+    pub(super) trunking: super::trunks::Trunking,
     pub(super) certificates: BTreeMap<(Purpose, Box<str>), CertificateRow>,
     /// Certificates tied to a phone.
     pub(super) phone_certificates: BTreeMap<DeviceName, u32>,

@@ -37,6 +37,7 @@ enum Before {
     Line { dn: Dn, existed: bool },
     Phone { name: DeviceName, index: Option<DeviceIndex>, entry: Option<PhoneEntry>, places: usize },
     Certificate { key: (Purpose, Box<str>), row: Option<CertificateRow> },
+    Trunking(Box<super::trunks::Trunking>),
 }
 
 impl Undo {
@@ -56,6 +57,7 @@ impl Inventory {
             Row::CommonPhoneProfile(r) => self.before_common(&r.name),
             Row::EnterprisePhone(_) => Before::Enterprise(self.enterprise),
             Row::ApplicationUser(r) | Row::EndUser(r) => self.before_user(&r.id),
+            Row::SipRealm(_) | Row::TrunkSecurityProfile(_) | Row::Trunk(_) => self.before_trunking(),
             Row::Line(r) => Before::Line { dn: r.dn.clone(), existed: self.lines.contains_key(&r.dn) },
             Row::Phone(r) => self.before_phone(&r.name),
             Row::Certificate(r) => {
@@ -78,6 +80,7 @@ impl Inventory {
             Kind::ApplicationUser | Kind::EndUser => {
                 found.extend(UserId::parse(name).ok().map(|id| self.before_user(&id)));
             }
+            Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => found.push(self.before_trunking()),
             Kind::Line => {
                 let dn = Dn::parse(name).ok();
                 found.extend(dn.map(|dn| Before::Line { existed: self.lines.contains_key(&dn), dn }));
@@ -106,6 +109,10 @@ impl Inventory {
     pub(super) fn before_rename(&self, id: ProfileId, to: &str) -> Undo {
         let profile = self.profiles.get(&id).map(|e| Arc::clone(&e.profile));
         Undo(profile.map(|profile| Before::Renamed { id, profile, to: to.into() }).into_iter().collect())
+    }
+
+    fn before_trunking(&self) -> Before {
+        Before::Trunking(Box::new(self.trunking.clone()))
     }
 
     fn before_parameters(&self) -> Before {
@@ -188,6 +195,7 @@ impl Inventory {
                 }
             }
             Before::Common { name, entry } => put_back(&mut self.commons, name, entry),
+            Before::Trunking(trunking) => self.trunking = *trunking,
             Before::Enterprise(hardening) => self.enterprise = hardening,
             Before::User { id, entry } => put_back(&mut self.users, id, entry),
             Before::Line { dn, existed: true } => {

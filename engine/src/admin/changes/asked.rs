@@ -64,7 +64,7 @@ impl Asked {
     /// The body as one JSON object, credentials entered twice compared.
     pub(in crate::admin) fn object(&self, kind: Kind) -> Result<Value, Problem> {
         let mut body = self.json(JSON)?;
-        if matches!(kind, Kind::EndUser | Kind::ApplicationUser) {
+        if matches!(kind, Kind::EndUser | Kind::ApplicationUser | Kind::SipRealm) {
             super::same_twice(&mut body)?;
         }
         Ok(body)
@@ -73,7 +73,7 @@ impl Asked {
     /// The body as a merge patch.
     pub(in crate::admin) fn patch(&self, kind: Kind) -> Result<Value, Problem> {
         let mut body = self.json(PATCH)?;
-        if matches!(kind, Kind::EndUser | Kind::ApplicationUser) {
+        if matches!(kind, Kind::EndUser | Kind::ApplicationUser | Kind::SipRealm) {
             super::same_twice(&mut body)?;
         }
         Ok(body)

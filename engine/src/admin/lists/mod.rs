@@ -17,6 +17,7 @@ mod phones;
 mod profiles;
 mod query;
 mod setup;
+mod trunks;
 
 use std::ops::Bound;
 
@@ -99,6 +100,12 @@ pub enum List {
     PhoneModels,
     /// `/certificates`
     Certificates,
+    /// `/sip-realms`
+    SipRealms,
+    /// `/trunk-security-profiles`
+    TrunkSecurityProfiles,
+    /// `/trunks`
+    Trunks,
     /// `/gateways`
     Gateways,
     /// `/features`
@@ -109,7 +116,7 @@ pub enum List {
 
 impl List {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Phones,
         Self::SecurityProfiles,
         Self::EndUsers,
@@ -119,6 +126,9 @@ impl List {
         Self::CommonPhoneProfiles,
         Self::PhoneModels,
         Self::Certificates,
+        Self::SipRealms,
+        Self::TrunkSecurityProfiles,
+        Self::Trunks,
         Self::Gateways,
         Self::Features,
         Self::HardeningTemplates,
@@ -136,6 +146,9 @@ impl List {
             Self::CommonPhoneProfiles => &commons::SHAPE,
             Self::PhoneModels => &catalogue::MODELS,
             Self::Certificates => &certificates::SHAPE,
+            Self::SipRealms => &trunks::REALMS,
+            Self::TrunkSecurityProfiles => &trunks::PROFILES,
+            Self::Trunks => &trunks::TRUNKS,
             Self::Gateways => &catalogue::GATEWAYS,
             Self::Features => &catalogue::FEATURES,
             Self::HardeningTemplates => &catalogue::TEMPLATES_SHAPE,
@@ -154,6 +167,9 @@ impl List {
             Self::CommonPhoneProfiles => commons::page(world, query),
             Self::PhoneModels => catalogue::models(world, query),
             Self::Certificates => certificates::page(world, query),
+            Self::SipRealms => trunks::realms(world, query),
+            Self::TrunkSecurityProfiles => trunks::profiles(world, query),
+            Self::Trunks => trunks::trunks(world, query),
             Self::Gateways => catalogue::gateways(world, query),
             Self::Features => catalogue::features(world, query),
             Self::HardeningTemplates => catalogue::templates(world, query),
@@ -175,6 +191,9 @@ impl List {
             Self::CommonPhoneProfiles => commons::one(world, key),
             Self::PhoneModels => catalogue::model(world, key),
             Self::Certificates => certificates::one(world, key),
+            Self::SipRealms => trunks::one_realm(world, key),
+            Self::TrunkSecurityProfiles => trunks::one_profile(world, key),
+            Self::Trunks => trunks::one_trunk(world, key),
             Self::Gateways => catalogue::gateway(world, key),
             Self::Features => catalogue::feature(world, key),
             Self::HardeningTemplates => catalogue::template(world, key),
@@ -206,6 +225,9 @@ impl List {
             Self::CommonPhoneProfiles => Kind::CommonPhoneProfile,
             Self::PhoneModels => Kind::PhoneModel,
             Self::Certificates => Kind::Certificate,
+            Self::SipRealms => Kind::SipRealm,
+            Self::TrunkSecurityProfiles => Kind::TrunkSecurityProfile,
+            Self::Trunks => Kind::Trunk,
         })
     }
 
@@ -225,6 +247,9 @@ impl List {
             Self::CommonPhoneProfiles => Code::CommonPhoneProfileNotFound,
             Self::PhoneModels => Code::PhoneModelNotFound,
             Self::Certificates => Code::CertificateNotFound,
+            Self::SipRealms => Code::SipRealmNotFound,
+            Self::TrunkSecurityProfiles => Code::TrunkSecurityProfileNotFound,
+            Self::Trunks => Code::TrunkNotFound,
             Self::Gateways => Code::GatewayNotFound,
             Self::Features => Code::FeatureNotFound,
             Self::HardeningTemplates => Code::TemplateNotFound,

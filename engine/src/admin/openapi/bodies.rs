@@ -4,7 +4,9 @@
 use keyline_domain::hardening::switches as hardening_switches;
 use keyline_domain::ids::{DEVICE_NAME_MAX, DN_MAX, USER_ID_MAX};
 use keyline_domain::inventory::SECURE_CALL_FEATURES_MAX;
-use keyline_domain::inventory::{CREDENTIALS_MAX, Kind, LINES_MAX, PEM_MAX, Purpose, SUBJECT_MAX, TEXT_MAX};
+use keyline_domain::inventory::{
+    CREDENTIALS_MAX, Kind, LINES_MAX, PEM_MAX, Purpose, REALM_MAX, SUBJECT_MAX, TEXT_MAX,
+};
 use keyline_domain::model::{Capability, MODEL_NAME_MAX, Topic};
 use keyline_domain::profile::{DESCRIPTION_MAX, EC_KEY_SIZES, NAME_MAX, NONCE_VALIDITY_S, RSA_KEY_SIZES};
 use serde_json::{Map, Value, json};
@@ -18,6 +20,9 @@ fn required(kind: Kind) -> &'static [&'static str] {
         Kind::CommonPhoneProfile => &["name"],
         Kind::ApplicationUser | Kind::EndUser => &["id"],
         Kind::Line => &["dn"],
+        Kind::SipRealm => &["realm", "user"],
+        Kind::TrunkSecurityProfile => &["name"],
+        Kind::Trunk => &["name", "destination"],
         Kind::Certificate => &["purpose", "pem"],
         _ => &[],
     }
@@ -143,6 +148,25 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
             ("digest_credentials_confirm", secret()),
         ],
         Kind::Line => vec![("dn", text(DN_MAX))],
+        Kind::SipRealm => vec![
+            ("realm", text(REALM_MAX)),
+            ("user", text(USER_ID_MAX)),
+            ("digest_credentials", secret()),
+            ("digest_credentials_confirm", secret()),
+        ],
+        Kind::TrunkSecurityProfile => vec![
+            ("name", text(TEXT_MAX)),
+            ("description", json!({ "type": "string", "maxLength": DESCRIPTION_MAX })),
+            ("device_security_mode", choice(["non_secure", "authenticated", "encrypted"])),
+            ("digest_authentication", boolean()),
+            ("x509_subject", nullable(text(SUBJECT_MAX))),
+        ],
+        Kind::Trunk => vec![
+            ("name", text(TEXT_MAX)),
+            ("description", json!({ "type": "string", "maxLength": TEXT_MAX })),
+            ("destination", text(REALM_MAX)),
+            ("security_profile", nullable(text(TEXT_MAX))),
+        ],
         Kind::Phone => vec![
             ("name", text(DEVICE_NAME_MAX)),
             ("model", text(MODEL_NAME_MAX)),

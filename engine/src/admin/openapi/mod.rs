@@ -193,7 +193,7 @@ pub(crate) fn document() -> Value {
 }
 
 /// Lists of the configuration: summary, schema of a page, schema of one, and what is said when there is none.
-const LISTS: [(List, &str, &str, &str, Code); 12] = [
+const LISTS: [(List, &str, &str, &str, Code); 15] = [
     (List::Phones, "Phones by name", "Phones", "Phone", Code::PhoneNotFound),
     (
         List::SecurityProfiles,
@@ -213,6 +213,21 @@ const LISTS: [(List, &str, &str, &str, Code); 12] = [
         "CommonPhoneProfile",
         Code::CommonPhoneProfileNotFound,
     ),
+    (
+        List::SipRealms,
+        "SIP realms: what answers the challenges of trunks' far ends",
+        "SipRealms",
+        "SipRealm",
+        Code::SipRealmNotFound,
+    ),
+    (
+        List::TrunkSecurityProfiles,
+        "Trunk security profiles",
+        "TrunkSecurityProfiles",
+        "TrunkSecurityProfile",
+        Code::TrunkSecurityProfileNotFound,
+    ),
+    (List::Trunks, "Trunks", "Trunks", "Trunk", Code::TrunkNotFound),
     (
         List::PhoneModels,
         "Phone models with their features",

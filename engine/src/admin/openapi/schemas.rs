@@ -406,6 +406,18 @@ fn configured() -> Value {
         "Parameters": page(reference("Parameter")),
         "CommonPhoneProfile": object(&[("name", text()), ("hardening", json!({ "type": "object" })), ("phones", count())]),
         "CommonPhoneProfiles": page(reference("CommonPhoneProfile")),
+        "SipRealm": object(&[("realm", text()), ("user", text()), ("digest_credentials_set", boolean())]),
+        "SipRealms": page(reference("SipRealm")),
+        "TrunkSecurityProfile": object(&[
+            ("name", text()), ("description", text()), ("device_security_mode", class()),
+            ("digest_authentication", boolean()), ("x509_subject", maybe_text()),
+        ]),
+        "TrunkSecurityProfiles": page(reference("TrunkSecurityProfile")),
+        "Trunk": object(&[
+            ("name", text()), ("description", text()), ("destination", text()),
+            ("security_profile", maybe_text()),
+        ]),
+        "Trunks": page(reference("Trunk")),
         "EnterprisePhone": object(&[("hardening", json!({ "type": "object" }))]),
         "Certificate": object(&[
             ("purpose", text()), ("name", maybe_text()), ("fingerprint", text()), ("subject", text()),

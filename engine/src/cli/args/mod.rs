@@ -116,6 +116,15 @@ pub(in crate::cli) enum Command {
     /// Common phone profiles: switches that many phones share
     #[command(subcommand)]
     CommonProfile(Object),
+    /// SIP realms: what answers the challenges of trunks' far ends
+    #[command(subcommand)]
+    SipRealm(Object),
+    /// Trunk security profiles
+    #[command(subcommand)]
+    TrunkProfile(Object),
+    /// Trunks
+    #[command(subcommand)]
+    Trunk(Object),
     /// Switches of all phones that neither the phone nor its common profile sets
     #[command(subcommand)]
     Enterprise(Enterprise),

@@ -12,6 +12,7 @@ mod login;
 mod mutating;
 mod parsing;
 mod properties;
+mod trunking;
 mod upgrading;
 
 /// Reversible, keyed by the context, and nothing like the plain text.

@@ -22,14 +22,14 @@ fn rows_are_objects_with_a_known_kind() {
         (r#"{"kind":"line","dn":"1"} x"#, "json"),
         (r#"{"kind":"counter"}"#, "kind_unknown"),
         (r#"{"kind":"phon"}"#, "kind_unknown"),
-        (r#"{"kind":"trunk","name":"x"}"#, "kind_not_supported_yet"),
-        (r#"{"kind":"sip_realm"}"#, "kind_not_supported_yet"),
-        (r#"{"kind":"trunk_security_profile"}"#, "kind_not_supported_yet"),
+        (r#"{"kind":"trunk","name":"x"}"#, "field_missing"),
+        (r#"{"kind":"sip_realm"}"#, "field_missing"),
+        (r#"{"kind":"trunk_security_profile"}"#, "field_missing"),
     ] {
         assert_eq!(error(text).code(), expected, "{text}");
     }
     assert!(error(r#"{"kind":"phon"}"#).to_string().contains("did you mean `phone`"));
-    assert!(error(r#"{"kind":"trunk"}"#).to_string().contains("common_phone_profile"));
+    assert!(error(r#"{"kind":"trink"}"#).to_string().contains("common_phone_profile"));
     let long = format!(r#"{{"kind":"line","dn":"1","x":"{}"}}"#, "y".repeat(ROW_BYTES_MAX));
     assert_eq!(error(&long).code(), "row_too_long");
 }

@@ -305,6 +305,19 @@ mod tests {
         suites.iter().map(|s| s.id).collect()
     }
 
+    /// The legacy suite that old phones open TLS with is there under "All" and last; elsewhere it is not.
+    #[test]
+    fn r156_the_legacy_suite_is_available_under_all() {
+        const AES128_SHA: u16 = 0x002F;
+        for menu in TlsCiphers::ALL {
+            let place = menu.tls12().iter().position(|s| s.id == AES128_SHA);
+            let all = matches!(menu, TlsCiphers::AllRsaPreferred | TlsCiphers::AllEcdsaPreferred);
+            assert_eq!(place, all.then(|| menu.tls12().len() - 1), "{menu:?}");
+        }
+        let legacy = suite(AES128_SHA).unwrap();
+        assert_eq!(check_suite(DeviceSecurityMode::Encrypted, legacy.kind), Ok(()));
+    }
+
     #[test]
     fn r122_strongest_rsa_preferred() {
         assert_eq!(ids(TlsCiphers::StrongestRsaPreferred.tls12()), [0xC030, 0xC02C]);

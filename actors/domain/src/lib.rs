@@ -24,6 +24,7 @@ pub mod model;
 pub mod nonce;
 pub mod phone;
 pub mod profile;
+pub mod provision;
 pub mod rollout;
 pub mod setup;
 pub mod subscription;

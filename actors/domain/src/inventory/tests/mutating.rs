@@ -219,3 +219,61 @@ fn several_operations_are_done_together_or_not_at_all() {
     inventory.mutate(vec![put(&phone), put(LINE), put(ENCRYPTED)], how()).unwrap();
     assert_eq!(inventory.phone_count(), 1);
 }
+
+#[test]
+fn r061_a_profile_is_configured_before_it_is_applied() {
+    let mut inventory = Inventory::new();
+    import(&mut inventory, &[LINE, PHONE]);
+    let assign = |name: &str| Step::Merge {
+        kind: Kind::Phone,
+        name: "SEP00AABBCCDD01".into(),
+        body: json!({"security_profile": name}),
+    };
+    assert_eq!(code(change(&mut inventory, assign("Digest"))), "reference_missing");
+    change(&mut inventory, profile("Digest", json!({"digest_authentication": true}))).unwrap();
+    change(&mut inventory, assign("Digest")).unwrap();
+    let id = inventory.profile_id("Digest").unwrap();
+    assert_eq!(inventory.device(&name("SEP00AABBCCDD01")).unwrap().profile, id);
+}
+
+/// Each setting is written, read back, and decides on its own whether a version is another one.
+#[test]
+fn r093_a_profile_holds_mode_digest_and_capf_settings() {
+    let mut inventory = Inventory::new();
+    change(&mut inventory, profile("P", json!({}))).unwrap();
+    let id = inventory.profile_id("P").unwrap();
+    for (field, value) in [
+        ("digest_authentication", json!(true)),
+        ("nonce_validity_s", json!(77)),
+        ("capf_authentication_mode", json!("existing_certificate_mic")),
+        ("key_order", json!("ec_preferred_rsa_backup")),
+        ("rsa_key_size", json!(3072)),
+        ("ec_key_size", json!(521)),
+        ("device_security_mode", json!("authenticated")),
+    ] {
+        let before = inventory.profile(id).unwrap();
+        let set = Step::Merge { kind: Kind::SecurityProfile, name: "P".into(), body: json!({field: value}) };
+        change(&mut inventory, set).unwrap();
+        let after = inventory.profile(id).unwrap();
+        assert_eq!(after.version.0, before.version.0 + 1, "{field}");
+        let row: serde_json::Value =
+            serde_json::from_str(&inventory.row_text(Kind::SecurityProfile, "P", false).unwrap()).unwrap();
+        assert_eq!(row[field], value);
+    }
+}
+
+#[test]
+fn r207_the_realm_is_ccmsipline_until_another_is_set() {
+    let mut inventory = Inventory::new();
+    let realm = |inventory: &Inventory| inventory.parameters().sip_realm_station.to_string();
+    assert_eq!(realm(&inventory), "ccmsipline");
+    let set = Step::Merge {
+        kind: Kind::Parameter,
+        name: "sip_realm_station".into(),
+        body: json!({"value": "branch"}),
+    };
+    change(&mut inventory, set).unwrap();
+    assert_eq!(realm(&inventory), "branch");
+    change(&mut inventory, Step::Remove { kind: Kind::Parameter, name: "sip_realm_station".into() }).unwrap();
+    assert_eq!(realm(&inventory), "ccmsipline");
+}

@@ -37,6 +37,7 @@ packages: ## install what building needs
 judges: packages ## install the outside clients that the tests use
 	@.ci/packages $(JUDGE_PACKAGES)
 	@.ci/sipjs $(CACHE)/judges
+	@.ci/schemathesis $(CACHE)/judges
 
 deps: packages ## fetch crates, build RocksDB's archive once
 	@cargo fetch --locked

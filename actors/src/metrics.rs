@@ -90,6 +90,12 @@ pub struct Metrics {
     pub devices_touched: IntCounter,
     /// Old versions of profiles that went.
     pub versions_collected: IntCounter,
+    /// Answers that are kept for requests that may come again.
+    pub answers_kept: IntGauge,
+    /// Those that gave way before their time.
+    pub answers_evicted: IntCounter,
+    /// Requests that came again.
+    pub answers_replayed: IntCounter,
     /// Nonce keys that took over.
     pub nonce_key_rotations: IntCounter,
     /// Effects that could not be handed to a worker.
@@ -108,6 +114,12 @@ fn add<C: Collector + Clone + 'static>(registry: &Registry, c: C) -> Result<C, p
 }
 
 impl Metrics {
+    /// Shows how many answers to repeatable requests are kept.
+    pub(crate) fn answers(&self, kept: usize, evicted: u64) {
+        self.answers_kept.set(i64::try_from(kept).unwrap_or(i64::MAX));
+        self.answers_evicted.inc_by(evicted.saturating_sub(self.answers_evicted.get()));
+    }
+
     /// Registers everything. An error means a name was registered twice: a mistake of ours at start.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let registers = add(
@@ -193,6 +205,23 @@ impl Metrics {
                 registry,
                 "keyline_catalog_versions_collected_total",
                 "Old versions of profiles that no phone can be judged by any more and that were dropped",
+            )?,
+            answers_kept: add(
+                registry,
+                IntGauge::new(
+                    "keyline_admin_idempotency_answers",
+                    "Answers that are kept for requests with an Idempotency-Key",
+                )?,
+            )?,
+            answers_evicted: counter(
+                registry,
+                "keyline_admin_idempotency_evicted_total",
+                "Kept answers that gave way to newer ones within a day",
+            )?,
+            answers_replayed: counter(
+                registry,
+                "keyline_admin_idempotency_replayed_total",
+                "Requests that came again and were answered as before",
             )?,
             nonce_key_rotations: counter(
                 registry,

@@ -124,6 +124,10 @@ limits! {
     /// Wrong bearer tokens that one source address may send to the admin API in a minute; then none is looked at for
     /// a while.
     admin_wrong_tokens_per_minute = 20 in 1 ..= 1_000_000;
+    /// Requests that one source may send to the admin API in a second, and as many at once; more get 429.
+    admin_requests_per_source = 1_000 in 1 ..= 1_000_000;
+    /// The same for one token.
+    admin_requests_per_token = 500 in 1 ..= 1_000_000;
     /// Traces (`keyline trace`) that run at a time. Each holds at most 4 MB.
     traces = 8 in 1 ..= 64;
     /// Bytes of one request body of the admin API.
@@ -230,6 +234,12 @@ counted! {
     Calls "calls_per_shard",
     /// 429.
     AdminWrongTokens "admin_wrong_tokens_per_minute",
+    /// 429.
+    AdminRequestsPerSource "admin_requests_per_source",
+    /// 429.
+    AdminRequestsPerToken "admin_requests_per_token",
+    /// 413.
+    AdminBody "admin_body_bytes",
     /// 503.
     Traces "traces",
 }

@@ -9,8 +9,11 @@
 
 #[macro_use]
 mod common;
+mod contract;
 
 mod admin_changes;
+mod admin_repeats;
+mod admin_rules;
 mod api;
 mod audit;
 mod auto_registration;

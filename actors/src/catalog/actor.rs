@@ -273,6 +273,11 @@ impl Handler<ChangeConfig> for CatalogActor {
             self.catalog.change(&request, tools)
         }));
         self.audit_written();
+        let kept = self.catalog.answers_kept();
+        self.metrics.answers(kept.answers, kept.evicted);
+        if matches!(step, Ok(Err(ChangeError::Done(_)))) {
+            self.metrics.answers_replayed.inc();
+        }
         match step {
             Ok(Ok((changed, events))) => {
                 let touched = self.catalog.publish(&self.boards, &events);

@@ -9,8 +9,9 @@ use keyline_domain::ids::{DeviceName, UnixMillis};
 use keyline_domain::impact::{Impact, Live, Scope};
 use keyline_domain::inventory::{Change, Event, Kind, Mutate, RowError, Step, Undo, Warning};
 use keyline_storage::{Commit, CommitBuilder, Outcome, Store, Table, faults};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::idempotency::{Noted, Repeatable};
 use super::import::{Committer, Inspect};
 use super::{Catalog, SCHEMA, VERSION_PREFIX, seen};
 use crate::clock::now;
@@ -23,6 +24,9 @@ pub const RECORDS_MAX: usize = keyline_storage::batch::OPERATIONS_MAX;
 
 /// The audit's head, and an entry that tells of a break in it.
 const AUDIT_ROOM: usize = 2;
+
+/// The answer to a repeatable request, and older ones that go with it.
+const ANSWER_ROOM: usize = 1 + super::idempotency::PRUNED_AT_ONCE;
 
 /// A change that is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,6 +41,8 @@ pub struct ChangeRequest {
     pub forced: bool,
     /// Who asks.
     pub who: Who,
+    /// The request may come again, and is then answered as before.
+    pub repeatable: Option<Repeatable>,
 }
 
 /// A remark on a change that was taken.
@@ -69,6 +75,22 @@ pub struct Changed {
     pub impact: Option<Box<Impact>>,
 }
 
+impl Changed {
+    /// As JSON: `kind`, `name`, `before`, `after`, `etag`, `warnings` and, after a dry run, `impact`; never a secret.
+    pub fn document(&self) -> Value {
+        let warning = |w: &Remark| json!({ "code": w.code, "text": w.text, "name": w.name });
+        json!({
+            "kind": self.kind.as_str(),
+            "name": self.name,
+            "before": self.before,
+            "after": self.after,
+            "etag": self.etag,
+            "warnings": self.warnings.iter().map(warning).collect::<Vec<_>>(),
+            "impact": self.impact,
+        })
+    }
+}
+
 /// Why nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -97,6 +119,12 @@ pub enum ChangeError {
     /// More than [`RECORDS_MAX`] records.
     #[error("the change writes {0} records; at most {RECORDS_MAX} can be written at once: do it in parts")]
     TooLarge(usize),
+    /// The same request was done already under its key; this is what it answered ([`Changed::document`]).
+    #[error("the request was done already")]
+    Done(Box<Value>),
+    /// Another request had this key.
+    #[error("another request was sent with this Idempotency-Key; take a new one")]
+    KeyReused,
     /// The store did not take it.
     #[error("the store did not take it: {0}")]
     Store(String),
@@ -131,6 +159,8 @@ impl ChangeError {
             Self::Expected { .. } => "precondition_failed",
             Self::Steps(_) => "bad_request",
             Self::TooLarge(_) => "change_too_large",
+            Self::Done(_) => "done_already",
+            Self::KeyReused => "idempotency_key_reused",
             Self::Store(_) => "storage_failed",
             Self::Internal(_) => "internal",
         }
@@ -177,7 +207,7 @@ impl Catalog {
             && !request.dry_run
             // What anybody on the network can ask for is counted and logged, not kept.
             && !request.steps.iter().any(|step| matches!(step, Step::Adopt(_)))
-            && !matches!(error, ChangeError::Store(_) | ChangeError::Internal(_))
+            && !matches!(error, ChangeError::Store(_) | ChangeError::Internal(_) | ChangeError::Done(_))
         {
             let at = if let ChangeError::Refused { step, .. } = error { *step } else { 0 };
             let (operation, (kind, name)) = match request.steps.get(at) {
@@ -200,6 +230,10 @@ impl Catalog {
         let Some(first) = request.steps.first().filter(|_| request.steps.len() <= STEPS_MAX) else {
             return Err(ChangeError::Steps(request.steps.len()));
         };
+        let repeatable = request.repeatable.as_ref().filter(|_| !request.dry_run);
+        if let Some(what) = repeatable {
+            self.done_before(&request.who.name, what)?;
+        }
         let (kind, named) = first.subject();
         let named = named.map(str::to_owned);
         self.expected(request, kind, named.as_deref())?;
@@ -220,7 +254,8 @@ impl Catalog {
             changed.impact = Some(Box::new(self.impact_of(request, tools, &scope)?));
             return Ok((changed, Vec::new()));
         }
-        match self.persist(changes, drafts, tools) {
+        let noted = repeatable.map(|what| self.answer_to_keep(&request.who.name, what, &changed));
+        match self.persist(changes, drafts, noted, tools) {
             Ok(events) => Ok((changed, events)),
             Err(error) => {
                 self.inventory.revert(undo);
@@ -295,7 +330,7 @@ impl Catalog {
             Change::Put { .. } | Change::Delete { .. } => 1,
         };
         let records: usize = staged.changes.iter().map(records).sum();
-        let records = records + staged.drafts.len() + AUDIT_ROOM;
+        let records = records + staged.drafts.len() + AUDIT_ROOM + ANSWER_ROOM;
         if records > RECORDS_MAX {
             self.inventory.revert(staged.undo);
             return Err(ChangeError::TooLarge(records));
@@ -308,6 +343,7 @@ impl Catalog {
         &mut self,
         changes: Vec<Change>,
         drafts: Vec<Draft>,
+        noted: Option<Noted>,
         tools: Tools<'_>,
     ) -> Result<Vec<Event>, ChangeError> {
         let internal = |e: &dyn std::fmt::Display| ChangeError::Internal(e.to_string());
@@ -339,6 +375,9 @@ impl Catalog {
                 }
             }
         }
+        if let Some(noted) = &noted {
+            commit = noted.add_to(commit).map_err(|e| internal(&e))?;
+        }
         let (commit, pending) = self.audit.add(commit, drafts, now());
         let commit = commit.finish().map_err(|e| internal(&e))?;
         faults::hit("change.before_commit");
@@ -353,6 +392,9 @@ impl Catalog {
         }
         faults::hit("change.after_commit");
         self.audit_settled(pending);
+        if let Some(noted) = noted {
+            self.remember(noted);
+        }
         self.versions.extend(versions);
         if let Some(store) = tools.offline {
             self.apply_offline(&events, store, tools.committer).map_err(|e| internal(&e))?;

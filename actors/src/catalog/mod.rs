@@ -7,6 +7,7 @@ mod actor;
 mod audited;
 mod change;
 mod copy;
+mod idempotency;
 mod impact;
 mod import;
 mod intent;
@@ -42,6 +43,7 @@ pub(crate) use actor::{CatalogActor, ChangeConfig, ChangeToken, Export, Import, 
 pub(crate) use audited::Note;
 pub use audited::NoteError;
 pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools};
+pub use idempotency::{ANSWERS_MAX, AnswersKept, KEPT_MS, KEY_MAX, Repeatable};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};
 pub use keyline_domain::audit::Who;
 pub use messages::MessagesError;
@@ -64,6 +66,7 @@ pub struct Catalog {
     sealer: NodeSealer,
     tokens: BTreeMap<Box<str>, Token>,
     audit: AuditLog,
+    answers: idempotency::Answers,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -96,7 +99,8 @@ impl Catalog {
             Ok(())
         })?;
         let audit = AuditLog::load(store, &sealer.0)?;
-        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)?, audit })
+        let answers = idempotency::Answers::load(store)?;
+        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)?, audit, answers })
     }
 
     /// The model, for views.

@@ -52,6 +52,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(super::audit::configure)
         .configure(changes::configure)
         .configure(super::rollouts::configure)
+        .configure(super::tokens::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))
@@ -123,7 +124,11 @@ async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
         }
     }
     let query = Query::parse(list.shape(), &pairs)?;
-    let page = node.read(Box::new(move |world| Ok(list.page(world, &query).body()))).await?;
+    let read = move |world: &World<'_>| {
+        list.sortable(world, &query)?;
+        Ok(list.page(world, &query).body())
+    };
+    let page = node.read(Box::new(read)).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 

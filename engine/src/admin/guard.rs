@@ -14,6 +14,7 @@ use super::api::{Node, PREFIX};
 use super::attempts::Attempts;
 use super::caller;
 use super::problem::{Code, Problem};
+use super::rates::Rates;
 use super::token::{AdminToken, Presented};
 use crate::limits::Limit;
 
@@ -26,6 +27,8 @@ pub(super) struct Guard {
     pub(super) admin: AdminToken,
     /// Wrong tokens.
     pub(super) attempts: Attempts,
+    /// Requests of each source and of each token.
+    pub(super) rates: Rates,
 }
 
 /// Who asks.
@@ -35,7 +38,9 @@ struct Caller {
 }
 
 /// What an operator may do beside reading: the path's parts below the prefix, `*` for any one.
-const ORDERS: [&[&str]; 10] = [
+const ORDERS: [&[&str]; 12] = [
+    &["phones", "*", "login"],
+    &["phones", "*", "logout"],
     &["phones", "*", "reset"],
     &["phones", "*", "restart"],
     &["phones", "*", "apply"],
@@ -57,6 +62,7 @@ fn needs(method: &Method, path: &str) -> Role {
     };
     match *method {
         Method::GET | Method::HEAD | Method::OPTIONS if parts.first() == Some(&"trace") => Role::Operator,
+        Method::GET | Method::HEAD | Method::OPTIONS if parts.first() == Some(&"tokens") => Role::Admin,
         Method::GET | Method::HEAD | Method::OPTIONS => Role::ReadOnly,
         _ if ORDERS.iter().any(is) => Role::Operator,
         _ => Role::Admin,
@@ -101,6 +107,10 @@ fn judge(request: &ServiceRequest) -> Result<Caller, Problem> {
         let detail = format!("too many wrong tokens came from {source}; ask again in {seconds} s");
         return Err(Problem::new(Code::TooManyAttempts, detail).with("retry_after_s", seconds));
     }
+    guard.rates.source(source).map_err(|seconds| {
+        node.limited(Limit::AdminRequestsPerSource);
+        limited("admin_requests_per_source", seconds)
+    })?;
     // Two headers are no credential (RFC 9110 §5.3 allows a list only where the field is one).
     let mut given = request.headers().get_all(AUTHORIZATION);
     let (first, second) = (given.next(), given.next());
@@ -118,6 +128,10 @@ fn judge(request: &ServiceRequest) -> Result<Caller, Problem> {
         guard.attempts.wrong(source);
         return Err(Problem::new(Code::Unauthorized, "this token is not good, or no longer"));
     };
+    guard.rates.token(&caller.token).map_err(|seconds| {
+        node.limited(Limit::AdminRequestsPerToken);
+        limited("admin_requests_per_token", seconds)
+    })?;
     // Escapes are undone as the router does it, or `%74race` would be another path here than there.
     let needed = needs(request.method(), request.match_info().as_str());
     if caller.role < needed {
@@ -125,4 +139,40 @@ fn judge(request: &ServiceRequest) -> Result<Caller, Problem> {
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(caller)
+}
+
+fn limited(limit: &str, seconds: u64) -> Problem {
+    let detail = format!("more requests came than [limits] {limit} allows; ask again in {seconds} s");
+    Problem::new(Code::RateLimited, detail).with("retry_after_s", seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_may_be_read_by_all_and_changed_by_administrators() {
+        use Role::{Admin, Operator, ReadOnly};
+        for (method, path, role) in [
+            (Method::GET, "/api/v1/phones", ReadOnly),
+            (Method::GET, "/api/v1/nothing", ReadOnly),
+            (Method::GET, "/api/v1/trace/phones/x", Operator),
+            (Method::GET, "/api/v1/tokens", Admin),
+            (Method::OPTIONS, "/api/v1/phones", ReadOnly),
+            (Method::POST, "/api/v1/phones", Admin),
+            (Method::POST, "/api/v1/phones/SEP1/apply", Operator),
+            (Method::POST, "/api/v1/phones/SEP1/login", Operator),
+            (Method::PATCH, "/api/v1/phones/SEP1/capf", Admin),
+            (Method::POST, "/api/v1/phones/SEP1/apply/", Admin),
+            (Method::PUT, "/api/v1/lines/1001/message-waiting", Operator),
+            (Method::POST, "/api/v1/security-profiles/x/apply", Operator),
+            (Method::POST, "/api/v1/security-profiles/x/copy", Admin),
+            (Method::DELETE, "/api/v1/phones/apply", Admin),
+            (Method::POST, "/api/v1/nothing", Admin),
+            (Method::POST, "/phones/x/apply", Admin),
+            (Method::PUT, "", Admin),
+        ] {
+            assert_eq!(needs(&method, path), role, "{method} {path}");
+        }
+    }
 }

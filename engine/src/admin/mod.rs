@@ -21,6 +21,7 @@ mod node;
 mod openapi;
 mod orders;
 mod problem;
+mod rates;
 pub mod remote;
 mod rollouts;
 mod server;

@@ -71,7 +71,6 @@ pub use keyline_domain::rollout::Order as PhoneOrder;
 /// Adds the orders to the API's scope.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
-        .app_data(web::PayloadConfig::new(BODY_MAX))
         .service(only("/lines/{dn}/message-waiting", web::put().to(messages), "PUT"))
         .service(only("/phones/{name}/reset", web::post().to(reset), "POST"))
         .service(only("/phones/{name}/restart", web::post().to(restart), "POST"))
@@ -80,7 +79,10 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 
 fn only(path: &str, route: actix_web::Route, allow: &'static str) -> Resource {
     let other = move |request: HttpRequest| other_method(request, allow);
-    web::resource(path).route(route).default_service(web::to(other))
+    web::resource(path)
+        .app_data(web::PayloadConfig::new(BODY_MAX))
+        .route(route)
+        .default_service(web::to(other))
 }
 
 /// The orders as OpenAPI describes them: path, method, operation.
@@ -90,6 +92,19 @@ pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
     let name = |name: &str| json!([{ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }]);
     let answers = |failures: &[(&str, &str)]| {
         let mut out = json!({ "200": { "description": "Done", "content": { "application/json": {} } } });
+        let always = [
+            Code::BadRequest,
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::NotAcceptable,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::TooManyAttempts,
+            Code::Internal,
+        ];
+        for code in always {
+            out[code.status().as_str()] = json!({ "description": code.as_str(), "content": problem });
+        }
         for (status, codes) in failures {
             out[*status] = json!({ "description": codes, "content": problem });
         }

@@ -79,6 +79,14 @@ pub enum Code {
     PreconditionFailed,
     /// The credentials that were entered twice differ.
     CredentialsMismatch,
+    /// Another request had this `Idempotency-Key`.
+    IdempotencyKeyReused,
+    /// `dependency_records` is switched off (R187).
+    DependencyRecordsOff,
+    /// What was confirmed is not what would be deleted.
+    ConfirmationStale,
+    /// Too many requests of this token, or of this address.
+    RateLimited,
     /// No such token.
     TokenNotFound,
     /// The token cannot be made as asked for.
@@ -99,7 +107,7 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -132,6 +140,10 @@ impl Code {
         Self::RuleBroken,
         Self::PreconditionFailed,
         Self::CredentialsMismatch,
+        Self::IdempotencyKeyReused,
+        Self::DependencyRecordsOff,
+        Self::ConfirmationStale,
+        Self::RateLimited,
         Self::TokenNotFound,
         Self::TokenRefused,
         Self::RolloutNotFound,
@@ -177,6 +189,10 @@ impl Code {
             Self::RuleBroken => "rule_broken",
             Self::PreconditionFailed => "precondition_failed",
             Self::CredentialsMismatch => "credentials_mismatch",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::DependencyRecordsOff => "dependency_records_off",
+            Self::ConfirmationStale => "confirmation_stale",
+            Self::RateLimited => "rate_limited",
             Self::TokenNotFound => "token_not_found",
             Self::TokenRefused => "token_refused",
             Self::RolloutNotFound => "rollout_not_found",
@@ -212,15 +228,19 @@ impl Code {
             | Self::TokenNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ImportRunning | Self::Conflict => StatusCode::CONFLICT,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::ImportRefused | Self::TokenRefused | Self::RuleBroken | Self::CredentialsMismatch => {
-                StatusCode::UNPROCESSABLE_ENTITY
+            Self::ImportRunning | Self::Conflict | Self::DependencyRecordsOff | Self::ConfirmationStale => {
+                StatusCode::CONFLICT
             }
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::ImportRefused
+            | Self::TokenRefused
+            | Self::RuleBroken
+            | Self::CredentialsMismatch
+            | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyAttempts | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::TooManyTraces | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::RolloutNotFound => StatusCode::NOT_FOUND,
             Self::RolloutOpen | Self::RolloutNotNow => StatusCode::CONFLICT,
@@ -264,6 +284,10 @@ impl Code {
             Self::RuleBroken => "A rule is broken; nothing was changed",
             Self::PreconditionFailed => "The object was changed meanwhile",
             Self::CredentialsMismatch => "The credentials differ; nothing was changed",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
+            Self::DependencyRecordsOff => "Dependency records are switched off",
+            Self::ConfirmationStale => "Nothing was deleted; what was confirmed has changed",
+            Self::RateLimited => "Too many requests",
             Self::TokenNotFound => "There is no such token",
             Self::TokenRefused => "The token was not made",
             Self::RolloutNotFound => "There is no such roll-out",
@@ -340,7 +364,7 @@ impl ResponseError for Problem {
                 answer
                     .insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyline\"")));
             }
-            Code::TooManyAttempts | Code::TooManyTraces | Code::Busy => {
+            Code::TooManyAttempts | Code::RateLimited | Code::TooManyTraces | Code::Busy => {
                 let after = self.extra.get("retry_after_s").and_then(Value::as_u64).unwrap_or(5);
                 answer.insert_header((RETRY_AFTER, after));
             }
@@ -377,7 +401,8 @@ mod tests {
         assert_eq!((document["status"].as_u64(), document["code"].as_str()), (Some(500), Some("internal")));
     }
 
-    /// docs/PROBLEMS.md has a row for every code, with its status, and none that there is not.
+    /// docs/PROBLEMS.md has a row for every kind with its status, and a row for every narrower code that the
+    /// rules of the inventory give; the rules are read from where they say their code.
     #[test]
     fn every_code_is_documented() {
         let text = include_str!("../../../docs/PROBLEMS.md");
@@ -387,6 +412,22 @@ mod tests {
             assert!(rows.iter().any(|line| line.starts_with(&row)), "{row}");
         }
         assert_eq!(rows.len(), Code::ALL.len());
+        let sources = [
+            include_str!("../../../actors/domain/src/inventory/error.rs"),
+            include_str!("../../../actors/domain/src/profile/rules/mod.rs"),
+        ];
+        let mut rules = std::collections::BTreeSet::new();
+        for source in sources {
+            let body = source.split_once("fn code(&self)").expect("a function that gives codes").1;
+            let body = body.split_once("\n    }\n").expect("its end").0;
+            rules.extend(body.lines().filter_map(|line| line.split_once("=> \"")?.1.split('"').next()));
+        }
+        assert!(rules.len() > 30, "{rules:?}");
+        for rule in rules {
+            let found = text.lines().any(|line| line.split('|').nth(2) == Some(&*format!(" `{rule}` ")));
+            let kind = Code::ALL.iter().any(|code| code.as_str() == rule);
+            assert!(found || kind, "{rule} is not documented");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::guard;
 use super::guard::Guard;
 use super::http;
 use super::node::NodeApi;
+use super::rates::Rates;
 use super::socket::{self, CONTROL_SOCKET, ImportGate};
 use super::token::AdminToken;
 
@@ -60,6 +61,12 @@ pub struct ApiSetup {
     pub token: AdminToken,
     /// Wrong tokens of one source in a minute; then none is looked at for a while.
     pub wrong_tokens: u64,
+    /// Requests of one source in a second, and as many at once.
+    pub requests_per_source: u64,
+    /// The same of one token.
+    pub requests_per_token: u64,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
 }
 
 /// Why a server did not start.
@@ -129,8 +136,9 @@ pub fn start(node: Arc<dyn NodeApi>, setup: Setup) -> Result<Running, StartError
     let metrics = setup.metrics.map(|address| listen("metrics", address)).transpose()?;
     let api = match setup.api {
         Some(api) => {
-            let guard = Guard { admin: api.token, attempts: Attempts::new(api.wrong_tokens) };
-            Some((listen("admin", api.address)?, api.tls, guard))
+            let rates = Rates::new(api.requests_per_source, api.requests_per_token);
+            let guard = Guard { admin: api.token, attempts: Attempts::new(api.wrong_tokens), rates };
+            Some((listen("admin", api.address)?, api.tls, guard, api.body_bytes))
         }
         None => None,
     };
@@ -202,7 +210,7 @@ fn remove_socket(folder: &Path) {
 struct Servers {
     node: Arc<dyn NodeApi>,
     metrics: Option<TcpListener>,
-    api: Option<(TcpListener, ServerConfig, Guard)>,
+    api: Option<(TcpListener, ServerConfig, Guard, usize)>,
     control: Option<UnixListener>,
 }
 
@@ -228,13 +236,14 @@ impl Servers {
                 move || App::new().app_data(api::data(&node)).wrap(http::headers()).configure(observable);
             servers.push(common!(app).listen(listener)?.run());
         }
-        if let Some((listener, tls, guard)) = self.api {
+        if let Some((listener, tls, guard, body_bytes)) = self.api {
             let node = Arc::clone(&self.node);
             let guard = web::Data::new(guard);
             let app = move || {
                 App::new()
                     .app_data(api::data(&node))
                     .app_data(guard.clone())
+                    .app_data(web::PayloadConfig::new(body_bytes))
                     .wrap(from_fn(http::negotiate))
                     .wrap(from_fn(guard::authorize))
                     .wrap(http::headers())

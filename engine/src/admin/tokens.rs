@@ -1,4 +1,5 @@
-//! Making, listing and revoking tokens, over the control socket only: who has the data directory has the node.
+//! Making, listing and revoking tokens: over the control socket, since who has the data directory has the node,
+//! and over HTTPS with the role admin.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::api::Node;
 use super::caller::caller;
-use super::http::Answer;
+use super::http::{Answer, other_method};
 use super::problem::{Code, Problem};
 use super::token::Presented;
 use super::views::Timestamp;
@@ -69,6 +70,27 @@ pub fn random() -> Result<[u8; 32], Problem> {
     getrandom::fill(&mut bytes)
         .map_err(|e| Problem::new(Code::Internal, format!("the system gave no random bytes: {e}")))?;
     Ok(bytes)
+}
+
+/// Largest body, in bytes.
+const BODY_MAX: usize = 4096;
+
+/// Adds them to the API's scope.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    let other = |allow| web::to(move |request: HttpRequest| other_method(request, allow));
+    config
+        .service(
+            web::resource("/tokens")
+                .app_data(web::PayloadConfig::new(BODY_MAX))
+                .route(web::get().to(list))
+                .route(web::post().to(create))
+                .default_service(other("GET, POST, OPTIONS")),
+        )
+        .service(
+            web::resource("/tokens/{name}")
+                .route(web::delete().to(revoke))
+                .default_service(other("DELETE, OPTIONS")),
+        );
 }
 
 pub(super) async fn list(node: Node) -> Answer {

@@ -245,6 +245,7 @@ impl Source {
                         .map(|tag| configured(tag).into()),
                     forced: how.force,
                     who: Who::local(COMMAND_LINE),
+                    repeatable: None,
                 };
                 match store.change(request) {
                     Ok(changed) => Ok(told(&changed, how.dry_run)),

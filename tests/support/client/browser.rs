@@ -163,7 +163,7 @@ fn lock(shared: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
 }
 
 /// Folder of `make judges`.
-fn judges() -> PathBuf {
+pub(super) fn judges() -> PathBuf {
     if let Some(folder) = std::env::var_os("KEYLINE_JUDGES") {
         return folder.into();
     }

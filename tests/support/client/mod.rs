@@ -3,6 +3,7 @@
 pub mod baresip;
 pub mod browser;
 pub mod linphone;
+pub mod schemathesis;
 pub mod sipp;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -61,10 +62,14 @@ impl Program {
 
     /// Waits for its end and gives the exit code.
     pub fn ends(&mut self) -> Option<i32> {
+        self.ends_within(wait::PATIENCE * 2)
+    }
+
+    /// The same, for one that has much to do.
+    pub fn ends_within(&mut self, patience: std::time::Duration) -> Option<i32> {
         let name = self.name.clone();
-        let status = wait::until_within(wait::PATIENCE * 2, &format!("end of {name}"), || {
-            self.child.try_wait().ok().flatten()
-        });
+        let status =
+            wait::until_within(patience, &format!("end of {name}"), || self.child.try_wait().ok().flatten());
         status.code()
     }
 }

@@ -144,7 +144,7 @@ impl Inventory {
             Row::CommonPhoneProfile(r) => {
                 changes.push(put(Kind::CommonPhoneProfile, &*r.name, bytes(&r)));
                 changes.push(Change::Publish(Event::CommonPhoneProfileChanged(r.name.to_string())));
-                let new = CommonEntry { hardening: r.hardening, phones: 0 };
+                let new = CommonEntry { hardening: r.hardening, phones: Default::default() };
                 self.commons.entry(r.name).or_insert(new).hardening = r.hardening;
             }
             Row::EnterprisePhone(r) => {

@@ -30,7 +30,7 @@ impl Inventory {
             enter(&mut user.logged_in, index);
         }
         if let Some(common) = common_of(phone).and_then(|n| self.commons.get_mut(n)) {
-            common.phones += 1;
+            common.phones.insert(index);
         }
     }
 
@@ -55,7 +55,7 @@ impl Inventory {
             user.logged_in.retain(|d| *d != index);
         }
         if let Some(common) = common_of(phone).and_then(|n| self.commons.get_mut(n)) {
-            common.phones = common.phones.saturating_sub(1);
+            common.phones.remove(&index);
         }
     }
 

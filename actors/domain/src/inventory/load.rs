@@ -55,7 +55,8 @@ impl Inventory {
             }
             Kind::CommonPhoneProfile => {
                 let row: CommonPhoneProfileRow = from_bytes(kind, key, bytes)?;
-                self.commons.insert(row.name, CommonEntry { hardening: row.hardening, phones: 0 });
+                self.commons
+                    .insert(row.name, CommonEntry { hardening: row.hardening, phones: Default::default() });
             }
             Kind::EnterprisePhone => {
                 let row: EnterprisePhoneRow = from_bytes(kind, key, bytes)?;

@@ -59,7 +59,7 @@ impl Inventory {
                 changes.push(Change::Publish(Event::ProfileRemoved(id)));
             }
             Kind::CommonPhoneProfile => {
-                let phones = self.commons.get(name).ok_or_else(gone)?.phones;
+                let phones = self.commons.get(name).ok_or_else(gone)?.phones.len();
                 if phones > 0 {
                     return Err(used(format!("{phones} phones")));
                 }

@@ -85,7 +85,7 @@ pub(super) struct ProfileEntry {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct CommonEntry {
     pub(super) hardening: Hardening,
-    pub(super) phones: u32,
+    pub(super) phones: BTreeSet<DeviceIndex>,
 }
 
 /// All configuration of a cluster, in memory. One writer owns it; views leave it as owned values.

@@ -31,7 +31,7 @@ enum Before {
     Model { name: Box<str>, model: Option<Arc<Model>>, made: u32 },
     Profile { name: Box<str>, profile: Option<Arc<SecurityProfile>>, made: u32 },
     Renamed { id: ProfileId, profile: Arc<SecurityProfile>, to: Box<str> },
-    Common { name: Box<str>, entry: Option<CommonEntry> },
+    Common { name: Box<str>, hardening: Option<Hardening> },
     Enterprise(Option<Hardening>),
     User { id: UserId, entry: Option<UserEntry> },
     Line { dn: Dn, existed: bool },
@@ -130,7 +130,7 @@ impl Inventory {
     }
 
     fn before_common(&self, name: &str) -> Before {
-        Before::Common { name: name.into(), entry: self.commons.get(name).cloned() }
+        Before::Common { name: name.into(), hardening: self.commons.get(name).map(|c| c.hardening) }
     }
 
     fn before_user(&self, id: &UserId) -> Before {
@@ -194,8 +194,15 @@ impl Inventory {
                     entry.profile = profile;
                 }
             }
-            Before::Common { name, entry } => put_back(&mut self.commons, name, entry),
             Before::Trunking(trunking) => self.trunking = *trunking,
+            // Its phones stay: one that has some is changed, never removed.
+            Before::Common { name, hardening: Some(hardening) } => {
+                let new = CommonEntry { hardening, phones: Default::default() };
+                self.commons.entry(name).or_insert(new).hardening = hardening;
+            }
+            Before::Common { name, hardening: None } => {
+                self.commons.remove(&name);
+            }
             Before::Enterprise(hardening) => self.enterprise = hardening,
             Before::User { id, entry } => put_back(&mut self.users, id, entry),
             Before::Line { dn, existed: true } => {

@@ -175,8 +175,8 @@ impl Inventory {
     }
 
     /// All common phone profiles by name, with their switches and the number of their phones.
-    pub fn all_common_phone_profiles(&self) -> impl Iterator<Item = (&str, Hardening, u32)> {
-        self.commons.iter().map(|(name, common)| (&**name, common.hardening, common.phones))
+    pub fn all_common_phone_profiles(&self) -> impl Iterator<Item = (&str, Hardening, usize)> {
+        self.commons.iter().map(|(name, common)| (&**name, common.hardening, common.phones.len()))
     }
 
     /// All trusted certificates, by purpose and fingerprint.

@@ -3,24 +3,19 @@
 use keyline_actors::catalog::{ChangeError, Changed};
 use keyline_domain::inventory::{Kind, RowError};
 use keyline_domain::profile::ProfileError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::problem::{Code, Problem};
 
 /// A change as it is told: never a secret.
 pub fn told(changed: &Changed, dry_run: bool) -> Value {
-    let warnings: Vec<_> =
-        changed.warnings.iter().map(|w| json!({ "code": w.code, "text": w.text, "name": w.name })).collect();
-    json!({
-        "dry_run": dry_run,
-        "kind": changed.kind.as_str(),
-        "name": changed.name,
-        "before": changed.before,
-        "after": changed.after,
-        "etag": changed.etag,
-        "warnings": warnings,
-        "impact": changed.impact,
-    })
+    with_dry_run(changed.document(), dry_run)
+}
+
+/// Says with it whether it was done.
+pub(super) fn with_dry_run(mut told: Value, dry_run: bool) -> Value {
+    told["dry_run"] = dry_run.into();
+    told
 }
 
 /// Why nothing was changed.
@@ -36,6 +31,7 @@ pub fn refusal(error: &ChangeError) -> Problem {
         ChangeError::TooLarge(_) => {
             Problem::new(Code::BodyTooLarge, detail).narrower("change_too_large".to_owned())
         }
+        ChangeError::KeyReused => Problem::new(Code::IdempotencyKeyReused, detail),
         ChangeError::Store(_) => Problem::new(Code::Internal, detail).narrower("storage_failed".to_owned()),
         _ => Problem::new(Code::Internal, detail),
     }

@@ -4,16 +4,24 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, IF_MATCH};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, HttpRequest, web};
+use keyline_actors::catalog::{KEY_MAX, Repeatable};
 use keyline_domain::audit::Who;
 use keyline_domain::inventory::Kind;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use super::super::api::Node;
 use super::super::caller::caller;
 use super::super::lists::refusal as wrong;
 use super::super::problem::{Code, Problem};
+use crate::limits::Limit;
+
+/// Header by which a client names a request that it may repeat.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Media types of a whole object.
 const JSON: &[&str] = &["application/json"];
@@ -32,6 +40,8 @@ pub(in crate::admin) struct Asked {
     pub(in crate::admin) expect: Option<Box<str>>,
     /// Who asks.
     pub(in crate::admin) who: Who,
+    /// `Idempotency-Key` of a POST.
+    pub(in crate::admin) repeatable: Option<Repeatable>,
     media: Option<String>,
     body: web::Bytes,
 }
@@ -44,7 +54,7 @@ impl FromRequest for Asked {
         let body = web::Bytes::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
-            let body = body.await.map_err(|e| unread(&e))?;
+            let body = body.await.map_err(|e| unread(&request, &e))?;
             let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
                 .map_err(|e| Problem::new(Code::BadRequest, format!("query: {e}")))?;
             let (dry_run, forced) = options(&pairs)?;
@@ -53,6 +63,7 @@ impl FromRequest for Asked {
                 forced,
                 expect: expected(request.headers())?,
                 who: caller(&request),
+                repeatable: repeatable(&request, &body)?,
                 media: media_type(request.headers()),
                 body,
             })
@@ -79,6 +90,28 @@ impl Asked {
         Ok(body)
     }
 
+    /// The body as a JSON object of this shape.
+    pub(in crate::admin) fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_value(self.json(JSON)?)
+            .map_err(|e| Problem::new(Code::BadRequest, format!("the body does not fit: {e}")))
+    }
+
+    /// There is no `If-Match`: it would be about one object, and these are several.
+    pub(in crate::admin) fn unconditional(&self) -> Result<(), Problem> {
+        match &self.expect {
+            None => Ok(()),
+            Some(_) => Err(wrong("If-Match", "several objects have no ETag in common".to_owned())),
+        }
+    }
+
+    /// There is no `Idempotency-Key`.
+    pub(in crate::admin) fn once(&self) -> Result<(), Problem> {
+        match &self.repeatable {
+            None => Ok(()),
+            Some(_) => Err(wrong(IDEMPOTENCY_KEY, "what is found may differ the second time".to_owned())),
+        }
+    }
+
     /// There is no body.
     pub(in crate::admin) fn nothing(&self) -> Result<(), Problem> {
         match self.body.is_empty() {
@@ -101,9 +134,28 @@ impl Asked {
     }
 }
 
-fn unread(error: &actix_web::Error) -> Problem {
+/// The key under which a POST may come again, and what it is.
+fn repeatable(request: &HttpRequest, body: &[u8]) -> Result<Option<Repeatable>, Problem> {
+    let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(first) = given.next().filter(|_| request.method() == Method::POST) else { return Ok(None) };
+    let key = first.to_str().ok().filter(|key| Repeatable::is_key(key) && given.next().is_none());
+    let Some(key) = key else {
+        return Err(wrong(IDEMPOTENCY_KEY, format!("Idempotency-Key has 1 to {KEY_MAX} visible characters")));
+    };
+    let mut sum = Sha256::new();
+    for part in [request.path().as_bytes(), request.query_string().as_bytes(), body] {
+        sum.update((part.len() as u64).to_be_bytes());
+        sum.update(part);
+    }
+    Ok(Some(Repeatable { key: key.into(), request: sum.finalize().into() }))
+}
+
+fn unread(request: &HttpRequest, error: &actix_web::Error) -> Problem {
     match error.as_response_error().status_code() {
         StatusCode::PAYLOAD_TOO_LARGE => {
+            if let Some(node) = request.app_data::<Node>() {
+                node.limited(Limit::AdminBody);
+            }
             let detail = "the body has more than [limits] admin_body_bytes; do it in parts";
             Problem::new(Code::BodyTooLarge, detail)
         }

@@ -5,13 +5,18 @@
 
 mod answer;
 mod asked;
+mod bulk;
+mod dependencies;
 mod phones;
 mod profiles;
+mod select;
 
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Responder, guard, web,
+};
 use futures_util::FutureExt as _;
-use keyline_actors::catalog::{ChangeRequest, Changed};
-use keyline_domain::inventory::{Kind, Step};
+use keyline_actors::catalog::{ChangeError, ChangeRequest};
+use keyline_domain::inventory::{Kind, RowError, Step};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -23,6 +28,9 @@ use super::problem::{Code, Problem};
 
 pub use answer::{refusal, told};
 pub(super) use asked::Asked;
+pub use bulk::OPERATIONS_MAX;
+pub(super) use dependencies::{SHAPE as DEPENDENCIES, lists as dependency_lists};
+pub use select::SELECTED_MAX;
 
 /// Name of the one object of its kind.
 pub(crate) const ENTERPRISE: &str = "enterprise_phone";
@@ -124,6 +132,9 @@ fn parts<T: DeserializeOwned + 'static>(request: &HttpRequest) -> Result<T, Prob
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     phones::configure(config);
     profiles::configure(config);
+    dependencies::configure(config);
+    select::configure(config);
+    bulk::configure(config);
 }
 
 /// A path with one method that changes something.
@@ -152,43 +163,70 @@ async fn create(kind: Kind, node: Node, asked: Asked) -> Answer {
 
 /// Carries out one step that makes a new object, and says where that is (201).
 async fn created(node: Node, asked: Asked, step: Step) -> Answer {
-    let dry_run = asked.dry_run;
-    let changed = carry_out(&node, asked, vec![step]).await?;
-    let mut answer = if dry_run { HttpResponse::Ok() } else { HttpResponse::Created() };
-    if !dry_run {
-        answer.insert_header(("Location", location(changed.kind, &changed.name)));
+    let done = carry_out(&node, asked, vec![step]).await?;
+    let mut answer = if done.dry_run { HttpResponse::Ok() } else { HttpResponse::Created() };
+    let kind = done.told["kind"].as_str().and_then(Kind::parse);
+    if let (false, Some(kind), Some(name)) = (done.dry_run, kind, done.told["name"].as_str()) {
+        answer.insert_header(("Location", location(kind, name)));
     }
-    Ok(tagged(&mut answer, &changed).json(told(&changed, dry_run)))
+    Ok(done.answer(&mut answer))
 }
 
 /// Carries out one step on an object that is there.
 async fn answer(node: Node, asked: Asked, step: Step) -> Answer {
-    let dry_run = asked.dry_run;
-    let changed = carry_out(&node, asked, vec![step]).await?;
-    Ok(tagged(&mut HttpResponse::Ok(), &changed).json(told(&changed, dry_run)))
+    Ok(carry_out(&node, asked, vec![step]).await?.answer(&mut HttpResponse::Ok()))
+}
+
+/// A change that was carried out.
+pub(super) struct Done {
+    /// What it did: [`told`].
+    pub(super) told: Value,
+    /// It was only asked what it would do.
+    pub(super) dry_run: bool,
+    /// It was done before, and this is the answer of that time.
+    pub(super) replayed: bool,
+}
+
+impl Done {
+    /// The answer, with the ETag that the object has now.
+    pub(super) fn answer(self, answer: &mut HttpResponseBuilder) -> HttpResponse {
+        if let Some(etag) = self.told["etag"].as_str() {
+            answer.insert_header(("ETag", etag));
+        }
+        if self.replayed {
+            answer.insert_header(("Idempotent-Replayed", "true"));
+        }
+        answer.json(self.told)
+    }
 }
 
 /// Carries out steps as one change: all of them or nothing.
 ///
 /// # Errors
 /// The problem that says which rule is broken.
-pub(super) async fn carry_out(node: &Node, asked: Asked, steps: Vec<Step>) -> Result<Changed, Problem> {
-    let Asked { dry_run, forced, expect, who, .. } = asked;
-    let request = ChangeRequest { steps, dry_run, expect, forced, who };
-    match node.change(request).await {
-        Ok(changed) => Ok(changed),
-        Err(error) => Err(refusal(&error)),
-    }
+pub(super) async fn carry_out(node: &Node, asked: Asked, steps: Vec<Step>) -> Result<Done, Problem> {
+    let Asked { dry_run, forced, expect, who, repeatable, .. } = asked;
+    perform(node, ChangeRequest { steps, dry_run, expect, forced, who, repeatable }).await
 }
 
-fn tagged<'a>(
-    answer: &'a mut actix_web::HttpResponseBuilder,
-    changed: &Changed,
-) -> &'a mut actix_web::HttpResponseBuilder {
-    if let Some(etag) = &changed.etag {
-        answer.insert_header(("ETag", etag.as_str()));
+/// Carries out a request to the catalog. A deletion that is refused is told what stands in its way.
+async fn perform(node: &Node, request: ChangeRequest) -> Result<Done, Problem> {
+    let dry_run = request.dry_run;
+    match node.change(request).await {
+        Ok(changed) => Ok(Done { told: told(&changed, dry_run), dry_run, replayed: false }),
+        Err(ChangeError::Done(earlier)) => {
+            Ok(Done { told: answer::with_dry_run(*earlier, false), dry_run: false, replayed: true })
+        }
+        Err(error) => {
+            let problem = refusal(&error);
+            match error {
+                ChangeError::Refused { error: RowError::InUse { kind, name, .. }, .. } => {
+                    Err(dependencies::explain(node, problem, kind, name).await)
+                }
+                _ => Err(problem),
+            }
+        }
     }
-    answer
 }
 
 /// Where an object stands.

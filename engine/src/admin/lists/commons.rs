@@ -11,7 +11,7 @@ pub(super) static SHAPE: Shape =
 struct Common<'a> {
     name: &'a str,
     hardening: Hardening,
-    phones: u32,
+    phones: usize,
 }
 
 impl Row for Common<'_> {
@@ -19,7 +19,7 @@ impl Row for Common<'_> {
         match field {
             "name" => each(self.name),
             // As wide as the greatest number, so that text sorts as numbers do.
-            "phones" => each(&format!("{:010}", self.phones)),
+            "phones" => each(&format!("{:020}", self.phones)),
             _ => {}
         }
     }

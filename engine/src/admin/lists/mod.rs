@@ -6,6 +6,7 @@
 //! the answer to one request is bounded, whatever its filter. The other lists are small; they are filtered and
 //! sorted as a whole.
 
+mod by_profile;
 mod catalogue;
 mod certificates;
 mod commons;
@@ -153,6 +154,21 @@ impl List {
             Self::Features => &catalogue::FEATURES,
             Self::HardeningTemplates => &catalogue::TEMPLATES_SHAPE,
         }
+    }
+
+    /// The order that is asked for can be made of what there is without holding up everybody else.
+    ///
+    /// # Errors
+    /// The problem that says which order cannot.
+    pub fn sortable(self, world: &World<'_>, query: &Query) -> Result<(), Problem> {
+        let phones = world.inventory.phone_count();
+        if self != Self::Phones || query.sort != "description" || phones <= SCAN_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "of {phones} phones no more than {SCAN_MAX} are sorted by description; sort by another field"
+        );
+        Err(refusal("sort", detail))
     }
 
     /// One page.

@@ -29,13 +29,13 @@ pub(super) static SHAPE: Shape = Shape {
         "registered",
         "pending",
     ],
-    // By another field every page would have to look at every phone.
-    sorts: &["name"],
+    // The profile decides those from the second to the fifth; by the description only few phones are sorted.
+    sorts: &["name", "security_profile", "model", "protocol", "device_security_mode", "description"],
 };
 
-struct Phone<'a> {
-    view: PhoneView<'a>,
-    world: &'a World<'a>,
+pub(super) struct Phone<'a> {
+    pub(super) view: PhoneView<'a>,
+    pub(super) world: &'a World<'a>,
 }
 
 impl Phone<'_> {
@@ -90,12 +90,19 @@ pub(super) fn page(world: &World<'_>, query: &Query) -> Page {
         let phones = few.into_iter().filter_map(|index| world.inventory.phone_view(index));
         return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
     }
+    if let Some(page) = super::by_profile::page(world, query) {
+        return page;
+    }
+    if query.sort == "description" {
+        let phones = world.inventory.phones_from(std::ops::Bound::Unbounded, false);
+        return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
+    }
     let place = place(query, prefix);
     let rows = world.inventory.phones_from(place.as_ref().map(String::as_str), query.backwards);
     walk(query, prefix, rows.map(|view| Phone { view, world }), key, show)
 }
 
-fn short(phone: &Phone<'_>) -> Value {
+pub(super) fn short(phone: &Phone<'_>) -> Value {
     let (v, status) = (&phone.view, phone.status());
     json!({
         "name": v.name,

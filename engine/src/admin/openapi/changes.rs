@@ -3,6 +3,7 @@
 use keyline_domain::inventory::Kind;
 use serde_json::{Value, json};
 
+use super::super::changes::{DEPENDENCIES, dependency_lists};
 use super::super::lists::List;
 use super::super::problem::{Code, PROBLEM_JSON};
 use super::{bodies, key, problem, reference};
@@ -78,7 +79,76 @@ pub(super) fn operations() -> Vec<Operation> {
         });
         out.push((format!("/security-profiles/{{key}}/{order}"), "post", operation));
     }
+    out.extend(several());
+    out.extend(tokens());
     out
+}
+
+/// What changes several objects.
+fn several() -> Vec<Operation> {
+    let mut bulk = change(Change {
+        id: "bulk".to_owned(),
+        summary: "Many changes: each by itself with a report, or with `atomic` all of them or none"
+            .to_owned(),
+        keys: &[],
+        body: Some((JSON, "Bulk".to_owned())),
+        created: false,
+        not_found: Some(Code::NotFound),
+    });
+    answers(&mut bulk, "BulkReport");
+    let mut out = vec![("/bulk".to_owned(), "post", bulk)];
+    for list in List::ALL.into_iter().filter(|list| list.is_open() && list.kind().is_some()) {
+        let name = list.shape().name;
+        let mut delete = change(Change {
+            id: format!("delete_several_{}", name.replace('-', "_")),
+            summary: format!(
+                "Delete several of {name}: those named, those found, or all that can be configured"
+            ),
+            keys: &[],
+            body: Some((JSON, "Selection".to_owned())),
+            created: false,
+            not_found: None,
+        });
+        answers(&mut delete, "BulkReport");
+        delete["responses"]["428"] = problem(Code::ConfirmationRequired);
+        out.push((format!("/{name}/delete"), "post", delete));
+    }
+    for list in dependency_lists() {
+        let name = list.shape().name;
+        let mut read = super::list(&format!("What names one of {name}"), &DEPENDENCIES, "Dependents");
+        read["operationId"] = format!("dependencies_{}", name.replace('-', "_")).into();
+        if let Some(parameters) = read["parameters"].as_array_mut() {
+            parameters.retain(|p| p["name"] == "limit" || p["name"] == "cursor");
+            parameters.push(key("key"));
+        }
+        read["responses"]["404"] = problem(list.not_found());
+        read["responses"]["409"] = problem(Code::DependencyRecordsOff);
+        out.push((format!("/{name}/{{key}}/dependencies"), "get", read));
+    }
+    out
+}
+
+fn answers(operation: &mut Value, schema: &str) {
+    operation["responses"]["200"]["content"]["application/json"]["schema"] = reference(schema);
+}
+
+/// Tokens of the API.
+fn tokens() -> Vec<Operation> {
+    let of = |id: &str, summary: &str, schema: &str, problems: &[Code]| json!({ "operationId": id, "summary": summary, "responses": super::responses(schema, problems) });
+    let list = of("tokens", "Tokens but the one of the data directory; never their text", "Tokens", &[]);
+    let problems = [Code::BadRequest, Code::TokenRefused, Code::BodyTooLarge, Code::Internal];
+    let mut make = of("create_token", "Make a token; its text is told once, here", "NewToken", &problems);
+    make["requestBody"] = json!({
+        "required": true, "content": { "application/json": { "schema": reference("WantedToken") } },
+    });
+    let problems = [Code::BadRequest, Code::TokenNotFound, Code::Internal];
+    let mut revoke = of("revoke_token", "Void a token at once", "RevokedToken", &problems);
+    revoke["parameters"] = json!([key("name")]);
+    vec![
+        ("/tokens".to_owned(), "get", list),
+        ("/tokens".to_owned(), "post", make),
+        ("/tokens/{name}".to_owned(), "delete", revoke),
+    ]
 }
 
 const JSON: &[&str] = &["application/json"];
@@ -129,7 +199,13 @@ fn change(of: Change) -> Value {
     let mut parameters: Vec<_> = of.keys.iter().map(|name| key(name)).collect();
     parameters.push(flag("dry_run", "Say what would happen, and do nothing"));
     parameters.push(flag("force", "The administrator insists, where a rule allows it"));
-    if !of.created {
+    if of.created {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header",
+            "description": "The same request under the same key is done once and answered as before for a day",
+            "schema": { "type": "string", "pattern": "^[!-~]{1,64}$" },
+        }));
+    } else if !of.keys.is_empty() {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "description": "The ETag that the object must have",
             "schema": { "type": "string", "pattern": "^(\\*|\"[0-9a-f-]{1,80}\")$" },
@@ -157,6 +233,7 @@ fn change(of: Change) -> Value {
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
         Code::RuleBroken,
+        Code::MethodNotAllowed,
         Code::TooManyAttempts,
         Code::Internal,
         Code::Busy,

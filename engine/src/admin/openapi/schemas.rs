@@ -1,5 +1,6 @@
 //! Shapes of the answers.
 
+use super::super::changes::OPERATIONS_MAX;
 use keyline_domain::inventory::Kind;
 use keyline_domain::profile::NAME_MAX;
 use serde_json::{Value, json};
@@ -179,6 +180,42 @@ fn changed() -> serde_json::Map<String, Value> {
             }),
         ),
         ("CopyOf", copy),
+        ("Bulk", bulk()),
+        ("BulkReport", bulk_report()),
+        (
+            "Selection",
+            json!({
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "names": { "type": "array", "items": text(), "minItems": 1, "maxItems": 1000 },
+                    "filter": { "type": "array", "items": text(), "minItems": 1, "maxItems": 8 },
+                    "all": boolean(), "confirm": text(),
+                },
+            }),
+        ),
+        (
+            "Dependents",
+            object(&[
+                ("count", count()),
+                ("next", maybe_text()),
+                ("items", list(object(&[("kind", text()), ("name", text())]))),
+            ]),
+        ),
+        ("Token", token(false)),
+        ("NewToken", token(true)),
+        ("Tokens", page(reference("Token"))),
+        ("RevokedToken", object(&[("name", text())])),
+        (
+            "WantedToken",
+            json!({
+                "type": "object", "additionalProperties": false, "required": ["name", "role"],
+                "properties": {
+                    "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
+                    "role": choice(&["read-only", "operator", "admin"]),
+                    "expires_s": { "type": ["integer", "null"], "minimum": 0 },
+                },
+            }),
+        ),
         (
             "NewName",
             json!({
@@ -211,6 +248,51 @@ fn impact() -> Value {
         ("cipher_policy", names()),
         ("web_access_off", names()),
         ("notes", noted()),
+    ])
+}
+
+fn token(new: bool) -> Value {
+    let mut members =
+        vec![("name", text()), ("role", text()), ("created", instant()), ("expires", nullable(instant()))];
+    if new {
+        members.push(("token", text()));
+    }
+    object(&members)
+}
+
+fn bulk() -> Value {
+    let operation = json!({
+        "type": "object", "additionalProperties": false, "required": ["op", "kind"],
+        "properties": {
+            "op": choice(&["create", "replace", "merge", "delete", "rename", "copy"]),
+            "kind": { "type": "string", "enum": Kind::rows().map(Kind::as_str).collect::<Vec<_>>() },
+            "name": text(), "to": text(), "body": { "type": "object" },
+        },
+    });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["operations"],
+        "properties": {
+            "atomic": boolean(),
+            "operations": { "type": "array", "minItems": 1, "maxItems": OPERATIONS_MAX, "items": operation },
+        },
+    })
+}
+
+fn bulk_report() -> Value {
+    let result = object(&[
+        ("step", count()),
+        ("status", count()),
+        ("changed", nullable(reference("Changed"))),
+        ("problem", nullable(reference("Problem"))),
+        ("replayed", boolean()),
+    ]);
+    object(&[
+        ("dry_run", boolean()),
+        ("atomic", boolean()),
+        ("done", count()),
+        ("refused", count()),
+        ("results", list(result)),
+        ("more?", boolean()),
     ])
 }
 

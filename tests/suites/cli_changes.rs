@@ -93,6 +93,20 @@ impl Place {
     }
 }
 
+/// Two lines are right, one is not, one deletes.
+const BULK: &str = r#"{"op":"create","kind":"line","body":{"dn":"3001"}}
+
+{"op":"create","kind":"line","body":{"dn":"3002"}}
+{"op":"create","kind":"line","body":{"dn":"3001"}}
+{"op":"delete","kind":"line","name":"3002"}
+{"op":"create","kind":"line","body":{"dn":"3003"}}
+"#;
+
+/// The second line cannot be done; without the last letter nothing can even be read.
+const ATOMIC: &str = r#"{"op":"create","kind":"line","body":{"dn":"3009"}}
+{"op":"delete","kind":"line","name":"1002"}
+{"op":"create","kind":"line","body":{"dn":"3008"}}"#;
+
 /// ETags are made with each node's own key.
 fn without_tags(text: &str) -> String {
     let tag = |word: &&str| word.len() >= 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
@@ -108,6 +122,11 @@ fn script() -> Vec<(Vec<&'static str>, Option<&'static str>)> {
     say(&["line", "add", "1001"], None);
     say(&["line", "add", "1002"], None);
     say(&["line", "add", "1001"], None);
+    say(&["line", "add", "1009", "--idempotency-key", "k1"], None);
+    say(&["line", "add", "1009", "--idempotency-key", "k1"], None);
+    say(&["line", "add", "1008", "--idempotency-key", "k1"], None);
+    say(&["line", "add", "1008", "--idempotency-key", "a b"], None);
+    say(&["line", "delete", "1009", "--yes"], None);
     say(&[&["profile", "add", "Auth"][..], &PROFILE].concat(), None);
     say(&["profile", "copy", "Auth", "Enc", "device_security_mode=encrypted", "description=copied"], None);
     say(&["profile", "rename", "Enc", "Encrypted"], None);
@@ -139,6 +158,12 @@ fn script() -> Vec<(Vec<&'static str>, Option<&'static str>)> {
         None,
     );
     say(&["phone", "set", "SEP000000000002", "common_phone_profile=Lobby", "capf.operation=install"], None);
+    say(&["phone", "set", "SEP000000000002", "common_phone_profile=Lobby"], None);
+    say(&["phone", "capf", "SEP000000000002", "operation=install", "--secret-file", "-"], Some("1234\n"));
+    say(&["phone", "login", "SEP000000000002", "bob"], None);
+    say(&["phone", "login", "SEP000000000002", "nobody"], None);
+    say(&["user", "delete", "bob", "--yes"], None);
+    say(&["phone", "logout", "SEP000000000002"], None);
     say(&["phone", "set", "SEP000000000002", "descripton=x"], None);
     say(&["phone", "set", "SEP000000000003", "description=x"], None);
     say(&["phone", "set", "SEP000000000002", "digest_user=alice"], None);
@@ -146,6 +171,9 @@ fn script() -> Vec<(Vec<&'static str>, Option<&'static str>)> {
     say(&["phone", "set", "SEP000000000001", "description=new"], None);
     say(&["phone", "set", "SEP000000000001", "description=never", "--if-match", "\"00\""], None);
     say(&["line", "delete", "1001", "--yes"], None);
+    say(&["line", "dependencies", "1001"], None);
+    say(&["common-profile", "dependencies", "Lobby", "--format", "csv"], None);
+    say(&["line", "dependencies", "9999"], None);
     say(&["phone", "set", "SEP000000000002", "lines="], None);
     say(&["line", "delete", "1001", "9999", "--yes"], None);
     say(&["profile", "delete", "Auth", "--dry-run"], None);
@@ -164,6 +192,15 @@ fn script() -> Vec<(Vec<&'static str>, Option<&'static str>)> {
     say(&["cert", "add", "CallManager-trust", "--pem", "-"], Some("no certificate"));
     say(&["cert", "delete", "CallManager-trust/00", "--yes"], None);
     say(&["user", "delete", "app", "--application", "--yes"], None);
+    say(&["bulk", "-"], Some(BULK));
+    say(&["bulk", "-", "--yes"], Some(BULK));
+    say(&["bulk", "-", "--dry-run"], Some("{\"op\":\"delete\",\"kind\":\"line\",\"name\":\"3003\"}\n"));
+    say(&["bulk", "-", "--atomic", "--yes"], Some(ATOMIC));
+    say(&["bulk", "-", "--atomic", "--yes"], Some(&ATOMIC[..ATOMIC.len() - 1]));
+    say(&["bulk", "-"], Some("{\"op\":\"make\",\"kind\":\"line\"}\n"));
+    say(&["line", "delete", "--filter", "dn:begins:300"], None);
+    say(&["line", "delete", "--filter", "dn:begins:300", "--yes"], None);
+    say(&["line", "delete", "--filter", "dn:begins:300", "--yes"], None);
     say(&["user", "show", "bob"], None);
     say(&["line", "list", "--format", "csv"], None);
     say(&["common-profile", "list"], None);
@@ -188,6 +225,9 @@ fn the_same_script_says_and_does_the_same_offline_by_the_socket_and_over_https()
     for part in [
         "line 1001 added\n[0]",
         "there is a line `1001` already; change that one, or take another name (exists)\n[1]",
+        "$ keyline line add 1009 --idempotency-key k1\nline 1009 added\n[0]\n$ keyline line add 1009 --idempotency-key k1\nline 1009 added\n[0]",
+        "(idempotency_key_reused)\n[1]",
+        "Idempotency-Key has 1 to",
         "security profile Enc made from Auth\n",
         "security profile Enc is now Encrypted\n[0]",
         "security profile Auth changed: digest_authentication, nonce_validity_s\n",
@@ -200,13 +240,25 @@ fn the_same_script_says_and_does_the_same_offline_by_the_socket_and_over_https()
         "(in_use)\n[1]",
         "line 1001 deleted\n",
         "1 of 2 were refused\n[1]",
-        "security profile Auth would be deleted\n[0]",
+        "security profile Auth would be deleted\nno phone is concerned\n[0]",
+        "$ keyline phone login SEP000000000002 bob\nphone SEP000000000002 changed: em_user\n[0]",
+        "$ keyline phone logout SEP000000000002\nphone SEP000000000002 changed: em_user\n[0]",
         "(profile_predefined)\n[1]",
         "parameter no_answer_s changed: value\n[0]",
         "parameter register_expires_min put back to its default\n[0]",
         "did you mean `no_answer_s`?) (parameter_not_found)\n[1]",
         "(model_builtin)\n[1]",
         "application user app deleted\n[0]",
+        "KIND   NAME\nphone  SEP000000000002\n[0]",
+        "KIND,NAME\r\nphone,SEP000000000002\r\n[0]",
+        "keyline: line 4: there is a line `3001` already; change that one, or take another name (exists)\n",
+        "line 3002 deleted\n",
+        "4 of 5 done\n",
+        "line 3003 would be deleted\n",
+        "keyline: line 2: line `1002` is in use by",
+        "keyline: line 3: this is no JSON object",
+        "line 3001 deleted\nline 3003 deleted\n[0]",
+        "nothing fits\n[0]",
         "DN,PHONES\r\n1002,SEP000000000001\r\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
@@ -228,6 +280,7 @@ fn the_same_script_says_and_does_the_same_offline_by_the_socket_and_over_https()
     );
     assert_eq!(row("no_answer_s").unwrap()["value"], 20);
     assert!(row("register_expires_min").is_none());
+    assert!(!export.contains("300"), "what the bulk files made is gone again: {export}");
 }
 
 #[test]
@@ -317,6 +370,57 @@ fn a_dry_run_changes_nothing_and_an_etag_keeps_others_changes() {
         assert!(String::from_utf8_lossy(&late.stderr).contains("(precondition_failed)"));
         assert!(place.done(&["phone", "show", "SEP000000000001"]).contains(&format!("first {running}")));
     }
+}
+
+#[test]
+fn what_a_change_would_do_is_told_in_words_by_a_node_and_by_a_store() {
+    let mut place = Place::offline();
+    place.done(&["parameter", "set", "cluster_security_mode", "mixed"]);
+    place.done(&["line", "add", "1001"]);
+    for (name, mode) in [("Enc", "encrypted"), ("Auth", "authenticated")] {
+        let mode = format!("device_security_mode={mode}");
+        place.done(&["profile", "add", name, "model=Cisco 8845", "protocol=sip", &mode, "transport=tls"]);
+    }
+    for (phone, profile) in [("SEP000000000001", "Enc"), ("SEP000000000002", "Enc")] {
+        let profile = format!("security_profile={profile}");
+        place.done(&["phone", "add", phone, "model=Cisco 8845", "lines=1001", &profile]);
+    }
+    let ask = ["phone", "set", "SEP000000000002", "security_profile=Auth", "--dry-run"];
+    let offline = place.done(&ask);
+    for part in [
+        "phone SEP000000000002 would be changed: security_profile\n",
+        "it concerns 1 phone, of which 0 are registered\n",
+        "1 phone would get another mode:\n  SEP000000000002: encrypted becomes authenticated\n",
+        "1 line would be mixed:\n  line 1001: encrypted SEP000000000001; not encrypted SEP000000000002\n",
+    ] {
+        assert!(offline.contains(part), "{part:?} is not in\n{offline}");
+    }
+    place.node.start();
+    assert_eq!(place.done(&ask), offline);
+}
+
+#[test]
+fn tokens_are_made_and_voided_from_elsewhere() {
+    let place = Place::https();
+    let token = place.done(&["token", "create", "--name", "far", "--role", "read-only"]);
+    assert!(token.starts_with("keyline_"), "{token}");
+    assert!(place.done(&["token", "list", "--format", "csv"]).contains("\r\nfar,read-only,"));
+    let header = format!("Authorization: Bearer {}", token.trim());
+    assert_eq!(place.node.admin("/phones", &["-H", &header]).status, 200);
+    assert_eq!(place.refused(&["token", "revoke", "--name", "far"], None).0, 2);
+    place.done(&["token", "revoke", "--name", "far", "--yes"]);
+    assert_eq!(place.node.admin("/phones", &["-H", &header]).status, 401);
+    // A role that may not change anything is refused like everything else.
+    let Way::There { token: file, .. } = &place.way else { unreachable!() };
+    let admin = std::fs::read_to_string(file).unwrap();
+    let low = place.done(&["token", "create", "--name", "low", "--role", "read-only"]);
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let before = place.export();
+    std::fs::write(file, low).unwrap();
+    let (code, text) = place.refused(&["line", "add", "1001"], None);
+    std::fs::write(file, admin).unwrap();
+    assert_eq!((code, text.contains("(forbidden)")), (1, true), "{text}");
+    assert_eq!(place.export(), before);
 }
 
 #[test]

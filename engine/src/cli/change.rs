@@ -8,7 +8,7 @@ use super::body::{self, Purpose};
 use super::noun::{self, Noun};
 use super::said::{self, Deed};
 use super::source::{Order, Source};
-use super::{Failure, World, ask};
+use super::{Failure, World, ask, selected};
 use crate::admin::control::{ControlError, Method};
 use crate::config::Config;
 
@@ -83,6 +83,9 @@ pub(super) fn delete(
     ask::possible(unasked, world)?;
     let mut source = Source::changing(place, config, &what.how, world)?;
     let source = &mut source;
+    if what.names.is_empty() {
+        return selected::delete(noun, what, source, world);
+    }
     if !unasked {
         ask::confirm(&question(noun, &what.names, source)?, world)?;
     }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::args::Known;
 use super::args::{
-    Arguments, Call, Cert, Command, Delete, Enterprise, Explain, Format, Line, Object, OwnName, Parameter,
-    Phone, Place, Profile, Show, Write,
+    Arguments, Call, Cert, Command, Delete, Dependencies, Enterprise, Explain, Format, Line, Named, Object,
+    OwnName, Parameter, Phone, Place, Profile, Show, Write,
 };
 use super::noun::{self, Noun};
 use super::source::{self, Source};
 use super::{
-    Failure, World, audit, backup, change, completion, inventory, listing, orders, pem, rollout, said, show,
-    token, trace,
+    Failure, World, audit, backup, bulk, change, completion, inventory, listing, orders, pem, rollout, said,
+    show, token, trace,
 };
 use crate::admin::changes;
 use crate::admin::control::{Control, escape};
@@ -86,7 +86,7 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
                 }
             }
         }
-        Command::Profile(Profile::Object(what)) => objects(&noun::PROFILE, what, (place, &config), world),
+        Command::Profile(Profile::Named(what)) => named(&noun::PROFILE, what, (place, &config), world),
         Command::Profile(Profile::Copy { name, to, fields, how }) => {
             let mut source = Source::changing(place, &config, how, world)?;
             change::copy(name, to, (fields, how), &mut source, world)
@@ -100,20 +100,20 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Rollout(what) => rollout::execute(what, &mut running(place, &config)?, world),
         Command::User(user) => {
             let noun = if user.application { &noun::APPLICATION_USER } else { &noun::END_USER };
-            objects(noun, &user.what, (place, &config), world)
+            named(noun, &user.what, (place, &config), world)
         }
-        Command::Line(Line::Object(what)) => objects(&noun::LINE, what, (place, &config), world),
+        Command::Line(Line::Named(what)) => named(&noun::LINE, what, (place, &config), world),
         Command::Line(Line::Messages { dn, new, old, urgent_new, urgent_old }) => {
             let waiting = orders::waiting(*new, *old, *urgent_new, *urgent_old);
             orders::messages(dn, waiting, &mut running(place, &config)?, world)
         }
         Command::Parameter(what) => parameters(what, (place, &config), world),
-        Command::CommonProfile(what) => objects(&noun::COMMON_PROFILE, what, (place, &config), world),
         Command::SipRealm(what) => objects(&noun::SIP_REALM, what, (place, &config), world),
         Command::TrunkProfile(what) => objects(&noun::TRUNK_PROFILE, what, (place, &config), world),
         Command::Trunk(what) => objects(&noun::TRUNK, what, (place, &config), world),
+        Command::CommonProfile(what) => named(&noun::COMMON_PROFILE, what, (place, &config), world),
         Command::Enterprise(what) => enterprise(what, (place, &config), world),
-        Command::Model(what) => objects(&noun::MODEL, what, (place, &config), world),
+        Command::Model(what) => named(&noun::MODEL, what, (place, &config), world),
         Command::Feature(what) => known(&listing::FEATURES, what, (place, &config), world),
         Command::Gateway(what) => known(&listing::GATEWAYS, what, (place, &config), world),
         Command::HardeningTemplate(what) => known(&listing::TEMPLATES, what, (place, &config), world),
@@ -129,8 +129,9 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
             };
             show::print(&found, form, world)
         }
-        Command::Token(what) => token::execute(what, &config, world),
+        Command::Token(what) => token::execute(what, (place, &config), world),
         Command::Trace(what) => trace::execute(what, &mut running(place, &config)?, world),
+        Command::Bulk(what) => bulk::execute(what, (place, &config), world),
         Command::Audit(what) => audit::execute(what, place, &config, world),
         Command::Cert(what) => certificates(what, (place, &config), world),
         Command::Nodes(form) => listing::list(&mut running(place, &config)?, &listing::NODES, form, world),
@@ -166,6 +167,16 @@ fn running(place: &Place, config: &Config) -> Result<Source, Failure> {
 
 /// Where a command works: what was typed of it, and the configuration.
 type Site<'a> = (&'a Place, &'a Config);
+
+fn named(noun: &Noun, what: &Named, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    match what {
+        Named::Object(what) => objects(noun, what, site, world),
+        Named::Dependencies(Dependencies { name, form }) => {
+            let mut source = Source::any(site.0, site.1, world)?;
+            listing::dependencies(&mut source, noun, name, form, world)
+        }
+    }
+}
 
 fn objects(noun: &Noun, what: &Object, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
     let (place, config) = site;
@@ -205,7 +216,13 @@ fn enterprise(what: &Enterprise, site: Site<'_>, world: &mut World<'_>) -> Resul
             change::replace(noun, (name, fields, how), &mut source, world)
         }
         Enterprise::Delete { yes, how } => {
-            let what = Delete { names: vec![name.to_owned()], yes: *yes, how: how.clone() };
+            let what = Delete {
+                names: vec![name.to_owned()],
+                filters: Vec::new(),
+                all: false,
+                yes: *yes,
+                how: how.clone(),
+            };
             change::delete(noun, &what, site, world)
         }
     }
@@ -323,9 +340,10 @@ impl Command {
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
             Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
             Self::Options { .. } | Self::HelpText { .. } => true,
+            Self::Bulk(_) | Self::Token(_) => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),
             Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
-            Self::Token(_) | Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,
+            Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,
         }
     }
 }

@@ -53,6 +53,14 @@ impl Failure {
         Self::Output(source)
     }
 
+    /// The problem document of a refusal.
+    pub(super) fn problem(&self) -> Option<&serde_json::Value> {
+        match self {
+            Self::Control(ControlError::Refused(problem)) => Some(problem),
+            _ => None,
+        }
+    }
+
     /// The exit code that goes with it.
     pub(super) fn exit_code(&self) -> u8 {
         match self {

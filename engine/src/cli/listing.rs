@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::args::{Form, Listing};
-use super::source::Source;
+use super::noun::Noun;
+use super::source::{Pairs, Source};
 use super::{Failure, World, failure::line};
 use crate::admin::LIMIT_MAX;
 use crate::admin::lists::List;
@@ -234,6 +235,20 @@ pub(super) static AUDIT: Table = Table {
 pub(super) static TOKENS: &[(&str, &str)] =
     &[("NAME", "name"), ("ROLE", "role"), ("CREATED", "created"), ("EXPIRES", "expires")];
 
+/// Columns of dependency records.
+static DEPENDENCIES: &[(&str, &str)] = &[("KIND", "kind"), ("NAME", "name")];
+
+/// Prints what names an object, page by page.
+pub(super) fn dependencies(
+    source: &mut Source,
+    noun: &Noun,
+    name: &str,
+    form: &Listing,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    pages(DEPENDENCIES, form, world, |pairs| source.dependencies(noun, name, pairs))
+}
+
 /// Prints rows that are all there.
 pub(super) fn rows(
     columns: &'static [(&'static str, &'static str)],
@@ -262,7 +277,20 @@ pub(super) fn list_with(
     more: &[(String, String)],
     world: &mut World<'_>,
 ) -> Result<(), Failure> {
-    let mut printer = Printer::new(table.columns, form.form());
+    pages(table.columns, form, world, |mut pairs| {
+        pairs.extend_from_slice(more);
+        source.page(table.path, table.list, pairs)
+    })
+}
+
+/// Prints the rows that are asked for, as long as there are pages.
+fn pages(
+    columns: &'static [(&'static str, &'static str)],
+    form: &Listing,
+    world: &mut World<'_>,
+    mut page: impl FnMut(Pairs) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    let mut printer = Printer::new(columns, form.form());
     let mut left = form.limit();
     let mut cursor: Option<String> = None;
     loop {
@@ -270,9 +298,8 @@ pub(super) fn list_with(
         let mut pairs = vec![("limit".to_owned(), limit.to_string())];
         pairs.extend(form.filters.iter().map(|f| ("filter".to_owned(), f.clone())));
         pairs.extend(form.sort.iter().map(|s| ("sort".to_owned(), s.clone())));
-        pairs.extend_from_slice(more);
         pairs.extend(cursor.iter().map(|c| ("cursor".to_owned(), c.clone())));
-        let answer = source.page(table.path, table.list, pairs)?;
+        let answer = page(pairs)?;
         let rows = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
         left = left.saturating_sub(rows.len() as u64);
         world.out.write_all(printer.page(rows).as_bytes()).map_err(Failure::output)?;

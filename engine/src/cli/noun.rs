@@ -41,6 +41,23 @@ pub(super) static ENTERPRISE: Noun =
 pub(super) static CERTIFICATE: Noun =
     Noun { word: "certificate", kind: Kind::Certificate, table: &listing::CERTIFICATES };
 
+/// The kind of this name.
+pub(super) fn of(kind: &str) -> Option<&'static Noun> {
+    let all = [
+        &PHONE,
+        &PROFILE,
+        &END_USER,
+        &APPLICATION_USER,
+        &LINE,
+        &PARAMETER,
+        &MODEL,
+        &COMMON_PROFILE,
+        &ENTERPRISE,
+        &CERTIFICATE,
+    ];
+    all.into_iter().find(|noun| noun.kind.as_str() == kind)
+}
+
 impl Noun {
     /// Path of all of them below `/api/v1`.
     pub(super) fn path(&self) -> &'static str {
@@ -58,6 +75,14 @@ impl Noun {
             (Kind::EnterprisePhone, _) => self.path().to_owned(),
             _ => format!("{}/{}", self.path(), escape(name)),
         }
+    }
+
+    /// The name of an object in a row of its list.
+    pub(super) fn name_in(&self, row: &Value) -> Option<String> {
+        if self.kind == Kind::Certificate {
+            return Some(format!("{}/{}", row["purpose"].as_str()?, row["fingerprint"].as_str()?));
+        }
+        row[name_field(self.kind)?].as_str().map(str::to_owned)
     }
 
     /// There is one object of it only, whose name nobody types.

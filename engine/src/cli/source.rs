@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use keyline_actors::catalog::ChangeRequest;
 use keyline_domain::audit::{COMMAND_LINE, Mark, Who};
@@ -13,7 +13,7 @@ use super::args::{How, Place};
 use super::listing::Table;
 use super::noun::Noun;
 use super::{Failure, World};
-use crate::admin::changes::{refusal, told};
+use crate::admin::changes::{answered, bulk_steps, dependencies, repeatable_as};
 use crate::admin::control::{Ask, Control, ControlError, Method, escape};
 use crate::admin::lists::{self, List, Query};
 use crate::admin::remote::Remote;
@@ -63,7 +63,17 @@ impl Source {
         how: &How,
         world: &World<'_>,
     ) -> Result<Self, Failure> {
-        if how.dry_run || place.url.is_some() {
+        Self::changing_unless(how.dry_run, place, config, world)
+    }
+
+    /// The same, but a dry run makes no store.
+    pub(super) fn changing_unless(
+        dry_run: bool,
+        place: &Place,
+        config: &Config,
+        world: &World<'_>,
+    ) -> Result<Self, Failure> {
+        if dry_run || place.url.is_some() {
             return Self::any(place, config, world);
         }
         match Control::connect(&config.node.data_dir)? {
@@ -92,16 +102,28 @@ impl Source {
     /// A page of a list: its path below `/api/v1` and, if the store can answer too, which it is.
     pub(super) fn page(&mut self, path: &str, list: Option<List>, pairs: Pairs) -> Result<Value, Failure> {
         match (self, list) {
-            (Self::Node(node), _) => {
-                let query: Vec<_> = pairs.iter().map(|(n, v)| format!("{n}={}", escape(v))).collect();
-                Ok(node.json(&format!("/api/v1/{path}?{}", query.join("&")))?)
-            }
+            (Self::Node(node), _) => Ok(node.json(&format!("/api/v1/{path}?{}", encoded(&pairs)))?),
             (Self::Store(store), Some(list)) => {
                 let query = Query::parse(list.shape(), &pairs).map_err(refused)?;
                 store.read(Box::new(move |world| Ok(list.page(world, &query).body()))).map_err(refused)
             }
             (Self::Store(store), None) if path == "audit" => {
                 audit::page(&store.audit(), pairs).map_err(refused)
+            }
+            (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
+        }
+    }
+
+    /// A page of what names an object.
+    pub(super) fn dependencies(&mut self, noun: &Noun, name: &str, pairs: Pairs) -> Result<Value, Failure> {
+        match (self, noun.table.list) {
+            (Self::Node(node), _) => {
+                let path = noun.path_of(name);
+                Ok(node.json(&format!("/api/v1/{path}/dependencies?{}", encoded(&pairs)))?)
+            }
+            (Self::Store(store), Some(list)) => {
+                let name = list.canonical(name);
+                store.read(Box::new(move |world| dependencies(list, world, &name, &pairs))).map_err(refused)
             }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
         }
@@ -127,9 +149,8 @@ impl Source {
                 store.read(Box::new(move |world| list.one(world, &name))).map_err(refused)
             }
             (Self::Store(store), None) if noun.kind == Kind::EnterprisePhone => {
-                let read = |world: &lists::World<'_>| {
-                    Ok(serde_json::json!({ "hardening": world.inventory.enterprise_phone() }))
-                };
+                let read =
+                    |world: &lists::World<'_>| Ok(json!({ "hardening": world.inventory.enterprise_phone() }));
                 store.read(Box::new(read)).map_err(refused)
             }
             (Self::Store(_), None) => Err(Failure::Control(ControlError::Strange)),
@@ -217,11 +238,12 @@ impl Source {
     /// Changes the configuration, or says what that would do; the answer of the API.
     pub(super) fn change(&mut self, order: Order<'_>) -> Result<Value, Failure> {
         let Order { method, path, body, step, how } = order;
+        let key = how.idempotency_key.as_deref().filter(|_| method == Method::POST);
         match self {
             Self::Node(node) => {
-                let options = [("dry_run", how.dry_run), ("force", how.force)];
-                let on: Vec<_> = options.iter().filter(|o| o.1).map(|o| format!("{}=true", o.0)).collect();
-                let query = if on.is_empty() { String::new() } else { format!("?{}", on.join("&")) };
+                let query = query(how.dry_run, how.force);
+                let mut headers: Vec<_> = how.if_match.iter().map(|tag| ("if-match", tag.as_str())).collect();
+                headers.extend(key.map(|key| ("idempotency-key", key)));
                 let ask = Ask {
                     path: &format!("/api/v1/{path}{query}"),
                     media: body.as_ref().map(|_| match method {
@@ -230,11 +252,14 @@ impl Source {
                     }),
                     method,
                     body: body.map(|body| body.to_string().into_bytes()),
-                    headers: how.if_match.iter().map(|tag| ("if-match", tag.as_str())).collect(),
+                    headers,
                 };
                 Ok(node.ask(ask)?.body)
             }
             Self::Store(store) => {
+                let text = body.map(|body| body.to_string()).unwrap_or_default();
+                let repeatable =
+                    key.map(|key| repeatable_as(key, &path, &query(how.dry_run, how.force), text.as_bytes()));
                 let request = ChangeRequest {
                     steps: vec![step],
                     dry_run: how.dry_run,
@@ -245,12 +270,60 @@ impl Source {
                         .map(|tag| configured(tag).into()),
                     forced: how.force,
                     who: Who::local(COMMAND_LINE),
+                    repeatable: repeatable.transpose().map_err(refused)?,
+                };
+                answered(store.change(request), how.dry_run).map_err(refused)
+            }
+        }
+    }
+
+    /// A running node answers.
+    pub(super) fn is_node(&self) -> bool {
+        matches!(self, Self::Node(_))
+    }
+
+    /// POST of a JSON body to a path of a running node.
+    pub(super) fn post(&mut self, path: &str, body: &Value, how: &How) -> Result<Value, Failure> {
+        let path = format!("/api/v1/{path}{}", query(how.dry_run, how.force));
+        let body = Some(body.to_string().into_bytes());
+        let media = Some("application/json");
+        Ok(self
+            .node()?
+            .ask(Ask { method: Method::POST, path: &path, media, body, headers: Vec::new() })?
+            .body)
+    }
+
+    /// Many changes: the report of the API.
+    pub(super) fn bulk(&mut self, body: &Value, dry_run: bool, force: bool) -> Result<Value, Failure> {
+        match self {
+            Self::Node(node) => {
+                let path = format!("/api/v1/bulk{}", query(dry_run, force));
+                let body = Some(body.to_string().into_bytes());
+                let media = Some("application/json");
+                Ok(node
+                    .ask(Ask { method: Method::POST, path: &path, media, body, headers: Vec::new() })?
+                    .body)
+            }
+            Self::Store(store) => {
+                let steps = bulk_steps(body).map_err(refused)?;
+                let request = |steps| ChangeRequest {
+                    steps,
+                    dry_run,
+                    expect: None,
+                    forced: force,
+                    who: Who::local(COMMAND_LINE),
                     repeatable: None,
                 };
-                match store.change(request) {
-                    Ok(changed) => Ok(told(&changed, how.dry_run)),
-                    Err(error) => Err(refused(refusal(&error))),
+                let mut done = |steps| answered(store.change(request(steps)), dry_run);
+                if body["atomic"] == true {
+                    let changed = done(steps).map_err(refused)?;
+                    return Ok(json!({ "results": [{ "changed": changed, "problem": null }] }));
                 }
+                let one = |step| match done(vec![step]) {
+                    Ok(changed) => json!({ "changed": changed, "problem": null }),
+                    Err(problem) => json!({ "changed": null, "problem": problem.document() }),
+                };
+                Ok(json!({ "results": steps.into_iter().map(one).collect::<Vec<_>>() }))
             }
         }
     }
@@ -266,6 +339,17 @@ impl Source {
             Self::Store(_) => Err(Failure::Control(ControlError::Strange)),
         }
     }
+}
+
+fn encoded(pairs: &Pairs) -> String {
+    pairs.iter().map(|(n, v)| format!("{n}={}", escape(v))).collect::<Vec<_>>().join("&")
+}
+
+/// The options of a change.
+fn query(dry_run: bool, force: bool) -> String {
+    let options = [("dry_run", dry_run), ("force", force)];
+    let on: Vec<_> = options.iter().filter(|o| o.1).map(|o| format!("{}=true", o.0)).collect();
+    if on.is_empty() { String::new() } else { format!("?{}", on.join("&")) }
 }
 
 /// The part of an ETag that is about the configuration: what stands before a `-`.

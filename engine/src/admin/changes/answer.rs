@@ -18,6 +18,18 @@ pub(super) fn with_dry_run(mut told: Value, dry_run: bool) -> Value {
     told
 }
 
+/// The answer to a change that was asked for without a node.
+///
+/// # Errors
+/// Why nothing was changed.
+pub fn answer(result: Result<Changed, ChangeError>, dry_run: bool) -> Result<Value, Problem> {
+    match result {
+        Ok(changed) => Ok(told(&changed, dry_run)),
+        Err(ChangeError::Done(earlier)) => Ok(with_dry_run(*earlier, false)),
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
 /// Why nothing was changed.
 pub fn refusal(error: &ChangeError) -> Problem {
     let detail = error.to_string();

@@ -92,8 +92,7 @@ impl Asked {
 
     /// The body as a JSON object of this shape.
     pub(in crate::admin) fn shape<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_value(self.json(JSON)?)
-            .map_err(|e| Problem::new(Code::BadRequest, format!("the body does not fit: {e}")))
+        serde_json::from_value(self.json(JSON)?).map_err(|e| misfit(&e))
     }
 
     /// There is no `If-Match`: it would be about one object, and these are several.
@@ -138,16 +137,29 @@ impl Asked {
 fn repeatable(request: &HttpRequest, body: &[u8]) -> Result<Option<Repeatable>, Problem> {
     let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
     let Some(first) = given.next().filter(|_| request.method() == Method::POST) else { return Ok(None) };
-    let key = first.to_str().ok().filter(|key| Repeatable::is_key(key) && given.next().is_none());
-    let Some(key) = key else {
+    let key = first.to_str().ok().filter(|_| given.next().is_none()).unwrap_or_default();
+    repeatable_as(key, request.path(), request.query_string(), body).map(Some)
+}
+
+/// A request that may come again under a key.
+///
+/// # Errors
+/// The key is none.
+pub fn repeatable_as(key: &str, path: &str, query: &str, body: &[u8]) -> Result<Repeatable, Problem> {
+    if !Repeatable::is_key(key) {
         return Err(wrong(IDEMPOTENCY_KEY, format!("Idempotency-Key has 1 to {KEY_MAX} visible characters")));
-    };
+    }
     let mut sum = Sha256::new();
-    for part in [request.path().as_bytes(), request.query_string().as_bytes(), body] {
+    for part in [path.as_bytes(), query.as_bytes(), body] {
         sum.update((part.len() as u64).to_be_bytes());
         sum.update(part);
     }
-    Ok(Some(Repeatable { key: key.into(), request: sum.finalize().into() }))
+    Ok(Repeatable { key: key.into(), request: sum.finalize().into() })
+}
+
+/// A body of another shape.
+pub(super) fn misfit(error: &serde_json::Error) -> Problem {
+    Problem::new(Code::BadRequest, format!("the body does not fit: {error}"))
 }
 
 fn unread(request: &HttpRequest, error: &actix_web::Error) -> Problem {

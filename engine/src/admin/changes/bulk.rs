@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::api::Node;
 use super::super::http::Answer;
 use super::super::problem::{Code, Problem};
+use super::asked::misfit;
 use super::{Asked, carry_out, only, perform, same_twice};
 
 /// Most operations of a request whose parts are changes of their own.
@@ -25,6 +26,27 @@ struct Body {
     operations: Vec<Operation>,
     #[serde(default)]
     atomic: bool,
+}
+
+impl Body {
+    fn steps(self) -> Result<Vec<Step>, Problem> {
+        let Self { operations, atomic } = self;
+        let most = if atomic { STEPS_MAX } else { OPERATIONS_MAX };
+        if !(1..=most).contains(&operations.len()) {
+            let detail = format!("there are {} operations; 1 to {most} are taken at once", operations.len());
+            return Err(Problem::new(Code::BadRequest, detail).with("field", "operations"));
+        }
+        let step = |(at, operation): (usize, Operation)| operation.step().map_err(|p| p.with("step", at));
+        operations.into_iter().enumerate().map(step).collect()
+    }
+}
+
+/// The steps of a body of `/bulk`, for whoever carries them out without a node.
+///
+/// # Errors
+/// The body is none, or one of its operations cannot be one; the problem says which.
+pub fn bulk_steps(body: &Value) -> Result<Vec<Step>, Problem> {
+    Body::deserialize(body).map_err(|e| misfit(&e))?.steps()
 }
 
 /// What is done with one object.
@@ -101,19 +123,10 @@ impl Operation {
 }
 
 async fn bulk(node: Node, asked: Asked) -> Answer {
-    let Body { operations, atomic } = asked.shape()?;
+    let body: Body = asked.shape()?;
     asked.unconditional()?;
-    let most = if atomic { STEPS_MAX } else { OPERATIONS_MAX };
-    if !(1..=most).contains(&operations.len()) {
-        let detail = format!("there are {} operations; 1 to {most} are taken at once", operations.len());
-        return Err(Problem::new(Code::BadRequest, detail).with("field", "operations"));
-    }
-    let steps: Result<Vec<_>, Problem> = operations
-        .into_iter()
-        .enumerate()
-        .map(|(at, operation)| operation.step().map_err(|problem| problem.with("step", at)))
-        .collect();
-    let steps = steps?;
+    let atomic = body.atomic;
+    let steps = body.steps()?;
     let dry_run = asked.dry_run;
     if atomic {
         let count = steps.len();

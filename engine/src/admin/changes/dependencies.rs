@@ -42,27 +42,39 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 
 async fn page(list: List, node: Node, request: HttpRequest, pairs: Pairs) -> Answer {
     let key = key_of(list, &request)?;
-    let query = Query::parse(&SHAPE, &pairs)?;
+    let pairs = pairs.into_inner();
+    let read = move |world: &World<'_>| dependencies(list, world, &key, &pairs);
+    Ok(HttpResponse::Ok().json(node.read(Box::new(read)).await?))
+}
+
+/// A page of what names an object.
+///
+/// # Errors
+/// There is no such object, the records are off, or what is asked is no place in them.
+pub fn dependencies(
+    list: List,
+    world: &World<'_>,
+    key: &str,
+    pairs: &[(String, String)],
+) -> Result<Value, Problem> {
+    let query = Query::parse(&SHAPE, pairs)?;
     if !query.filters.is_empty() || query.backwards {
         let detail = "dependency records have one order and no filter".to_owned();
         return Err(super::super::lists::refusal("filter", detail));
     }
-    let read = move |world: &World<'_>| {
-        list.one(world, &key)?;
-        if !world.inventory.parameters().dependency_records {
-            return Err(off());
-        }
-        let after = query.after.as_ref().and_then(|p| place(&p.key));
-        let found = match list.kind() {
-            Some(kind) => world.inventory.dependents(kind, &key, after, query.limit),
-            None => Dependents::default(),
-        };
-        let next = found.next.map(|(group, rank)| query.cursor(&Position::key(format!("{group}.{rank}"))));
-        let mut body = told(&found);
-        body["next"] = json!(next);
-        Ok(body)
+    list.one(world, key)?;
+    if !world.inventory.parameters().dependency_records {
+        return Err(off());
+    }
+    let after = query.after.as_ref().and_then(|p| place(&p.key));
+    let found = match list.kind() {
+        Some(kind) => world.inventory.dependents(kind, key, after, query.limit),
+        None => Dependents::default(),
     };
-    Ok(HttpResponse::Ok().json(node.read(Box::new(read)).await?))
+    let next = found.next.map(|(group, rank)| query.cursor(&Position::key(format!("{group}.{rank}"))));
+    let mut body = told(&found);
+    body["next"] = json!(next);
+    Ok(body)
 }
 
 fn place(key: &str) -> Option<DependentsPlace> {

@@ -26,9 +26,11 @@ use super::http::{Answer, other_method};
 use super::lists::List;
 use super::problem::{Code, Problem};
 
-pub use answer::{refusal, told};
+pub use answer::{answer as answered, refusal, told};
 pub(super) use asked::Asked;
-pub use bulk::OPERATIONS_MAX;
+pub use asked::repeatable_as;
+pub use bulk::{OPERATIONS_MAX, bulk_steps};
+pub use dependencies::dependencies;
 pub(super) use dependencies::{SHAPE as DEPENDENCIES, lists as dependency_lists};
 pub use select::SELECTED_MAX;
 

@@ -75,6 +75,9 @@ pub(in crate::cli) struct How {
     /// Only if the object still has this ETag (`show --etag` prints it)
     #[arg(long, value_name = "ETAG")]
     pub(in crate::cli) if_match: Option<String>,
+    /// A name for this request: repeated under the same one within a day, it adds nothing twice
+    #[arg(long, value_name = "KEY")]
+    pub(in crate::cli) idempotency_key: Option<String>,
     /// The whole answer as JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -97,4 +100,27 @@ pub(in crate::cli) struct Fields {
     /// Ask for the secret, twice, without showing it
     #[arg(long, conflicts_with = "secret_file")]
     pub(in crate::cli) ask_secret: bool,
+}
+
+/// Many changes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bulk {
+    /// The file (NDJSON), - for stdin
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+    /// All of them or none; at most 32 lines
+    #[arg(long)]
+    pub(in crate::cli) atomic: bool,
+    /// Say what would happen to each line by itself, and do nothing
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Insist, where a rule refuses only those who do not
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+    /// Do not ask, though lines delete something
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
+    /// The report as JSON, one result a line
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }

@@ -8,11 +8,12 @@ mod forms;
 mod node;
 mod nouns;
 
-pub(in crate::cli) use forms::{Fields, Form, How, Listing, Showing};
+pub(in crate::cli) use forms::{Bulk, Fields, Form, How, Listing, Showing};
 pub(in crate::cli) use node::{Audit, Call, Explain, Format, OwnName, Token, Trace, Tracing};
 pub(in crate::cli) use nouns::Known;
 pub(in crate::cli) use nouns::{
-    Cert, Delete, Enterprise, Line, Object, Parameter, Phone, Profile, RollOut, RollOuts, Show, User, Write,
+    Cert, Delete, Dependencies, Enterprise, Line, Named, Object, Parameter, Phone, Profile, RollOut,
+    RollOuts, Show, User, Write,
 };
 
 /// Keyline, a phone signaling engine.
@@ -115,7 +116,7 @@ pub(in crate::cli) enum Command {
     Trace(Trace),
     /// Common phone profiles: switches that many phones share
     #[command(subcommand)]
-    CommonProfile(Object),
+    CommonProfile(Named),
     /// SIP realms: what answers the challenges of trunks' far ends
     #[command(subcommand)]
     SipRealm(Object),
@@ -130,7 +131,7 @@ pub(in crate::cli) enum Command {
     Enterprise(Enterprise),
     /// Phone models and their features
     #[command(subcommand)]
-    Model(Object),
+    Model(Named),
     /// Features of phone models, and which models have them
     #[command(subcommand)]
     Feature(Known),
@@ -157,6 +158,9 @@ pub(in crate::cli) enum Command {
         #[command(flatten)]
         form: Showing,
     },
+    /// Do many changes, one a line of a file: {"op": "create", "kind": "line", "body": {"dn": "1001"}}; op is create,
+    /// replace, merge, delete, rename or copy
+    Bulk(Bulk),
     /// Who changed what, and whether the record of it is whole
     #[command(subcommand)]
     Audit(Audit),

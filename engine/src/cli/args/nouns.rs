@@ -59,11 +59,34 @@ pub(in crate::cli) struct Write {
     pub(in crate::cli) how: How,
 }
 
+/// Objects that others may name.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Named {
+    #[command(flatten)]
+    Object(Object),
+    /// List what names it, and so keeps it from being deleted
+    Dependencies(Dependencies),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Dependencies {
+    /// Its name
+    pub(in crate::cli) name: String,
+    #[command(flatten)]
+    pub(in crate::cli) form: Listing,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
     /// Names
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present_any = ["filters", "all"], value_name = "NAME")]
     pub(in crate::cli) names: Vec<String>,
+    /// All that fit: FIELD:PATTERN:TEXT as of `list`; at most 1000 at once
+    #[arg(long = "filter", value_name = "FILTER", conflicts_with = "names")]
+    pub(in crate::cli) filters: Vec<String>,
+    /// All that can be deleted; at most 1000 at once
+    #[arg(long, conflicts_with_all = ["names", "filters"])]
+    pub(in crate::cli) all: bool,
     /// Do not ask
     #[arg(long)]
     pub(in crate::cli) yes: bool,
@@ -120,7 +143,7 @@ pub(in crate::cli) struct One {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Profile {
     #[command(flatten)]
-    Object(Object),
+    Named(Named),
     /// Make a new one with the settings of this one, which may be predefined
     Copy {
         /// Name of the one to copy
@@ -219,14 +242,14 @@ pub(in crate::cli) struct User {
     #[arg(long, global = true)]
     pub(in crate::cli) application: bool,
     #[command(subcommand)]
-    pub(in crate::cli) what: Object,
+    pub(in crate::cli) what: Named,
 }
 
 /// Lines.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Line {
     #[command(flatten)]
-    Object(Object),
+    Named(Named),
     /// Set the messages that wait for it, so that its phones light their lamps
     Messages {
         /// Its number

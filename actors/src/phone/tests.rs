@@ -92,9 +92,16 @@ impl Tree {
         let name = DeviceName::parse(&name(phone)).unwrap();
         let shard = self.handle.shard(name.partition());
         let device: DeviceIndex = self.handle.boards.devices.by_name(name.as_str()).unwrap();
-        assert!(self.handle.admit(shard, Load::Always));
-        let intent = Intent::Phone { device, work: Box::new(PhoneWork::Probe(n)), tx: None };
-        self.handle.send(shard, vec![intent]).unwrap();
+        let mut intents = vec![Intent::Phone { device, work: Box::new(PhoneWork::Probe(n)), tx: None }];
+        // A shard that has not begun yet takes a few messages only.
+        loop {
+            assert!(self.handle.admit(shard, Load::Always));
+            match self.handle.send(shard, intents) {
+                Ok(()) => return,
+                Err(back) => intents = back,
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn metric(&self, name: &str) -> f64 {

@@ -200,7 +200,11 @@ async fn every_described_path_answers_in_the_described_shape() {
             "hardening-templates" => "lobby",
             _ => "07.0.1",
         };
-        let id = if path.ends_with("/security") { "07%2F0%201" } else { "07.0.1" };
+        let id = match path.as_str() {
+            path if path.ends_with("/security") => "07%2F0%201",
+            path if path.contains("/rollouts/") => "none",
+            _ => "07.0.1",
+        };
         let url = path.replace("{key}", key).replace("{id}", id);
         let url = url.replace("{purpose}/{fingerprint}", "own/none").replace("{seq}", "1");
         let asked = if url.ends_with("-options") { format!("{url}?model=Cisco%208845") } else { url.clone() };

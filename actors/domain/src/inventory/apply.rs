@@ -140,6 +140,10 @@ impl Inventory {
         match row {
             Row::Parameter(r) => self.apply_parameter(&r, &mut changes),
             Row::PhoneModel(r) => self.apply_model(*r, &mut changes)?,
+            Row::Package(r) => {
+                changes.push(put(Kind::Package, &*r.name, bytes(&r)));
+                self.packages.insert(r.name.clone(), r);
+            }
             Row::SecurityProfile(r) => self.apply_profile(&r, how, &mut changes)?,
             Row::CommonPhoneProfile(r) => {
                 changes.push(put(Kind::CommonPhoneProfile, &*r.name, bytes(&r)));

@@ -16,7 +16,7 @@ use super::capf::{by_certificate, is_secure};
 use super::parse::shorten;
 use super::report::{ERRORS_MAX, Report, Warning, WarningCode};
 use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
-use super::{CapfOperation, Inventory, Kind, Login, Parameters, Policy, RowError};
+use super::{CapfOperation, Inventory, Kind, Login, Parameters, Policy, Purpose, RowError};
 
 /// The inventory with a file laid over it. The last row of a name counts.
 pub(super) struct Scope<'a> {
@@ -28,6 +28,8 @@ pub(super) struct Scope<'a> {
     pub(super) users: HashMap<&'a str, (Kind, &'a UserRow)>,
     lines: HashSet<&'a str>,
     pub(super) phones: HashMap<&'a str, &'a PhoneRow>,
+    /// Models that a package of the file brings.
+    packed: HashSet<&'a str>,
     certified: HashSet<&'a str>,
     /// The phone that holds a digest user; the first of the file where several ask.
     pub(super) holders: HashMap<&'a str, &'a DeviceName>,
@@ -67,6 +69,8 @@ impl Inventory {
                     result
                 }
                 Row::PhoneModel(r) => scope.check_model(r),
+                // Its signature and its types were judged when it was planned.
+                Row::Package(_) => Ok(()),
                 Row::SecurityProfile(r) => scope.check_profile(r, &mut warn),
                 Row::CommonPhoneProfile(r) => {
                     advice(&r.hardening).for_each(|a| warn(a.into()));
@@ -107,6 +111,7 @@ impl<'a> Scope<'a> {
             users: HashMap::new(),
             lines: HashSet::new(),
             phones: HashMap::new(),
+            packed: HashSet::new(),
             certified: HashSet::new(),
             holders: HashMap::new(),
             logins: HashMap::new(),
@@ -142,6 +147,7 @@ impl<'a> Scope<'a> {
                 }
                 Row::EnterprisePhone(_) | Row::SipRealm(_) | Row::TrunkSecurityProfile(_) | Row::Trunk(_) => {
                 }
+                Row::Package(r) => scope.packed.extend(r.types.iter().map(|t| &**t)),
             }
         }
         for row in rows {
@@ -169,6 +175,12 @@ impl<'a> Scope<'a> {
     fn check_model(&self, row: &PhoneModelRow) -> Result<(), RowError> {
         if builtin(&row.name).is_some() {
             return Err(RowError::ModelBuiltin { name: row.name.to_string() });
+        }
+        if let Some(package) =
+            self.inventory.package_of(&row.name).filter(|_| !self.packed.contains(&*row.name))
+        {
+            let (name, package) = (row.name.to_string(), package.name.to_string());
+            return Err(RowError::ModelOfPackage { name, package });
         }
         for protocol in row.protocols.iter() {
             let name = predefined_name(&row.name, protocol);
@@ -405,7 +417,26 @@ impl<'a> Scope<'a> {
                 kind: Kind::Phone.as_str(),
                 name: phone.to_string(),
             }),
+            // R071: the type's supplier says which mode its phones have.
+            Some(phone) if row.purpose == Purpose::VendorTrust => match self.model_of(phone) {
+                Some(model) if model.tls_certificate == TlsCertificate::Shared => {
+                    let (phone, model) = (phone.to_string(), model.name.to_string());
+                    Err(RowError::CertificateMode { phone, model })
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
+        }
+    }
+
+    /// The model of a phone of the file, or of the inventory.
+    fn model_of(&self, phone: &DeviceName) -> Option<&Model> {
+        match self.phones.get(phone.as_str()) {
+            Some(row) => self.model(&row.model),
+            None => {
+                let index = self.inventory.names.get(phone)?;
+                self.inventory.model_by_id(self.inventory.phone(*index)?.model)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a row, a file or a removal is refused.
 
 use crate::mode::Protocol;
+use crate::model::PackageError;
 use crate::profile::ProfileError;
 
 use super::Kind;
@@ -217,6 +218,27 @@ pub enum RowError {
         /// The switch.
         switch: &'static str,
     },
+    /// R066–R071.
+    #[error("{0}")]
+    Package(PackageError),
+    /// What a signed package says of a model is not an administrator's to change (R042, R066).
+    #[error(
+        "phone model `{name}` came with package `{package}`; only a newer version of it changes the model"
+    )]
+    ModelOfPackage {
+        /// The model.
+        name: String,
+        /// The package.
+        package: String,
+    },
+    /// R071: a certificate of its own for a phone whose type shares one.
+    #[error("certificate: phones of `{model}` share a certificate, so none belongs to {phone} alone")]
+    CertificateMode {
+        /// The phone.
+        phone: String,
+        /// Its model.
+        model: String,
+    },
     /// One id in both stores would make a digest user ambiguous.
     #[error("user `{user}` exists as {other}; an id may be in one of end_user and application_user only")]
     UserInOtherStore {
@@ -355,6 +377,9 @@ impl RowError {
             Self::LoggedInElsewhere { .. } => "logged_in_elsewhere",
             Self::WeakKey { .. } => "weak_key",
             Self::SwitchMeaningless { .. } => "switch_meaningless",
+            Self::Package(error) => error.code(),
+            Self::ModelOfPackage { .. } => "model_of_package",
+            Self::CertificateMode { .. } => "certificate_mode",
             Self::UserInOtherStore { .. } => "user_in_other_store",
             Self::CredentialsInUse { .. } => "credentials_in_use",
             Self::NoKnownCertificate { .. } => "no_known_certificate",

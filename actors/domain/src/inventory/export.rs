@@ -117,6 +117,7 @@ impl Inventory {
                 line(kind, ParameterOut { name: spec.name, value: &value })
             }
             Kind::PhoneModel => line(kind, model_row(self.model(name)?)),
+            Kind::Package => line(kind, self.packages.get(name)?),
             Kind::SecurityProfile => line(kind, self.profile_row(&*self.profile(self.profile_id(name)?)?)),
             Kind::CommonPhoneProfile => {
                 let (name, common) = self.commons.get_key_value(name)?;

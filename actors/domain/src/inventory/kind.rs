@@ -12,6 +12,8 @@ pub enum Kind {
     Parameter,
     /// `phone_model`
     PhoneModel,
+    /// Stored only: an installed package of phone models, which comes as a signed file.
+    Package,
     /// `security_profile`
     SecurityProfile,
     /// `common_phone_profile`
@@ -38,10 +40,11 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds in the order in which stored records must be loaded.
-    pub const LOAD_ORDER: [Self; 14] = [
+    pub const LOAD_ORDER: [Self; 15] = [
         Self::Counter,
         Self::Parameter,
         Self::PhoneModel,
+        Self::Package,
         Self::SecurityProfile,
         Self::CommonPhoneProfile,
         Self::EnterprisePhone,
@@ -57,7 +60,7 @@ impl Kind {
 
     /// The kinds that rows may have, in order.
     pub fn rows() -> impl Iterator<Item = Self> {
-        Self::LOAD_ORDER.into_iter().filter(|k| *k != Self::Counter)
+        Self::LOAD_ORDER.into_iter().filter(|k| !matches!(k, Self::Counter | Self::Package))
     }
 
     /// The kind of this name.
@@ -71,6 +74,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Parameter => "parameter",
             Self::PhoneModel => "phone_model",
+            Self::Package => "package",
             Self::SecurityProfile => "security_profile",
             Self::CommonPhoneProfile => "common_phone_profile",
             Self::EnterprisePhone => "enterprise_phone",
@@ -88,7 +92,7 @@ impl Kind {
     /// Field names of a row of this kind, without `kind`.
     pub const fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Counter => &[],
+            Self::Counter | Self::Package => &[],
             Self::Parameter => &["name", "value"],
             Self::PhoneModel => &[
                 "name",

@@ -42,6 +42,10 @@ impl Inventory {
                 self.model_names.insert(id, row.name.clone());
                 self.models.insert(row.name.clone(), Arc::new(row.to_model(id)));
             }
+            Kind::Package => {
+                let row: super::PackageRow = from_bytes(kind, key, bytes)?;
+                self.packages.insert(row.name.clone(), row);
+            }
             Kind::SecurityProfile => {
                 let profile: SecurityProfile = from_bytes(kind, key, bytes)?;
                 if self.model(&profile.model).is_none() {

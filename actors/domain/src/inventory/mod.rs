@@ -26,6 +26,7 @@ mod index;
 mod kind;
 mod load;
 mod mutate;
+mod package;
 mod parameter;
 mod parse;
 mod remove;
@@ -52,6 +53,7 @@ pub use dependents::{Dependents, DependentsPlace};
 pub use error::{LoadError, RowError};
 pub use kind::Kind;
 pub use mutate::{Mutate, Mutated, Op, Refused};
+pub use package::PackageRow;
 pub use parameter::{
     PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
     TlsMenu,

@@ -44,7 +44,7 @@ pub fn parse_row(text: &str) -> Result<Row, RowError> {
         }
     };
     let row = match kind {
-        Kind::Counter => return Err(RowError::KindMissing),
+        Kind::Counter | Kind::Package => return Err(RowError::KindMissing),
         Kind::Parameter => Row::Parameter(ParameterRow::from_shape(shape::<ParameterShape>(kind, text)?)?),
         Kind::PhoneModel => Row::PhoneModel(shape(kind, text)?),
         Kind::SecurityProfile => Row::SecurityProfile(shape(kind, text)?),
@@ -276,6 +276,7 @@ fn check_alone(row: &Row) -> Result<(), RowError> {
         Row::Trunk(r) => check_label(Kind::Trunk, "description", &r.description, TEXT_MAX),
         Row::Parameter(_) | Row::EnterprisePhone(_) | Row::Line(_) => Ok(()),
         Row::PhoneModel(r) => check_model(r),
+        Row::Package(_) => Ok(()),
         Row::SecurityProfile(r) => check_name(&r.name)
             .and_then(|()| check_description(&r.description))
             .map_err(|error| RowError::Profile { name: shorten(&r.name), error }),

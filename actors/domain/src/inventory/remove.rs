@@ -40,6 +40,14 @@ impl Inventory {
                 changes.push(put(Kind::Counter, stored::MODEL_COUNTER, bytes(&self.models_made)));
                 changes.push(Change::Publish(Event::ModelRemoved(name.to_owned())));
             }
+            Kind::Package => {
+                let types = &self.packages.get(name).ok_or_else(gone)?.types;
+                if let Some(first) = types.iter().find(|t| self.models.contains_key(*t)) {
+                    return Err(used(format!("the phone models that it brought, as `{first}`")));
+                }
+                self.packages.remove(name);
+                changes.push(Change::Delete { kind, key: name.to_owned() });
+            }
             Kind::SecurityProfile => {
                 let id = match self.profile_names.get(name) {
                     Some(id) => *id,

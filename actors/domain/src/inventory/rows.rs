@@ -11,6 +11,7 @@ use crate::model::{Capabilities, Protocols, Stated, TlsCertificate, VendorClass}
 use crate::profile::{CapfMode, CapfOperation, KeyOrder, ProfileFields};
 
 use super::trunks::{SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
+use super::package::PackageRow;
 use super::{Kind, ParameterRow, SecretField};
 
 /// Most lines of one phone.
@@ -32,6 +33,8 @@ pub enum Row {
     Parameter(ParameterRow),
     /// `phone_model`
     PhoneModel(Box<PhoneModelRow>),
+    /// An installed package; never read from text.
+    Package(PackageRow),
     /// `security_profile`
     SecurityProfile(Box<SecurityProfileRow>),
     /// `common_phone_profile`
@@ -62,6 +65,7 @@ impl Row {
         match self {
             Self::Parameter(_) => Kind::Parameter,
             Self::PhoneModel(_) => Kind::PhoneModel,
+            Self::Package(_) => Kind::Package,
             Self::SecurityProfile(_) => Kind::SecurityProfile,
             Self::CommonPhoneProfile(_) => Kind::CommonPhoneProfile,
             Self::EnterprisePhone(_) => Kind::EnterprisePhone,
@@ -81,6 +85,7 @@ impl Row {
         match self {
             Self::Parameter(r) => r.name().to_owned(),
             Self::PhoneModel(r) => r.name.to_string(),
+            Self::Package(r) => r.name.to_string(),
             Self::SecurityProfile(r) => r.name.to_string(),
             Self::CommonPhoneProfile(r) => r.name.to_string(),
             Self::EnterprisePhone(_) => "enterprise_phone".to_owned(),
@@ -362,12 +367,21 @@ pub enum Purpose {
     /// Trunk peers.
     #[serde(rename = "trunk-trust")]
     TrunkTrust,
+    /// Signers of packages of phone models (R066).
+    #[serde(rename = "package-trust")]
+    PackageTrust,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::CallManagerTrust, Self::CapfTrust, Self::PhoneSastTrust, Self::VendorTrust, Self::TrunkTrust];
+    pub const ALL: [Self; 6] = [
+        Self::CallManagerTrust,
+        Self::CapfTrust,
+        Self::PhoneSastTrust,
+        Self::VendorTrust,
+        Self::TrunkTrust,
+        Self::PackageTrust,
+    ];
 
     /// The purpose of this name.
     pub fn parse(name: &str) -> Option<Self> {
@@ -382,6 +396,7 @@ impl Purpose {
             Self::PhoneSastTrust => "Phone-SAST-trust",
             Self::VendorTrust => "vendor-trust",
             Self::TrunkTrust => "trunk-trust",
+            Self::PackageTrust => "package-trust",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::Package;
+
 use super::capf::CapfSettings;
 use super::mutate::Op;
 use super::parse::{parse_row, shorten};
@@ -51,6 +53,8 @@ pub enum Step {
         /// Name afterwards.
         to: String,
     },
+    /// Install a package whose signature was verified: its phone models, and its record (R066).
+    Install(Box<Package>),
     /// A new security profile with the settings of another, which may be a predefined one (R179, R216).
     Copy {
         /// Name of the other.
@@ -96,6 +100,7 @@ impl Step {
             | Self::Merge { kind, name, .. }
             | Self::Remove { kind, name } => (*kind, Some(name)),
             Self::Rename { name, .. } => (Kind::SecurityProfile, Some(name)),
+            Self::Install(package) => (Kind::Package, Some(&package.name)),
             Self::Copy { to, .. } => (Kind::SecurityProfile, Some(to)),
             Self::Adopt(new) => (Kind::Phone, Some(new.name.as_str())),
             Self::Upgrade { body } => (Kind::Phone, name_in(Kind::Phone, body)),
@@ -157,6 +162,7 @@ impl Inventory {
                 return self.put_with_capf(same(*kind, name, parsed(*kind, now, read)?)?, &capf);
             }
             Step::Remove { kind, name } => Op::Remove { kind: *kind, name: name.clone() },
+            Step::Install(package) => return self.install(package),
             Step::Rename { name, to } => Op::Rename { name: name.clone(), to: to.clone() },
             Step::Copy { name, to, body } => {
                 let kind = Kind::SecurityProfile;
@@ -178,6 +184,7 @@ impl Inventory {
             Kind::Counter => false,
             Kind::Parameter => super::ParameterSpec::named(name).is_some(),
             Kind::PhoneModel => self.model(name).is_some(),
+            Kind::Package => self.packages.contains_key(name),
             Kind::SecurityProfile => self.profile_id(name).is_some(),
             Kind::CommonPhoneProfile => self.commons.contains_key(name),
             Kind::EnterprisePhone => name == super::stored::ENTERPRISE_KEY,

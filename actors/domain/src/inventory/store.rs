@@ -97,6 +97,7 @@ pub struct Inventory {
     pub(super) models: BTreeMap<Box<str>, Arc<Model>>,
     pub(super) model_names: BTreeMap<ModelId, Box<str>>,
     pub(super) models_made: u32,
+    pub(super) packages: BTreeMap<Box<str>, super::PackageRow>,
     /// Those that administrators made, and the predefined ones that have devices.
     pub(super) profiles: BTreeMap<ProfileId, ProfileEntry>,
     pub(super) profile_names: BTreeMap<Box<str>, ProfileId>,

@@ -29,6 +29,7 @@ impl std::fmt::Debug for Undo {
 enum Before {
     Parameters(Box<Parameters>, BTreeMap<&'static str, ParameterValue>),
     Model { name: Box<str>, model: Option<Arc<Model>>, made: u32 },
+    Package { name: Box<str>, row: Option<super::PackageRow> },
     Profile { name: Box<str>, profile: Option<Arc<SecurityProfile>>, made: u32 },
     Renamed { id: ProfileId, profile: Arc<SecurityProfile>, to: Box<str> },
     Common { name: Box<str>, hardening: Option<Hardening> },
@@ -53,6 +54,7 @@ impl Inventory {
         Undo(vec![match row {
             Row::Parameter(_) => self.before_parameters(),
             Row::PhoneModel(r) => self.before_model(&r.name),
+            Row::Package(r) => self.before_package(&r.name),
             Row::SecurityProfile(r) => self.before_profile(&r.name),
             Row::CommonPhoneProfile(r) => self.before_common(&r.name),
             Row::EnterprisePhone(_) => Before::Enterprise(self.enterprise),
@@ -74,6 +76,7 @@ impl Inventory {
             Kind::Counter => {}
             Kind::Parameter => found.push(self.before_parameters()),
             Kind::PhoneModel => found.push(self.before_model(name)),
+            Kind::Package => found.push(self.before_package(name)),
             Kind::SecurityProfile => found.push(self.before_profile(name)),
             Kind::CommonPhoneProfile => found.push(self.before_common(name)),
             Kind::EnterprisePhone => found.push(Before::Enterprise(self.enterprise)),
@@ -121,6 +124,10 @@ impl Inventory {
 
     fn before_model(&self, name: &str) -> Before {
         Before::Model { name: name.into(), model: self.models.get(name).cloned(), made: self.models_made }
+    }
+
+    fn before_package(&self, name: &str) -> Before {
+        Before::Package { name: name.into(), row: self.packages.get(name).cloned() }
     }
 
     fn before_profile(&self, name: &str) -> Before {
@@ -203,6 +210,7 @@ impl Inventory {
             Before::Common { name, hardening: None } => {
                 self.commons.remove(&name);
             }
+            Before::Package { name, row } => put_back(&mut self.packages, name, row),
             Before::Enterprise(hardening) => self.enterprise = hardening,
             Before::User { id, entry } => put_back(&mut self.users, id, entry),
             Before::Line { dn, existed: true } => {

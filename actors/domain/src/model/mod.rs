@@ -14,11 +14,16 @@ mod builtin;
 mod capability;
 mod facts;
 mod gateway;
+mod package;
 mod protocols;
 
 pub use capability::{Capabilities, Capability};
 pub use facts::{Certainty, Fact, Stated, Topic};
 pub use gateway::{GatewayType, gateway_type, gateway_types, trust_shown};
+pub use package::{
+    Opened as OpenedPackage, PACKAGE_BYTES_MAX, Package, PackageError, PackageType, Signature, Version,
+    judge as judge_package, open as open_package, seal as seal_package, signed_bytes,
+};
 pub use protocols::Protocols;
 
 /// Longest model name, in characters.

@@ -10,6 +10,7 @@ mod hardening;
 mod helping;
 mod login;
 mod mutating;
+mod package;
 mod parsing;
 mod properties;
 mod trunking;

@@ -28,6 +28,7 @@ mod calls_media;
 mod calls_odd;
 mod calls_redirect;
 mod calls_timer;
+mod catalogue;
 mod change_points;
 mod cisco;
 mod cli;

@@ -51,6 +51,8 @@ pub enum Code {
     TrunkSecurityProfileNotFound,
     /// No such trunk.
     TrunkNotFound,
+    /// No such package.
+    PackageNotFound,
     /// No such gateway type.
     GatewayNotFound,
     /// No such feature.
@@ -107,7 +109,7 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
@@ -123,6 +125,7 @@ impl Code {
         Self::LineNotFound,
         Self::ParameterNotFound,
         Self::PhoneModelNotFound,
+        Self::PackageNotFound,
         Self::GatewayNotFound,
         Self::FeatureNotFound,
         Self::TemplateNotFound,
@@ -172,6 +175,7 @@ impl Code {
             Self::LineNotFound => "line_not_found",
             Self::ParameterNotFound => "parameter_not_found",
             Self::PhoneModelNotFound => "phone_model_not_found",
+            Self::PackageNotFound => "package_not_found",
             Self::GatewayNotFound => "gateway_not_found",
             Self::FeatureNotFound => "feature_not_found",
             Self::TemplateNotFound => "template_not_found",
@@ -222,6 +226,7 @@ impl Code {
             | Self::SipRealmNotFound
             | Self::TrunkSecurityProfileNotFound
             | Self::TrunkNotFound
+            | Self::PackageNotFound
             | Self::GatewayNotFound
             | Self::FeatureNotFound
             | Self::TemplateNotFound
@@ -267,6 +272,7 @@ impl Code {
             Self::LineNotFound => "There is no such line",
             Self::ParameterNotFound => "There is no such parameter",
             Self::PhoneModelNotFound => "There is no such phone model",
+            Self::PackageNotFound => "There is no such package",
             Self::GatewayNotFound => "There is no such gateway type",
             Self::FeatureNotFound => "There is no such feature",
             Self::TemplateNotFound => "There is no such hardening template",

@@ -5,4 +5,5 @@
 
 pub mod authority;
 pub mod inspect;
+pub mod package;
 pub mod stores;

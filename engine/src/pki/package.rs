@@ -59,7 +59,8 @@ fn signed_by(pem: &str, message: &[u8], signature: &[u8]) -> bool {
     let key = certificate.public_key();
     let Some(kind) = KEYS.into_iter().find(|kind| *kind == identifier(&certificate)) else { return false };
     let point = &*key.subject_public_key.data;
-    let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| algorithm.public_key_alg_id().as_ref() == kind;
+    let fits =
+        |algorithm: &&&dyn SignatureVerificationAlgorithm| algorithm.public_key_alg_id().as_ref() == kind;
     let algorithms = default_provider().signature_verification_algorithms.all;
     algorithms.iter().filter(fits).any(|a| a.verify_signature(point, message, signature).is_ok())
 }
@@ -82,7 +83,9 @@ fn identifier(certificate: &X509Certificate<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use keyline_domain::model::{open_package, seal_package};
-    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SigningKey};
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SigningKey,
+    };
 
     use super::*;
 
@@ -116,7 +119,10 @@ mod tests {
             let own = fingerprint(&row);
             for keyid in ["", &own] {
                 let good = package(b"{}", keyid, &key);
-                assert_eq!(verify(&good, [&other, &row].into_iter(), now(&row)), Signature::Good(own.clone()));
+                assert_eq!(
+                    verify(&good, [&other, &row].into_iter(), now(&row)),
+                    Signature::Good(own.clone())
+                );
                 let mut changed = good.clone();
                 changed.payload = b"{ }".to_vec();
                 let expected = if keyid.is_empty() { Signature::Unknown } else { Signature::Wrong };

@@ -16,6 +16,7 @@ pub struct Stores {
     phone_sast: Vec<CertificateDer<'static>>,
     vendor: Vec<CertificateDer<'static>>,
     trunk: Vec<CertificateDer<'static>>,
+    package: Vec<CertificateDer<'static>>,
 }
 
 /// A row whose PEM could be read when it was taken in and cannot now.
@@ -59,6 +60,7 @@ impl Stores {
             Purpose::PhoneSastTrust => &mut self.phone_sast,
             Purpose::VendorTrust => &mut self.vendor,
             Purpose::TrunkTrust => &mut self.trunk,
+            Purpose::PackageTrust => &mut self.package,
         }
     }
 
@@ -70,6 +72,7 @@ impl Stores {
             Purpose::PhoneSastTrust => &self.phone_sast,
             Purpose::VendorTrust => &self.vendor,
             Purpose::TrunkTrust => &self.trunk,
+            Purpose::PackageTrust => &self.package,
         }
     }
 

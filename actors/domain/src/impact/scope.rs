@@ -78,7 +78,7 @@ impl Scope {
                             scope.touch(index, false);
                         }
                     }
-                    (Purpose::PhoneSastTrust | Purpose::TrunkTrust, _) => {}
+                    (Purpose::PhoneSastTrust | Purpose::TrunkTrust | Purpose::PackageTrust, _) => {}
                 },
                 Event::CommonPhoneProfileChanged(name) => {
                     scope.web = true;

@@ -102,6 +102,7 @@ fn field(error: &RowError) -> Option<&str> {
             | ProfileError::Range { field, .. } => field,
             ProfileError::Oauth { .. } => "oauth_authentication",
         },
+        RowError::CertificateMode { .. } => "phone",
         RowError::WeakKey { .. } => "rsa_key_size",
         RowError::SwitchMeaningless { .. } => "hardening",
         RowError::ProfileIdentity { .. } => "model",

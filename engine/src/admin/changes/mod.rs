@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod bulk;
 mod dependencies;
+mod packages;
 mod phones;
 mod profiles;
 mod select;
@@ -55,6 +56,9 @@ where
             read,
             OF_LIST,
         ),
+        _ if list == List::Packages => {
+            with_reads(resource.route(web::post().to(packages::install)), read, OF_LIST)
+        }
         _ => with_reads(resource, read, OF_CLOSED_LIST),
     }
 }
@@ -72,6 +76,15 @@ where
     };
     let path = format!("/{}/{key}", list.shape().name);
     match list.kind() {
+        // A package is changed by a newer version of it only.
+        Some(kind) if list == List::Packages => {
+            let remove = move |node: Node, request: HttpRequest, asked: Asked| async move {
+                asked.nothing()?;
+                answer(node, asked, Step::Remove { kind, name: key_of(list, &request)? }).await
+            };
+            let resource = web::resource(path).route(web::delete().to(remove));
+            with_reads(resource, read, "GET, HEAD, DELETE, OPTIONS")
+        }
         Some(kind) => {
             with_reads(changeable(&path, kind, move |request| key_of(list, request)), read, OF_OBJECT)
         }

@@ -14,6 +14,7 @@ mod cursor;
 mod live;
 mod options;
 mod others;
+mod packages;
 mod phones;
 mod profiles;
 mod query;
@@ -113,11 +114,13 @@ pub enum List {
     Features,
     /// `/hardening-templates`
     HardeningTemplates,
+    /// `/packages`
+    Packages,
 }
 
 impl List {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Phones,
         Self::SecurityProfiles,
         Self::EndUsers,
@@ -133,6 +136,7 @@ impl List {
         Self::Gateways,
         Self::Features,
         Self::HardeningTemplates,
+        Self::Packages,
     ];
 
     /// What it knows.
@@ -153,6 +157,7 @@ impl List {
             Self::Gateways => &catalogue::GATEWAYS,
             Self::Features => &catalogue::FEATURES,
             Self::HardeningTemplates => &catalogue::TEMPLATES_SHAPE,
+            Self::Packages => &packages::SHAPE,
         }
     }
 
@@ -189,6 +194,7 @@ impl List {
             Self::Gateways => catalogue::gateways(world, query),
             Self::Features => catalogue::features(world, query),
             Self::HardeningTemplates => catalogue::templates(world, query),
+            Self::Packages => packages::page(world, query),
         }
     }
 
@@ -213,6 +219,7 @@ impl List {
             Self::Gateways => catalogue::gateway(world, key),
             Self::Features => catalogue::feature(world, key),
             Self::HardeningTemplates => catalogue::template(world, key),
+            Self::Packages => packages::one(world, key),
         };
         let what = self.what();
         found.ok_or_else(|| Problem::new(self.not_found(), format!("there is no {what} {key:?}")))
@@ -244,6 +251,7 @@ impl List {
             Self::SipRealms => Kind::SipRealm,
             Self::TrunkSecurityProfiles => Kind::TrunkSecurityProfile,
             Self::Trunks => Kind::Trunk,
+            Self::Packages => Kind::Package,
         })
     }
 
@@ -269,12 +277,14 @@ impl List {
             Self::Gateways => Code::GatewayNotFound,
             Self::Features => Code::FeatureNotFound,
             Self::HardeningTemplates => Code::TemplateNotFound,
+            Self::Packages => Code::PackageNotFound,
         }
     }
 
-    /// Objects can be added; the set of parameters is fixed, and facts are what they are.
+    /// Objects can be added as rows; the set of parameters is fixed, packages come as files, and facts are what
+    /// they are.
     pub fn is_open(self) -> bool {
-        self != Self::Parameters && self.kind().is_some()
+        !matches!(self, Self::Parameters | Self::Packages) && self.kind().is_some()
     }
 
     /// A key as it is kept: names of phones are in upper case, fingerprints in lower case.

@@ -94,6 +94,14 @@ pub(super) fn schemas() -> Value {
         "Hardening": { "type": "object", "additionalProperties": state },
         "HardeningTemplate": object(&[("name", text()), ("text", text()), ("hardening", reference("Hardening"))]),
         "HardeningTemplates": page(reference("HardeningTemplate")),
+        "Package": object(&[
+            ("name", text()), ("version", text()), ("signer", text()), ("types", list(text())),
+        ]),
+        "Packages": page(reference("Package")),
+        "PackageFile": object(&[
+            ("payloadType", text()), ("payload", text()),
+            ("signatures", list(object(&[("keyid?", text()), ("sig", text())]))),
+        ]),
         "Help": object(&[("kinds", list(object(&[
             ("kind", text()), ("help", text()),
             ("fields", list(object(&[

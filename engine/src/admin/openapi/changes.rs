@@ -34,7 +34,13 @@ pub(super) fn operations() -> Vec<Operation> {
             }
             _ => (format!("/{name}/{{key}}"), &["key"]),
         };
-        out.extend(of_object(&path, keys, kind, Some(list.not_found())));
+        let of_one = of_object(&path, keys, kind, Some(list.not_found()));
+        if list == List::Packages {
+            out.push((format!("/{name}"), "post", install()));
+            out.extend(of_one.into_iter().filter(|(_, method, _)| *method == "delete"));
+            continue;
+        }
+        out.extend(of_one);
     }
     out.extend(of_object("/enterprise-phone", &[], Kind::EnterprisePhone, Some(Code::NotFound)));
     for (path, method, id, summary, body) in [
@@ -149,6 +155,20 @@ fn tokens() -> Vec<Operation> {
         ("/tokens".to_owned(), "post", make),
         ("/tokens/{name}".to_owned(), "delete", revoke),
     ]
+}
+
+/// A package is sent as its file.
+fn install() -> Value {
+    let mut install = change(Change {
+        id: "install_package".to_owned(),
+        summary: "Install a signed package of phone models, or a newer version of one".to_owned(),
+        keys: &[],
+        body: Some((JSON, "PackageFile".to_owned())),
+        created: true,
+        not_found: None,
+    });
+    install["description"] = json!("The signer's certificate must be trusted with purpose package-trust.");
+    install
 }
 
 const JSON: &[&str] = &["application/json"];

@@ -193,7 +193,7 @@ pub(crate) fn document() -> Value {
 }
 
 /// Lists of the configuration: summary, schema of a page, schema of one, and what is said when there is none.
-const LISTS: [(List, &str, &str, &str, Code); 15] = [
+const LISTS: [(List, &str, &str, &str, Code); 16] = [
     (List::Phones, "Phones by name", "Phones", "Phone", Code::PhoneNotFound),
     (
         List::SecurityProfiles,
@@ -263,6 +263,7 @@ const LISTS: [(List, &str, &str, &str, Code); 15] = [
         "HardeningTemplate",
         Code::TemplateNotFound,
     ),
+    (List::Packages, "Installed packages of phone models", "Packages", "Package", Code::PackageNotFound),
 ];
 
 fn list(summary: &str, shape: &Shape, schema: &str) -> Value {

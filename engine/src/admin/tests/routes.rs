@@ -191,6 +191,7 @@ async fn every_described_path_answers_in_the_described_shape() {
             "application-users" | "certificates" | "sip-realms" | "trunk-security-profiles" | "trunks" => {
                 "none"
             }
+            "application-users" | "certificates" | "packages" => "none",
             "lines" => "1001",
             "parameters" => "no_answer_s",
             "common-phone-profiles" => "Lobby",

@@ -47,7 +47,7 @@ impl ClientTrust {
                 Purpose::VendorTrust => trust.add_exact(row),
                 Purpose::CallManagerTrust => trust.add_authorities(row, ChainedTo::CallManagerTrust),
                 Purpose::CapfTrust => trust.add_authorities(row, ChainedTo::CapfTrust),
-                Purpose::PhoneSastTrust | Purpose::TrunkTrust => Ok(()),
+                Purpose::PhoneSastTrust | Purpose::TrunkTrust | Purpose::PackageTrust => Ok(()),
             };
             if let Err(reason) = fault {
                 left_out.push(LeftOut {

@@ -33,6 +33,7 @@ mod change_points;
 mod cisco;
 mod cli;
 mod cli_changes;
+mod codes;
 mod differential;
 mod faults;
 mod fuzz_corpus;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::Known;
+use super::args::Package;
 use super::args::{
     Arguments, Call, Cert, Command, Delete, Dependencies, Enterprise, Explain, Format, Line, Named, Object,
     OwnName, Parameter, Phone, Place, Profile, Show, Write,
@@ -114,6 +115,7 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::CommonProfile(what) => named(&noun::COMMON_PROFILE, what, (place, &config), world),
         Command::Enterprise(what) => enterprise(what, (place, &config), world),
         Command::Model(what) => named(&noun::MODEL, what, (place, &config), world),
+        Command::Package(what) => packages(what, (place, &config), world),
         Command::Feature(what) => known(&listing::FEATURES, what, (place, &config), world),
         Command::Gateway(what) => known(&listing::GATEWAYS, what, (place, &config), world),
         Command::HardeningTemplate(what) => known(&listing::TEMPLATES, what, (place, &config), world),
@@ -157,6 +159,23 @@ fn known(
             let found = Source::any(place, config, world)?.listed(table, name)?;
             show::print(&found, form, world)
         }
+    }
+}
+
+/// Packages are installed by a running node, which verifies their signature.
+fn packages(what: &Package, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
+    let (place, config) = site;
+    match what {
+        Package::List(form) => {
+            listing::list(&mut Source::any(place, config, world)?, &listing::PACKAGES, form, world)
+        }
+        Package::Show { name, form } => {
+            show::one(&mut running(place, config)?, "packages", name, form, world)
+        }
+        Package::Install { file, dry_run } => {
+            orders::install(file, *dry_run, &mut running(place, config)?, world)
+        }
+        Package::Delete { name } => orders::uninstall(name, &mut running(place, config)?, world),
     }
 }
 
@@ -338,7 +357,7 @@ impl Command {
             Self::Model(_) | Self::Trace(_) | Self::CommonProfile(_) | Self::Enterprise(_) => true,
             Self::SipRealm(_) | Self::TrunkProfile(_) | Self::Trunk(_) => true,
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
-            Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
+            Self::Package(_) | Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
             Self::Options { .. } | Self::HelpText { .. } => true,
             Self::Bulk(_) | Self::Token(_) => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),

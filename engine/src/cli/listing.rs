@@ -200,6 +200,13 @@ pub(super) static TEMPLATES: Table = Table {
     columns: &[("NAME", "name"), ("HARDENING", "hardening"), ("TEXT", "text")],
 };
 
+/// Columns of packages.
+pub(super) static PACKAGES: Table = Table {
+    path: "packages",
+    list: Some(List::Packages),
+    columns: &[("NAME", "name"), ("VERSION", "version"), ("TYPES", "types"), ("SIGNER", "signer")],
+};
+
 /// Columns of certificates.
 pub(super) static CERTIFICATES: Table = Table {
     path: "certificates",

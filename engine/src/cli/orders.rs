@@ -1,9 +1,11 @@
 //! What a running node is told to do at once: phones that shall restart, lamps that shall light.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::source::Source;
-use super::{Failure, World, failure::line};
+use super::{Failure, World, ask, failure::line, said};
 use crate::admin::PhoneOrder;
 use crate::admin::control::{Ask, Method, escape};
 
@@ -33,6 +35,29 @@ pub(super) fn messages(
     let count = |field: &str| answer["message_waiting"][field].as_u64().unwrap_or_default();
     writeln!(world.out, "line {} has {} new and {} old messages", line(dn), count("new"), count("old"))
         .map_err(Failure::output)
+}
+
+/// Installs a package; the node verifies its signature.
+pub(super) fn install(
+    file: &Path,
+    dry_run: bool,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let package = Value::Object(ask::object(file, world)?);
+    let query = if dry_run { "?dry_run=true" } else { "" };
+    let answer = send(Method::POST, &format!("/api/v1/packages{query}"), Some(package), source)?;
+    said::warnings(&answer, world);
+    let name = answer["name"].as_str().unwrap_or_default();
+    let version = answer["after"]["version"].as_str().unwrap_or_default();
+    let done = if dry_run { "would be installed" } else { "is installed" };
+    writeln!(world.out, "package {} {done} in version {}", line(name), line(version)).map_err(Failure::output)
+}
+
+/// Removes the record of a package.
+pub(super) fn uninstall(name: &str, source: &mut Source, world: &mut World<'_>) -> Result<(), Failure> {
+    send(Method::DELETE, &format!("/api/v1/packages/{}", escape(name)), None, source)?;
+    writeln!(world.out, "package {} is removed", line(name)).map_err(Failure::output)
 }
 
 /// The counts of messages as the API takes them.

@@ -88,6 +88,7 @@ impl Step {
             Self::Copy { .. } => "copy",
             Self::Adopt(_) => "adopt",
             Self::Upgrade { .. } => "upgrade",
+            Self::Install(_) => "install",
         }
     }
 

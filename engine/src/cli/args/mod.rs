@@ -10,11 +10,11 @@ mod nouns;
 
 pub(in crate::cli) use forms::{Bulk, Fields, Form, How, Listing, Showing};
 pub(in crate::cli) use node::{Audit, Call, Explain, Format, OwnName, Token, Trace, Tracing};
-pub(in crate::cli) use nouns::Known;
 pub(in crate::cli) use nouns::{
     Cert, Delete, Dependencies, Enterprise, Line, Named, Object, Parameter, Phone, Profile, RollOut,
     RollOuts, Show, User, Write,
 };
+pub(in crate::cli) use nouns::{Known, Package};
 
 /// Keyline, a phone signaling engine.
 #[derive(Debug, Parser)]
@@ -132,6 +132,9 @@ pub(in crate::cli) enum Command {
     /// Phone models and their features
     #[command(subcommand)]
     Model(Named),
+    /// Packages of preferred vendors' phone models
+    #[command(subcommand)]
+    Package(Package),
     /// Features of phone models, and which models have them
     #[command(subcommand)]
     Feature(Known),

@@ -24,6 +24,33 @@ pub(in crate::cli) enum Object {
     Delete(Delete),
 }
 
+/// Packages of phone models.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Package {
+    /// List the installed ones
+    List(Listing),
+    /// Show one
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Showing,
+    },
+    /// Install a signed package, or a newer version of one; its signer must be trusted (purpose package-trust)
+    Install {
+        /// The package
+        file: PathBuf,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove the record of a package whose models are deleted
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
 /// What facts have that nobody configures.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Known {

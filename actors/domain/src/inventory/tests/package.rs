@@ -1,6 +1,7 @@
 //! Packages of phone models (R066–R071).
 
 use super::*;
+use crate::mode::Protocol;
 use crate::model::{Capability, Package, Signature, judge_package};
 use crate::profile::{Field, options};
 

@@ -176,8 +176,11 @@ impl<'a> Scope<'a> {
         if builtin(&row.name).is_some() {
             return Err(RowError::ModelBuiltin { name: row.name.to_string() });
         }
-        if let Some(package) =
-            self.inventory.package_of(&row.name).filter(|_| !self.packed.contains(&*row.name))
+        // A row that says what the package said changes nothing, as when an export is imported again.
+        let same = |old: &Model| row.to_model(old.id) == *old;
+        if let Some(package) = self.inventory.package_of(&row.name)
+            && !self.packed.contains(&*row.name)
+            && !self.inventory.models.get(&row.name).is_some_and(|old| same(old))
         {
             let (name, package) = (row.name.to_string(), package.name.to_string());
             return Err(RowError::ModelOfPackage { name, package });

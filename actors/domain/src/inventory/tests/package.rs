@@ -108,6 +108,9 @@ fn r042_r066_only_the_package_changes_its_types() {
     let body = serde_json::json!({ "trusted": false });
     let change = Step::Merge { kind: Kind::PhoneModel, name: "Acme 2".to_owned(), body };
     assert_eq!(step(&mut inventory, &change).unwrap_err().code(), "model_of_package");
+    // What was exported imports again.
+    let rows: Vec<_> = inventory.export(false).map(|line| parse_row(&line).unwrap()).collect();
+    assert!(rows.len() == 1 && inventory.check(&rows, true).is_ok());
     let untrusted = SECURE.replace("true,\"tls", "false,\"tls");
     assert_ne!(untrusted, SECURE);
     install(&mut inventory, package("1.1", &untrusted)).unwrap();

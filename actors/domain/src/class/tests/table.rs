@@ -122,3 +122,14 @@ fn a_token_proves_on_the_oauth_port_only() {
     assert_eq!(class(&token), Encrypted);
     assert_eq!(class(&LegFacts { transport: Transport::Tls, ..token }), NonSecure);
 }
+
+/// The icon tells of both: that the call is secure, and that the connected device is trusted.
+#[test]
+fn r038_the_icon_needs_a_secure_call_and_a_trusted_device() {
+    for (secured, trusted, icon) in
+        [(true, true, "lock"), (true, false, "none"), (false, true, "none"), (false, false, "none")]
+    {
+        let far = LegFacts { trusted, ..if secured { secure(2) } else { plain(2) } };
+        assert_eq!(class_of_call(&[secure(1), far]).icon, icon, "secure {secured}, trusted {trusted}");
+    }
+}

@@ -165,3 +165,48 @@ fn with_digest(row: Row) -> Row {
         other => other,
     }
 }
+
+#[test]
+fn r039_r041_trust_is_the_type_s_when_a_phone_is_added() {
+    for model in crate::model::builtin_models() {
+        let row = serde_json::json!({ "kind": "phone", "name": "SEP000000000001", "model": model.name });
+        let mut inventory = Inventory::new();
+        let row = parse_row(&row.to_string()).unwrap();
+        inventory.apply(row, Apply { sealer: &Mask, offline: true }).unwrap();
+        let device = inventory.devices_after(None).next().unwrap();
+        assert_eq!(device.trusted(), model.trusted, "{}", model.name);
+    }
+}
+
+#[test]
+fn r064_the_encrypted_file_is_for_models_that_take_it() {
+    for model in crate::model::builtin_models() {
+        let known = model.fact(crate::model::Topic::EncryptedConfig).value == Some(true);
+        for protocol in model.protocols.iter() {
+            let row = serde_json::json!({
+                "kind": "security_profile", "name": "p", "model": model.name, "protocol": protocol,
+                "tftp_encrypted_config": true,
+            });
+            let expected: &[&str] = if known { &[] } else { &["field_unsupported"] };
+            assert_eq!(refused(&Inventory::new(), &[&row.to_string()]), expected, "{}", model.name);
+        }
+    }
+}
+
+#[test]
+fn r151_the_description_has_the_same_limits_on_both_protocols() {
+    for protocol in ["sip", "sccp"] {
+        let code = |description: &str| {
+            let row = serde_json::json!({
+                "kind": "security_profile", "name": "p", "model": "Cisco 7965", "protocol": protocol,
+                "description": description,
+            });
+            parse_row(&row.to_string()).err().map(|e| e.code())
+        };
+        assert_eq!(code(&"é".repeat(50)), None, "{protocol}");
+        assert_eq!(code(&"é".repeat(51)), Some("description_too_long"), "{protocol}");
+        for bad in ['"', '%', '&', '\\', '<', '>'] {
+            assert_eq!(code(&format!("a{bad}")), Some("description_character"), "{protocol} {bad}");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
 use crate::model::{Capabilities, Protocols, Stated, TlsCertificate, VendorClass};
 use crate::profile::{CapfMode, CapfOperation, KeyOrder, ProfileFields};
 
-use super::trunks::{SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
 use super::package::PackageRow;
+use super::trunks::{SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
 use super::{Kind, ParameterRow, SecretField};
 
 /// Most lines of one phone.

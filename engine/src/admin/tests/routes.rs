@@ -188,9 +188,12 @@ async fn every_described_path_answers_in_the_described_shape() {
             "phones" => "SEPFFFFFFFFFFFF",
             "security-profiles" => "Digest%2Fone",
             "end-users" => "user7",
-            "application-users" | "certificates" | "sip-realms" | "trunk-security-profiles" | "trunks" | "packages" => {
-                "none"
-            }
+            "application-users"
+            | "certificates"
+            | "sip-realms"
+            | "trunk-security-profiles"
+            | "trunks"
+            | "packages" => "none",
             "lines" => "1001",
             "parameters" => "no_answer_s",
             "common-phone-profiles" => "Lobby",

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where codes stand: the heading of their list, and files with the type whose function gives them.
-const LISTS: &[(&str, &[(&str, &str, &str)])] = &[
+type Sources = &'static [(&'static str, &'static str, &'static str)];
+
+const LISTS: &[(&str, Sources)] = &[
     (
         "## Codes of refused changes",
         &[

@@ -491,3 +491,18 @@ fn r167_the_oauth_port_is_for_profiles_with_oauth() {
         assert_eq!(refused(&verdict(&request, &own.device(&profile), Absent)), None);
     }
 }
+
+#[test]
+fn r205_the_digest_user_acts_only_under_a_profile_with_digest() {
+    let own = Owned::new();
+    for digest in [false, true] {
+        let profile = non_secure(TcpUdp, digest);
+        let device = own.device(&profile);
+        assert!(device.digest_user.is_some(), "one is chosen either way");
+        let got = verdict(&register(Transport::Udp), &device, Absent);
+        match digest {
+            true => assert_eq!(got, CHALLENGE(Cause::DigestAbsent)),
+            false => assert_eq!(admitted(&got).proof, PeerProof::None),
+        }
+    }
+}

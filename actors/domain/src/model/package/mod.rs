@@ -106,11 +106,9 @@ impl Version {
     /// Reads `2.1` or `1.0.12`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = [0; 4];
-        let mut count = 0;
-        for part in text.split('.') {
+        for (at, part) in text.split('.').enumerate() {
             let number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
-            *parts.get_mut(count)? = number?;
-            count += 1;
+            *parts.get_mut(at)? = number?;
         }
         Some(Self(parts))
     }

@@ -87,7 +87,7 @@ fn many_changes_are_reported_one_by_one_or_done_as_a_whole() {
         (json!(vec![json!({"op": "create", "kind": "line", "body": {"dn": "1"}}); 33]), true, None),
         (json!([{"op": "create", "kind": "line"}]), false, Some(0)),
         (json!([{"op": "rename", "kind": "line", "name": "1001", "to": "5"}]), false, Some(0)),
-        (json!([{"op": "delete", "kind": "trunk", "name": "x"}]), false, Some(0)),
+        (json!([{"op": "delete", "kind": "counter", "name": "x"}]), false, Some(0)),
     ] {
         let refused = bulk(&operations, atomic, "").refused(400, "bad_request");
         assert_eq!(refused["step"].as_u64(), at, "{operations}");

@@ -154,7 +154,7 @@ fn r042_r097_r146_what_a_type_does_not_have_is_refused() {
         node.ask("PATCH", "/phones/SEP000000000001", Some(&body)).refused(422, "field_unknown");
     }
     let builtin = json!({ "trusted": false });
-    node.ask("PATCH", "/phone-models/Cisco%208845", Some(&builtin)).refused(422, "model_builtin");
+    node.ask("PATCH", "/phone-models/Cisco%208845", Some(&builtin)).refused(409, "model_builtin");
     for (fields, code) in [
         (json!({ "oauth_authentication": true }), "field_unsupported"),
         (json!({ "exclude_digest_credentials": true }), "field_unsupported"),

@@ -180,7 +180,9 @@ async fn create(kind: Kind, node: Node, asked: Asked) -> Answer {
 async fn created(node: Node, asked: Asked, step: Step) -> Answer {
     let done = carry_out(&node, asked, vec![step]).await?;
     let mut answer = if done.dry_run { HttpResponse::Ok() } else { HttpResponse::Created() };
-    let kind = done.told["kind"].as_str().and_then(Kind::parse);
+    // Packages are made by their own path, not by rows.
+    let kind = done.told["kind"].as_str();
+    let kind = Kind::LOAD_ORDER.into_iter().find(|k| Some(k.as_str()) == kind);
     if let (false, Some(kind), Some(name)) = (done.dry_run, kind, done.told["name"].as_str()) {
         answer.insert_header(("Location", location(kind, name)));
     }

@@ -84,6 +84,10 @@ pub(super) fn schemas() -> Value {
             ("name", text()), ("number", count()), ("trusted", boolean()), ("trust", reference("Trust")),
         ]),
         "Gateways": page(reference("Gateway")),
+        "SeenCertificate": object(&[
+            ("subject", text()), ("issuer", text()), ("not_before", text()), ("not_after", text()),
+            ("fingerprint", text()), ("seen", text()),
+        ]),
         "Setup": object(&[("phone", text()), ("steps", list(object(&[
             ("step", text()),
             ("standing", choice(&["done", "next", "blocked", "not_needed", "unknown"])),

@@ -404,14 +404,6 @@ fn configured() -> Value {
         ("value", choice(&["enabled", "disabled"])),
         ("origin", choice(&["phone", "common_phone_profile", "enterprise_phone", "default"])),
     ]);
-    let seen = [
-        ("subject", text()),
-        ("issuer", text()),
-        ("not_before", text()),
-        ("not_after", text()),
-        ("fingerprint", text()),
-        ("seen", text()),
-    ];
     let mut detail = phone.to_vec();
     detail.extend([
         (
@@ -439,8 +431,8 @@ fn configured() -> Value {
                         ("fingerprint_begins", maybe_text()),
                     ])),
                 ),
-                ("lsc", nullable(object(&seen))),
-                ("mic", nullable(object(&seen))),
+                ("lsc", nullable(reference("SeenCertificate"))),
+                ("mic", nullable(reference("SeenCertificate"))),
             ]),
         ),
         ("hardening", json!({ "type": "object", "additionalProperties": switch })),

@@ -1,6 +1,7 @@
 //! Builders for facts, shared by the tests.
 
 mod digests;
+mod modes;
 mod rules;
 mod table;
 mod throttling;

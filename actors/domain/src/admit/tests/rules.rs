@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::identity::Proven;
-use crate::mode::{PeerProof, Protocol};
+use crate::mode::PeerProof;
 use DeviceSecurityMode::{Authenticated, Encrypted};
 use DigestOutcome::{Absent, Right, Stale, Wrong};
 use ProfileTransport::{Tcp, TcpUdp, Udp};
@@ -447,62 +447,4 @@ fn causes_have_names_of_their_own() {
     assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
     // Fit for a quoted Warning text as they are.
     assert!(texts.iter().all(|t| t.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\')));
-}
-
-/// The SIP modes are the SCCP ones: whatever the protocol of the profile, the mode says which transport, suite and
-/// proof are due.
-#[test]
-fn r155_the_modes_ask_for_the_same_on_both_protocols() {
-    let (own, facts) = (Owned::new(), certificate(NAME, [0; 32]));
-    let model = crate::model::builtin("Cisco 7975").unwrap();
-    for mode in [DeviceSecurityMode::NonSecure, Authenticated, Encrypted] {
-        let verdicts = [Protocol::Sip, Protocol::Sccp].map(|protocol| {
-            let fields =
-                crate::profile::ProfileFields { device_security_mode: Some(mode), ..Default::default() };
-            let profile = crate::profile::resolve(&fields, model, protocol).unwrap();
-            let device = own.device(&profile);
-            let suites = [SuiteKind::None, SuiteKind::IntegrityOnly, SuiteKind::Encrypting];
-            let tls = suites.map(|suite| {
-                let request = RequestFacts { suite, certificate: lsc(&facts), ..register(Transport::Tls) };
-                refused(&verdict(&request, &device, Absent))
-            });
-            (tls, refused(&verdict(&register(Transport::Tcp), &device, Absent)))
-        });
-        assert_eq!(verdicts[0], verdicts[1], "{mode:?}");
-        let served = verdicts[0].0.iter().filter(|refusal| refusal.is_none()).count();
-        assert_eq!(
-            served,
-            usize::from(mode != DeviceSecurityMode::NonSecure),
-            "one kind of suite a mode, {mode:?}"
-        );
-    }
-}
-
-#[test]
-fn r167_the_oauth_port_is_for_profiles_with_oauth() {
-    let (own, facts) = (Owned::new(), certificate(NAME, [0; 32]));
-    for oauth in [false, true] {
-        let profile = ProfileSettings { oauth_authentication: oauth, ..secure(Encrypted, false) };
-        let request = RequestFacts { certificate: lsc(&facts), ..register(Transport::Oauth) };
-        let cause = if oauth { Cause::TokenRequired } else { Cause::OauthNotEnabled };
-        assert_eq!(refused(&verdict(&request, &own.device(&profile), Absent)), Some((403, cause)));
-        // The TLS port is as before.
-        let request = RequestFacts { certificate: lsc(&facts), ..register(Transport::Tls) };
-        assert_eq!(refused(&verdict(&request, &own.device(&profile), Absent)), None);
-    }
-}
-
-#[test]
-fn r205_the_digest_user_acts_only_under_a_profile_with_digest() {
-    let own = Owned::new();
-    for digest in [false, true] {
-        let profile = non_secure(TcpUdp, digest);
-        let device = own.device(&profile);
-        assert!(device.digest_user.is_some(), "one is chosen either way");
-        let got = verdict(&register(Transport::Udp), &device, Absent);
-        match digest {
-            true => assert_eq!(got, CHALLENGE(Cause::DigestAbsent)),
-            false => assert_eq!(admitted(&got).proof, PeerProof::None),
-        }
-    }
 }

@@ -130,7 +130,11 @@ fn r101_two_hundred_assignments_race_a_delete_over_https() {
     for n in 0..PHONES {
         inventory.phone(&device(n), CISCO, &[], json!({}));
     }
-    let node = Builder::new().inventory(&inventory).start();
+    let node = Builder::new()
+        .inventory(&inventory)
+        .setting("limits", "admin_requests_per_token = 1000000")
+        .setting("limits", "admin_requests_per_source = 1000000")
+        .start();
     assert_eq!(node.ask("GET", "/health", None).status, 200);
     let (address, token) = (node.address("admin"), node.token());
     let roots = node.folder().join("server.pem");

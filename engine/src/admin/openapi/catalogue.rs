@@ -84,6 +84,9 @@ pub(super) fn schemas() -> Value {
             ("name", text()), ("number", count()), ("trusted", boolean()), ("trust", reference("Trust")),
         ]),
         "Gateways": page(reference("Gateway")),
+        "PresentedCertificate": object(&[
+            ("proof", text()), ("kind", text()), ("suite", maybe_text()), ("fingerprint_begins", maybe_text()),
+        ]),
         "SeenCertificate": object(&[
             ("subject", text()), ("issuer", text()), ("not_before", text()), ("not_after", text()),
             ("fingerprint", text()), ("seen", text()),

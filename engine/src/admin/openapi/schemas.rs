@@ -422,15 +422,7 @@ fn configured() -> Value {
             "certificates",
             object(&[
                 ("uploaded", list(reference("Certificate"))),
-                (
-                    "presented",
-                    nullable(object(&[
-                        ("proof", text()),
-                        ("kind", text()),
-                        ("suite", maybe_text()),
-                        ("fingerprint_begins", maybe_text()),
-                    ])),
-                ),
+                ("presented", nullable(reference("PresentedCertificate"))),
                 ("lsc", nullable(reference("SeenCertificate"))),
                 ("mic", nullable(reference("SeenCertificate"))),
             ]),

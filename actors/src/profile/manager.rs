@@ -224,7 +224,10 @@ impl Handler<Ended> for Manager {
         }
         let Some(rollout) = self.tools.boards.rollouts.get(id) else { return };
         tracing::info!(rollout = id.0, state = rollout.state.as_str(), "a roll-out has ended");
-        self.tools.registry.remove(rollout.applied.profile);
+        // The next one of the profile may have begun before this message came.
+        if self.tools.boards.rollouts.open_of(rollout.applied.profile).is_none() {
+            self.tools.registry.remove(rollout.applied.profile);
+        }
         self.tools.own_metrics.open.dec();
         self.tools.boards.profiles.release(rollout.applied);
         if let Some(catalog) = self.tools.catalog.get() {

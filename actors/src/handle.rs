@@ -16,9 +16,9 @@ use crate::audit::AuditReader;
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeRequest, ChangeToken, Changed, Export, Import,
-    ImportDone, ImportError, Look, MessagesError, Note, NoteError, See, SetMessages, TokenChange,
-    TokenRefused,
+    Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeOwn, ChangeRequest, ChangeToken, Changed, Export,
+    Import, ImportDone, ImportError, Look, MessagesError, Note, NoteError, OwnChange, OwnRefused, See,
+    SetMessages, TokenChange, TokenRefused,
 };
 use crate::profile::{
     Begin, Manager, OrderRollout, Quiesce, RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted,
@@ -298,6 +298,17 @@ impl Handle {
         match self.catalog.send(ChangeToken(change, who)).await {
             Ok(result) => result,
             Err(e) => Err(TokenRefused::Store(e.to_string())),
+        }
+    }
+
+    /// Changes one of the node's own certificates; handshakes are served by it once this is done.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    pub async fn change_own(&self, change: OwnChange, who: Who) -> Result<(), OwnRefused> {
+        match self.catalog.send(ChangeOwn(change, who)).await {
+            Ok(result) => result,
+            Err(e) => Err(OwnRefused::Store(e.to_string())),
         }
     }
 

@@ -23,8 +23,8 @@ use crate::board::{
     SettingsBoard, TokenBoard, WatchBoard,
 };
 use crate::catalog::{
-    Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect,
-    TokenChange, TokenRefused, Tools, load_messages, load_seen, scan_table,
+    Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect, OwnChange,
+    OwnRefused, TokenChange, TokenRefused, Tools, load_messages, load_seen, scan_table,
 };
 use crate::clock::now;
 use crate::error::OpenError;
@@ -181,6 +181,17 @@ impl Opened {
         self.store.sync().map_err(|e| TokenRefused::Store(e.to_string()))
     }
 
+    /// Changes one of the node's own certificates while no node runs.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    pub fn change_own(&mut self, change: &OwnChange, who: &Who) -> Result<(), OwnRefused> {
+        let store = Arc::clone(&self.store);
+        let keyring = Keyring::new(&*store, &self.node_key);
+        self.catalog.change_own(change, who, &keyring, &&*store)?;
+        store.sync().map_err(|e| OwnRefused::Store(e.to_string()))
+    }
+
     /// For a backup while no node runs.
     pub fn backup(&self) -> Backup {
         Backup(Arc::clone(&self.store))
@@ -222,6 +233,7 @@ impl Opened {
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
         }
+        boards.settings.set_own(self.keyring().own()?);
         load_messages(&*self.store, &boards)?;
         load_seen(&*self.store, &boards)?;
         let registered = load_rows(&*self.store, &boards)?;

@@ -1,6 +1,5 @@
 //! A store that no node holds: first initialisation, import, export, certificates.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use keyline_actors::catalog::{
     ChangeError, ChangeRequest, Changed, FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange,
     TokenRefused,
 };
+use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::audit::{COMMAND_LINE, Who};
 use keyline_domain::impact::Chains;
@@ -152,8 +152,7 @@ impl OfflineApi for Offline {
     }
 
     fn read(&self, read: Reading) -> Result<Value, Problem> {
-        let own = authority::certificates(&self.opened.keyring())
-            .map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
+        let own = self.opened.keyring().own().map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
         let catalog = self.opened.catalog();
         let etag = |kind, name: &str| catalog.etag(kind, name);
         read(&World { inventory: catalog.inventory(), live: None, own: &own_facts(&own), etag: &etag })
@@ -190,13 +189,9 @@ fn make_folder(data: &Path) -> Result<(), OfflineError> {
 }
 
 /// What the node's own certificates say, by name.
-pub fn own_facts(certificates: &HashMap<String, String>) -> Vec<(String, CertificateFacts)> {
-    let mut all: Vec<_> = certificates
-        .iter()
-        .filter_map(|(name, pem)| Some((name.clone(), inspect::row_facts(pem).ok()?)))
-        .collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
+pub fn own_facts(own: &OwnCertificates) -> Vec<(String, CertificateFacts)> {
+    let facts = |own: &Own| inspect::row_facts(&own.material.certificate_pem).ok();
+    own.iter().filter_map(|(name, own)| Some((name.to_string(), facts(own)?))).collect()
 }
 
 /// What an import did, for operators.

@@ -11,6 +11,8 @@ use keyline_domain::inventory::{CertificateRow, Parameters};
 use keyline_domain::phone::ExpiryLimits;
 use papaya::HashMap;
 
+use crate::keyring::OwnCertificates;
+
 /// The parameters in force and what is derived from them once instead of per packet.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -28,12 +30,13 @@ impl Settings {
     }
 }
 
-/// Parameters in force and users' derived credentials.
+/// Parameters in force, users' derived credentials, and certificates: the trusted ones and the node's own.
 #[derive(Debug)]
 pub struct SettingsBoard {
     settings: ArcSwap<Settings>,
     users: HashMap<UserId, Arc<DerivedCredentials>, std::hash::RandomState>,
     certificates: ArcSwap<Vec<CertificateRow>>,
+    own: ArcSwap<OwnCertificates>,
     /// Counts changes of parameters and certificates: whoever built something from them builds it anew.
     generation: AtomicU64,
 }
@@ -45,6 +48,7 @@ impl SettingsBoard {
             settings: ArcSwap::from_pointee(settings),
             users: HashMap::default(),
             certificates: ArcSwap::default(),
+            own: ArcSwap::default(),
             generation: AtomicU64::new(0),
         }
     }
@@ -57,6 +61,11 @@ impl SettingsBoard {
     /// Trusted certificates of all purposes.
     pub fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         self.certificates.load_full()
+    }
+
+    /// The node's own certificates with their keys.
+    pub fn own(&self) -> Arc<OwnCertificates> {
+        self.own.load_full()
     }
 
     /// Changes whenever parameters or certificates change.
@@ -86,6 +95,11 @@ impl SettingsBoard {
 
     pub(crate) fn set_certificates(&self, certificates: Vec<CertificateRow>) {
         self.certificates.store(Arc::new(certificates));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_own(&self, own: OwnCertificates) {
+        self.own.store(Arc::new(own));
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -12,6 +12,7 @@ mod impact;
 mod import;
 mod intent;
 mod messages;
+mod own;
 mod publish;
 mod rotate;
 mod seen;
@@ -48,6 +49,8 @@ pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault
 pub use keyline_domain::audit::Who;
 pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
+pub(crate) use own::ChangeOwn;
+pub use own::{OwnChange, OwnRefused};
 pub(crate) use seen::{See, load_seen};
 pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
 pub(crate) use versions::SweepVersions;

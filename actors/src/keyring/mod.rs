@@ -3,9 +3,12 @@
 //! Nonce and tag keys are made here; key pairs and certificates are made by the engine and kept here as
 //! named material. Nothing leaves this module unsealed but through its typed readers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use keyline_domain::nonce::NONCE_SECRET_LEN;
 use keyline_storage::seal::{NodeKey, Sealed};
-use keyline_storage::{Commit, Consistency, Outcome, Page, Store, Table, faults};
+use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Page, Store, Table, faults};
 use zeroize::Zeroizing;
 
 use crate::board::Keys;
@@ -23,15 +26,43 @@ const OPS_PER_COMMIT: usize = 100;
 const NONCE: &[u8] = b"nonce";
 /// Private keys: this and a name.
 const PRIVATE: &str = "private/";
+/// Private keys that wait for their certificate, behind [`PRIVATE`].
+const PENDING: &str = "pending/";
+/// Certificates of named material: this and a name.
+const CERTIFICATE: &str = "certificate/";
+/// Most own certificates that are read: there are a handful.
+const MATERIALS_MAX: usize = 64;
 const TAGS: &[u8] = b"tags";
 const START: &[u8] = b"start";
 
+/// A private key, PKCS#8, PEM; wiped when dropped.
+pub type PrivateKeyPem = Zeroizing<String>;
+
+/// The node's own certificates by name.
+pub type OwnCertificates = BTreeMap<Box<str>, Arc<Own>>;
+
+/// One of the node's own certificates.
+#[derive(Clone)]
+pub struct Own {
+    /// What is served.
+    pub material: Material,
+    /// A key that was made for a certificate request and waits for its certificate.
+    pub pending: Option<PrivateKeyPem>,
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Own")
+    }
+}
+
 /// A certificate with its private key, as the engine makes it.
+#[derive(Clone)]
 pub struct Material {
     /// Certificate chain, leaf first, PEM.
     pub certificate_pem: String,
     /// PKCS#8 private key, PEM.
-    pub private_key_pem: Zeroizing<String>,
+    pub private_key_pem: PrivateKeyPem,
 }
 
 impl std::fmt::Debug for Material {
@@ -120,6 +151,66 @@ impl<'a> Keyring<'a> {
             Some(r) => Ok(Some(String::from_utf8_lossy(&r.payload).into_owned())),
             None => Ok(None),
         }
+    }
+
+    /// All own certificates with their keys, and the keys that wait for a certificate, for the board.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the store fails or a row cannot be unsealed.
+    pub fn own(&self) -> Result<OwnCertificates, OpenError> {
+        let page = Page { after: None, limit: MATERIALS_MAX };
+        let found = self.store.scan(Table::Keys, CERTIFICATE.as_bytes(), page, None)?;
+        let mut own = OwnCertificates::new();
+        for (key, _) in found.rows {
+            let name =
+                std::str::from_utf8(&key[CERTIFICATE.len()..]).map_err(|_| damaged(&key, "not text"))?;
+            let Some(material) = self.material(name)? else { continue };
+            let pending = self.pending(name)?;
+            own.insert(name.into(), Arc::new(Own { material, pending }));
+        }
+        Ok(own)
+    }
+
+    /// The key that waits for a certificate of this name.
+    fn pending(&self, name: &str) -> Result<Option<PrivateKeyPem>, OpenError> {
+        let key = pending_key(name);
+        let Some(row) = self.store.get(Table::Keys, &key, Consistency::Linearizable)? else {
+            return Ok(None);
+        };
+        let open = self.unseal(&key, &row.payload)?;
+        let text = std::str::from_utf8(&open).map_err(|_| damaged(&key, "not text"))?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Adds to a commit what turns `before` into `after`: only the rows that differ.
+    ///
+    /// # Errors
+    /// [`OpenError::Key`] when the node key does not seal.
+    pub(crate) fn replace(
+        &self,
+        mut commit: CommitBuilder,
+        name: &str,
+        before: &Own,
+        after: &Own,
+    ) -> Result<CommitBuilder, OpenError> {
+        let (public, private) = material_keys(name);
+        if before.material.certificate_pem != after.material.certificate_pem {
+            let pem = after.material.certificate_pem.clone().into_bytes();
+            commit = commit.put(Table::Keys, public, SCHEMA, pem);
+        }
+        if before.material.private_key_pem != after.material.private_key_pem {
+            let sealed = self.sealed(&private, after.material.private_key_pem.as_bytes())?;
+            commit = commit.put(Table::Keys, private, SCHEMA, sealed);
+        }
+        let key = pending_key(name);
+        Ok(match &after.pending {
+            same if *same == before.pending => commit,
+            Some(pending) => {
+                let sealed = self.sealed(&key, pending.as_bytes())?;
+                commit.put(Table::Keys, key, SCHEMA, sealed)
+            }
+            None => commit.delete(Table::Keys, key),
+        })
     }
 
     /// Keeps named material; both rows in one commit.
@@ -218,7 +309,11 @@ pub(crate) fn fresh_secret() -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenEr
 }
 
 fn material_keys(name: &str) -> (Vec<u8>, Vec<u8>) {
-    (format!("certificate/{name}").into_bytes(), format!("{PRIVATE}{name}").into_bytes())
+    (format!("{CERTIFICATE}{name}").into_bytes(), format!("{PRIVATE}{name}").into_bytes())
+}
+
+fn pending_key(name: &str) -> Vec<u8> {
+    format!("{PRIVATE}{PENDING}{name}").into_bytes()
 }
 
 fn committed(outcome: Outcome, key: &[u8]) -> Result<(), OpenError> {

@@ -1,6 +1,6 @@
 //! What the admin servers ask of the running node, answered from the boards and by the catalog.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,6 @@ use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
-use keyline_domain::inventory::CertificateFacts;
 use keyline_domain::subscription::MessageWaiting;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -44,8 +43,6 @@ pub(super) struct RunningNode {
     handle: Handle,
     registry: Registry,
     shared: Arc<Shared>,
-    certificates: HashMap<String, String>,
-    own: Arc<Vec<(String, CertificateFacts)>>,
     name: String,
     domain: Arc<str>,
     began: Instant,
@@ -59,7 +56,6 @@ impl RunningNode {
         handle: Handle,
         shared: Arc<Shared>,
         registry: Registry,
-        certificates: HashMap<String, String>,
         config: &Config,
         began: Instant,
         secret: [u8; 32],
@@ -69,8 +65,6 @@ impl RunningNode {
             handle,
             shared,
             registry,
-            own: Arc::new(offline::own_facts(&certificates)),
-            certificates,
             name: config.node.name.clone(),
             domain: config.node.domain.as_str().into(),
             began,
@@ -254,12 +248,13 @@ impl NodeApi for RunningNode {
     }
 
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
-        let (handle, domain, own) = (self.handle.clone(), Arc::clone(&self.domain), Arc::clone(&self.own));
+        let (handle, domain) = (self.handle.clone(), Arc::clone(&self.domain));
         let boards = Arc::clone(&self.handle.boards);
         Box::pin(async move {
             let look = handle.look(move |catalog| {
                 let live = Live { boards: &boards, domain: &domain, at: now() };
                 let etag = |kind, name: &str| catalog.etag(kind, name);
+                let own = offline::own_facts(&boards.settings.own());
                 read(&World { inventory: catalog.inventory(), live: Some(live), own: &own, etag: &etag })
             });
             match tokio::time::timeout(READ_PATIENCE, look).await {
@@ -366,7 +361,8 @@ impl NodeApi for RunningNode {
     }
 
     fn certificate(&self, name: &str) -> Option<String> {
-        self.certificates.get(name).cloned()
+        let own = self.handle.boards.settings.own();
+        own.get(name).map(|own| own.material.certificate_pem.clone())
     }
 
     fn audit(&self) -> AuditReader {

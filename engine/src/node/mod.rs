@@ -28,7 +28,7 @@ use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
 use crate::metrics::{EngineMetrics, storage};
 use crate::offline::{self, OfflineError, PemInspector};
-use crate::pki::authority::{self, AuthorityError};
+use crate::pki::authority::AuthorityError;
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
 use crate::tls::policy::{self, PolicyError};
@@ -93,8 +93,6 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     let registry = Registry::new();
     let metrics = EngineMetrics::new(&registry)?;
     let loaded = store.opened.load()?;
-    let identity = authority::ensure(&loaded.keyring(), &config.node.name, &offline::hosts(config))?;
-    let certificates = authority::certificates(&loaded.keyring())?;
 
     let (bound, sockets) = edge::bind_all(config, workers)?;
 
@@ -113,8 +111,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
     let counters = handle.clone();
     storage::register(&registry, move || counters.storage_counters())?;
-    let tls_context =
-        TlsContext::new(Arc::clone(&handle.boards), identity.clone(), config.limits.handshake_s)?;
+    let tls_context = TlsContext::new(Arc::clone(&handle.boards), config.limits.handshake_s)?;
     let traces = usize::try_from(config.limits.traces).unwrap_or(1);
     let tap = Arc::new(Tap::new(workers, traces, &registry)?);
     let shared = Arc::new(Shared::new(
@@ -128,7 +125,8 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     ));
     let limits = worker_limits(config);
     let seats = Seats::new(edge::seat_limits(&config.limits));
-    let with = edge::Handshakes { tls: tls_context, websocket: Arc::new(websocket_policy(config)) };
+    let with =
+        edge::Handshakes { tls: Arc::clone(&tls_context), websocket: Arc::new(websocket_policy(config)) };
     for (i, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let (shared, with, seats) = (Arc::clone(&shared), with.clone(), Arc::clone(&seats));
         handle.arbiters()[i].spawn_fn(move || {
@@ -142,7 +140,6 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         handle.clone(),
         Arc::clone(&shared),
         registry,
-        certificates,
         config,
         began,
         random()?,
@@ -152,7 +149,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         api: match config.listen.get(Listener::Admin) {
             Some(address) => Some(ApiSetup {
                 address,
-                tls: policy::admin_server(&identity)?,
+                tls: policy::admin_server(tls_context)?,
                 token: AdminToken::read(&config.node.data_dir)?,
                 wrong_tokens: config.limits.admin_wrong_tokens_per_minute,
                 requests_per_source: config.limits.admin_requests_per_source,

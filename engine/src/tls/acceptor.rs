@@ -1,7 +1,8 @@
 //! The TLS policy in force, and the handshake of one connection.
 //!
-//! The policy follows the parameter `tls_ciphers` (R121) and the trust stores: whoever accepts a connection
-//! looks at a generation number and, if it has moved, builds the policy anew and swaps it in. Handshakes take
+//! The policy follows the parameter `tls_ciphers` (R121), the trust stores and the node's own certificates:
+//! whoever accepts a connection looks at a generation number and, if it has moved, builds anew what the change
+//! touches and swaps it in. Handshakes take
 //! no lock; connections that are open stay open; a handshake that was under way when the trust changed is
 //! judged by the new trust at its end.
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keyline_actors::board::Boards;
+use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::cipher::{self, TlsCiphers};
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::Transport;
@@ -27,10 +29,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::policy::{self, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
-use super::resume::BoundTicketer;
+use super::resume::{BoundTicketer, TrustDigest};
 use super::verify::{ClientTrust, DeviceVerifier};
 use crate::flow::{ConnectionFacts, PeerCertificateFacts};
-use crate::pki::authority::ServerIdentity;
+use crate::pki::authority::{self, ServerIdentity};
 
 /// Largest ClientHello in bytes: tickets with a client's chain and post-quantum key shares fit in.
 pub const HELLO_MAX: usize = 16 << 10;
@@ -46,6 +48,8 @@ pub trait PolicySource: Send + Sync {
     fn menu(&self) -> TlsCiphers;
     /// All trusted certificates.
     fn certificates(&self) -> Arc<Vec<CertificateRow>>;
+    /// The node's own certificates with their keys.
+    fn own(&self) -> Arc<OwnCertificates>;
 }
 
 impl PolicySource for Boards {
@@ -59,6 +63,10 @@ impl PolicySource for Boards {
 
     fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         self.settings.certificates()
+    }
+
+    fn own(&self) -> Arc<OwnCertificates> {
+        self.settings.own()
     }
 }
 
@@ -74,7 +82,6 @@ pub struct Deadlines {
 /// TLS of a node's SIP listeners, shared by its workers.
 pub struct TlsContext {
     source: Arc<dyn PolicySource>,
-    identity: ServerIdentity,
     deadlines: Deadlines,
     ticketer: Arc<dyn ProducesTickets>,
     built: ArcSwap<Built>,
@@ -88,8 +95,11 @@ pub(super) struct Built {
     generation: u64,
     menu: TlsCiphers,
     certificates: Arc<Vec<CertificateRow>>,
+    own: Arc<OwnCertificates>,
+    pub(super) identity: ServerIdentity,
     pub(super) config: Arc<ServerConfig>,
     verifier: Option<Arc<DeviceVerifier>>,
+    trust: TrustDigest,
 }
 
 impl fmt::Debug for TlsContext {
@@ -108,13 +118,9 @@ impl TlsContext {
     ///
     /// # Errors
     /// [`PolicyError`] when the node's own certificates or this build cannot serve TLS at all.
-    pub fn new(
-        boards: Arc<Boards>,
-        identity: ServerIdentity,
-        handshake_s: u64,
-    ) -> Result<Arc<Self>, PolicyError> {
+    pub fn new(boards: Arc<Boards>, handshake_s: u64) -> Result<Arc<Self>, PolicyError> {
         let limit = Duration::from_secs(handshake_s);
-        Self::with_source(boards, identity, Deadlines { first_byte: limit, handshake: limit })
+        Self::with_source(boards, Deadlines { first_byte: limit, handshake: limit })
     }
 
     /// The same from any source of policies.
@@ -123,19 +129,22 @@ impl TlsContext {
     /// As [`TlsContext::new`].
     pub fn with_source(
         source: Arc<dyn PolicySource>,
-        identity: ServerIdentity,
         deadlines: Deadlines,
     ) -> Result<Arc<Self>, PolicyError> {
         let ticketer = Ticketer::new()?;
-        let built = build(&*source, &identity, &ticketer, source.generation())?;
+        let built = build(&*source, &ticketer, source.generation(), None)?;
         Ok(Arc::new(Self {
             source,
-            identity,
             deadlines,
             ticketer,
             built: ArcSwap::from_pointee(built),
             reported: AtomicU64::new(0),
         }))
+    }
+
+    /// The node's own certificates that handshakes are served by now.
+    pub(crate) fn identity(&self) -> ServerIdentity {
+        self.current().identity.clone()
     }
 
     /// The policy of the source's present generation.
@@ -148,12 +157,13 @@ impl TlsContext {
     /// Workers may do so side by side, each at most once a generation, and come to the same result: none
     /// ever waits for another, and none goes on with a policy that it knows to be out of date.
     fn renew(&self, old: &Arc<Built>, generation: u64) -> Arc<Built> {
-        let unchanged =
-            old.menu == self.source.menu() && Arc::ptr_eq(&old.certificates, &self.source.certificates());
+        let unchanged = old.menu == self.source.menu()
+            && Arc::ptr_eq(&old.certificates, &self.source.certificates())
+            && Arc::ptr_eq(&old.own, &self.source.own());
         let new = if unchanged {
             Built { generation, ..Built::clone(old) }
         } else {
-            match build(&*self.source, &self.identity, &self.ticketer, generation) {
+            match build(&*self.source, &self.ticketer, generation, Some(old)) {
                 Ok(new) => new,
                 Err(error) => {
                     if self.reported.swap(generation.wrapping_add(1), Ordering::AcqRel)
@@ -264,22 +274,34 @@ impl TlsContext {
     }
 }
 
+/// Builds a policy; what `old` has and the change does not touch stays: certificates that were judged good need
+/// not be judged again because the server's own certificate is another one.
 fn build(
     source: &dyn PolicySource,
-    identity: &ServerIdentity,
     ticketer: &Arc<dyn ProducesTickets>,
     generation: u64,
+    old: Option<&Built>,
 ) -> Result<Built, PolicyError> {
-    let (menu, certificates) = (source.menu(), source.certificates());
-    let (trust, left_out) = ClientTrust::read(&certificates);
-    for fault in left_out {
-        tracing::error!("{fault}");
-    }
+    let (menu, certificates, own) = (source.menu(), source.certificates(), source.own());
+    let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own)) {
+        Some(old) => old.identity.clone(),
+        None => authority::identity(&own)?,
+    };
     let provider = policy::provider(menu)?;
-    let verifier = DeviceVerifier::build(&trust, &provider)?;
-    let ticketer = Arc::new(BoundTicketer::new(Arc::clone(ticketer), trust.digest()));
-    let config = policy::sip_server(menu, provider, identity, verifier.clone(), ticketer)?;
-    Ok(Built { generation, menu, certificates, config, verifier })
+    let kept = old.filter(|old| old.menu == menu && Arc::ptr_eq(&old.certificates, &certificates));
+    let (verifier, digest) = match kept {
+        Some(old) => (old.verifier.clone(), old.trust),
+        None => {
+            let (trust, left_out) = ClientTrust::read(&certificates);
+            for fault in left_out {
+                tracing::error!("{fault}");
+            }
+            (DeviceVerifier::build(&trust, &provider)?, trust.digest())
+        }
+    };
+    let ticketer = Arc::new(BoundTicketer::new(Arc::clone(ticketer), digest));
+    let config = policy::sip_server(menu, provider, &identity, verifier.clone(), ticketer)?;
+    Ok(Built { generation, menu, certificates, own, identity, config, verifier, trust: digest })
 }
 
 /// Reads until the ClientHello is whole; `chunk` holds the first `have` bytes.

@@ -10,8 +10,9 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, Resol
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ConfigBuilder, ServerConfig, SupportedCipherSuite};
 
+use super::acceptor::TlsContext;
 use super::verify::{DeviceVerifier, TrustError};
-use crate::pki::authority::ServerIdentity;
+use crate::pki::authority::{AuthorityError, ServerIdentity};
 
 /// TLS 1.3 tickets a handshake gives out: one for the next connection. A phone opens one at a time.
 const TICKETS: usize = 1;
@@ -25,6 +26,9 @@ pub enum PolicyError {
     /// Neither an RSA nor an EC server certificate.
     #[error("the node has no certificate for call processing (CallManager, CallManager-EC)")]
     NoCertificate,
+    /// An own certificate is damaged.
+    #[error(transparent)]
+    Own(#[from] AuthorityError),
     /// The client trust is unusable.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -93,19 +97,29 @@ pub fn sip_server(
     Ok(Arc::new(config))
 }
 
-/// Server side for the admin API: stock suites, no client certificates, no resumption.
+/// Server side for the admin API: stock suites, no client certificates, no resumption; the certificate is the one
+/// that phones are shown now.
 ///
 /// # Errors
 /// [`PolicyError`].
-pub fn admin_server(identity: &ServerIdentity) -> Result<ServerConfig, PolicyError> {
-    // Browsers and tools prefer EC; the menus are for phones.
-    let resolver = Resolver::new(TlsCiphers::MediumEcdsaPreferred, identity)?;
+pub fn admin_server(phones: Arc<TlsContext>) -> Result<ServerConfig, PolicyError> {
     let mut config = versions(Arc::new(aws_lc_rs::default_provider()))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
+        .with_cert_resolver(Arc::new(Present(phones)));
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
+}
+
+/// Chooses among the own certificates of the moment.
+#[derive(Debug)]
+struct Present(Arc<TlsContext>);
+
+impl ResolvesServerCert for Present {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Browsers and tools prefer EC; the menus are for phones.
+        Resolver::new(TlsCiphers::MediumEcdsaPreferred, &self.0.identity()).ok()?.resolve(hello)
+    }
 }
 
 type Versioned = ConfigBuilder<ServerConfig, rustls::WantsVerifier>;

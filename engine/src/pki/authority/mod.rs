@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyline_actors::error::OpenError;
-use keyline_actors::keyring::{Keyring, Material};
+use keyline_actors::keyring::{Keyring, Material, OwnCertificates};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType, SerialNumber,
@@ -111,14 +111,13 @@ pub enum AuthorityError {
     },
 }
 
-/// Makes what is missing, keeps it, and reads the server's certificates. `hosts` are the names and
+/// Makes what is missing and keeps it; what is there must be usable. `hosts` are the names and
 /// addresses under which phones reach the node: domain, aliases, listener addresses; they become SANs of
 /// certificates that are made now.
 ///
 /// # Errors
 /// [`AuthorityError`]; what exists is left as it is then.
-pub fn ensure(keyring: &Keyring<'_>, node: &str, hosts: &[String]) -> Result<ServerIdentity, AuthorityError> {
-    let mut identity = ServerIdentity::default();
+pub fn ensure(keyring: &Keyring<'_>, node: &str, hosts: &[String]) -> Result<(), AuthorityError> {
     for which in OwnCertificate::ALL {
         let name = which.name();
         let keyring_error = |source| AuthorityError::Keyring { name, source };
@@ -134,14 +133,21 @@ pub fn ensure(keyring: &Keyring<'_>, node: &str, hosts: &[String]) -> Result<Ser
                 made
             }
         };
-        match which {
-            OwnCertificate::CallManager => identity.rsa = Some(certified(name, &material)?),
-            OwnCertificate::CallManagerEc => identity.ec = Some(certified(name, &material)?),
-            // Checked here too, so that a damaged one is found at start and not by the first phone.
-            OwnCertificate::Tftp => drop(certified(name, &material)?),
-        }
+        // So that a damaged one is found at start and not by the first phone.
+        certified(name, &material)?;
     }
-    Ok(identity)
+    Ok(())
+}
+
+/// The certificates of call processing among the node's own.
+///
+/// # Errors
+/// [`AuthorityError::Damaged`].
+pub fn identity(own: &OwnCertificates) -> Result<ServerIdentity, AuthorityError> {
+    let read = |which: OwnCertificate| {
+        own.get(which.name()).map(|own| certified(which.name(), &own.material)).transpose()
+    };
+    Ok(ServerIdentity { rsa: read(OwnCertificate::CallManager)?, ec: read(OwnCertificate::CallManagerEc)? })
 }
 
 /// The node's own certificates by name, PEM, leaf first: public, for export and for the admin API.

@@ -91,9 +91,11 @@ fn r004_first_start_makes_distinct_self_signed_certificates_that_are_no_authorit
 fn r007_what_exists_is_not_made_again() {
     let (_dir, store) = store();
     let keyring = &store.keyring();
-    let first = ensure(keyring, "node-1", &hosts()).unwrap();
+    ensure(keyring, "node-1", &hosts()).unwrap();
+    let first = identity(&keyring.own().unwrap()).unwrap();
     let before = certificates(keyring).unwrap();
-    let second = ensure(keyring, "renamed", &["other.example.com".to_owned()]).unwrap();
+    ensure(keyring, "renamed", &["other.example.com".to_owned()]).unwrap();
+    let second = identity(&keyring.own().unwrap()).unwrap();
     assert_eq!(certificates(keyring).unwrap(), before);
     for (a, b, name) in [(&first.rsa, &second.rsa, "CallManager"), (&first.ec, &second.ec, "CallManager-EC")]
     {

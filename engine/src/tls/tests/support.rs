@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::inventory::{CertificateRow, Purpose};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use crate::flow::ConnectionFacts;
-use crate::pki::authority::{OwnCertificate, ServerIdentity, self_signed};
+use crate::pki::authority::{self, OwnCertificate, ServerIdentity, self_signed};
 use crate::pki::inspect;
 use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext};
 use crate::tls::refused::HandshakeRefused;
@@ -32,11 +33,21 @@ pub const TLS13: Versions = &[&rustls::version::TLS13];
 pub struct Source {
     generation: AtomicU64,
     state: Mutex<(TlsCiphers, Arc<Vec<CertificateRow>>)>,
+    own: Mutex<Arc<OwnCertificates>>,
 }
 
 impl Source {
     pub fn new(menu: TlsCiphers, rows: &[CertificateRow]) -> Arc<Self> {
-        Arc::new(Self { generation: AtomicU64::new(0), state: Mutex::new((menu, Arc::new(rows.to_vec()))) })
+        Arc::new(Self {
+            generation: AtomicU64::new(0),
+            state: Mutex::new((menu, Arc::new(rows.to_vec()))),
+            own: Mutex::new(Arc::new(own_certificates().clone())),
+        })
+    }
+
+    pub fn own(&self, own: OwnCertificates) {
+        *self.own.lock().unwrap() = Arc::new(own);
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn trust(&self, rows: &[CertificateRow]) {
@@ -62,27 +73,45 @@ impl PolicySource for Source {
     fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         Arc::clone(&self.state.lock().unwrap().1)
     }
+
+    fn own(&self) -> Arc<OwnCertificates> {
+        Arc::clone(&self.own.lock().unwrap())
+    }
 }
 
 pub const PATIENT: Deadlines =
     Deadlines { first_byte: Duration::from_secs(60), handshake: Duration::from_secs(60) };
 
 pub fn context(source: &Arc<Source>, deadlines: Deadlines) -> Arc<TlsContext> {
-    TlsContext::with_source(Arc::clone(source) as Arc<dyn PolicySource>, identity().0.clone(), deadlines)
-        .unwrap()
+    TlsContext::with_source(Arc::clone(source) as Arc<dyn PolicySource>, deadlines).unwrap()
 }
 
 /// The node's identity, and its two certificates as PEM: RSA, EC.
 pub fn identity() -> &'static (ServerIdentity, String, String) {
     static MADE: OnceLock<(ServerIdentity, String, String)> = OnceLock::new();
     MADE.get_or_init(|| {
-        let hosts = ["keyline.local".to_owned(), "127.0.0.1".to_owned()];
-        let make = |which| self_signed(which, "node", &hosts, [7; 16], now()).unwrap();
-        let (rsa, ec) = (make(OwnCertificate::CallManager), make(OwnCertificate::CallManagerEc));
-        let certified = |m| crate::pki::authority::certified("test", m).unwrap();
-        let identity = ServerIdentity { rsa: Some(certified(&rsa)), ec: Some(certified(&ec)) };
-        (identity, rsa.certificate_pem, ec.certificate_pem)
+        let own = own_certificates();
+        let pem = |name: &str| own[name].material.certificate_pem.clone();
+        (authority::identity(own).unwrap(), pem("CallManager"), pem("CallManager-EC"))
     })
+}
+
+/// The node's own certificates, made once.
+pub fn own_certificates() -> &'static OwnCertificates {
+    static MADE: OnceLock<OwnCertificates> = OnceLock::new();
+    MADE.get_or_init(|| {
+        [OwnCertificate::CallManager, OwnCertificate::CallManagerEc]
+            .into_iter()
+            .map(|which| (which.name().into(), made(which)))
+            .collect()
+    })
+}
+
+/// A new self-signed certificate with its key.
+pub fn made(which: OwnCertificate) -> Arc<Own> {
+    let hosts = ["keyline.local".to_owned(), "127.0.0.1".to_owned()];
+    let material = self_signed(which, "node", &hosts, [7; 16], now()).unwrap();
+    Arc::new(Own { material, pending: None })
 }
 
 fn now() -> i64 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyline_actors::keyring::Own;
 use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::identity::ChainedTo;
 use keyline_domain::inventory::{CertificateRow, Purpose};
@@ -9,7 +10,10 @@ use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-use super::support::{Ca, PATIENT, Source, TLS12, TLS13, connect, context, own, row, runtime, stock};
+use super::support::{
+    Ca, PATIENT, Source, TLS12, TLS13, connect, context, made, own, own_certificates, row, runtime, stock,
+};
+use crate::pki::authority::OwnCertificate;
 use crate::tls::refused::Refusal;
 
 const MENU: TlsCiphers = TlsCiphers::AllRsaPreferred;
@@ -80,6 +84,49 @@ fn r121_the_menu_changes_for_the_next_connection_and_closes_none() {
         assert_eq!(second.facts.suite, 0xC02C);
         first.talk().await;
         second.talk().await;
+    });
+}
+
+#[test]
+fn r005_an_own_certificate_is_swapped_under_open_connections_and_sessions_stay() {
+    let ca = Ca::new("Manufacturing");
+    let holder = ca.phone("SEP00AABBCCDD01");
+    runtime().block_on(async {
+        for versions in [TLS12, TLS13] {
+            let source = Source::new(TlsCiphers::AllEcdsaPreferred, &[trust(&ca)]);
+            let context = context(&source, PATIENT);
+            let phone = stock(versions, Some(&holder));
+            let mut first = connect(&context, &phone).await.unwrap();
+            first.talk().await;
+            let mut own = own_certificates().clone();
+            own.insert("CallManager-EC".into(), made(OwnCertificate::CallManagerEc));
+            source.own(own.clone());
+            // A phone that comes back needs no full handshake: the trust in it is the same.
+            let mut back = connect(&context, &phone).await.unwrap();
+            assert!(back.resumed(), "{versions:?}");
+            let full = connect(&context, &stock(versions, Some(&holder))).await.unwrap();
+            assert_ne!(full.shown(), first.shown());
+            let pem = &own["CallManager-EC"].material.certificate_pem;
+            assert_eq!(full.shown(), &crate::pki::inspect::pem(pem).unwrap()[0]);
+            first.talk().await;
+            back.talk().await;
+        }
+    });
+}
+
+#[test]
+fn an_own_certificate_that_cannot_be_served_leaves_the_former_one() {
+    runtime().block_on(async {
+        let source = Source::new(TlsCiphers::AllEcdsaPreferred, &[]);
+        let context = context(&source, PATIENT);
+        let mut own = own_certificates().clone();
+        let mut broken = Own::clone(&own["CallManager-EC"]);
+        broken.material.certificate_pem.clear();
+        own.insert("CallManager-EC".into(), Arc::new(broken));
+        source.own(own);
+        let shown = connect(&context, &stock(TLS13, None)).await.unwrap();
+        let pem = &own_certificates()["CallManager-EC"].material.certificate_pem;
+        assert_eq!(shown.shown(), &crate::pki::inspect::pem(pem).unwrap()[0]);
     });
 }
 

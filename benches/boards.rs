@@ -30,6 +30,7 @@ impl Inspect for NoCertificates {
 fn boards() -> Arc<Boards> {
     let folder = tempfile::tempdir().unwrap();
     let options = OpenOptions {
+        node: "bench".to_owned(),
         data_dir: folder.path().to_owned(),
         key_file: folder.path().join("node.key"),
         engine: Engine::Memory,

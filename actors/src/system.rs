@@ -50,6 +50,8 @@ pub enum Engine {
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
+    /// Name of this node (R208).
+    pub node: String,
     /// Data directory.
     pub data_dir: PathBuf,
     /// Node key file, made with mode 0600 when missing.
@@ -113,13 +115,13 @@ pub fn open(options: OpenOptions, inspect: &dyn Inspect) -> Result<Opened, OpenE
     let node_key =
         if first { NodeKey::load_or_create(&options.key_file) } else { NodeKey::load(&options.key_file) };
     let node_key = Arc::new(node_key.map_err(|e| OpenError::Key(e.to_string()))?);
-    let mut catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
+    let mut catalog = Catalog::load(&*store, Arc::clone(&node_key), &options.node)?;
     let finished = catalog.roll_forward(&options.data_dir, &*store, inspect, &&*store).map_err(|e| {
         OpenError::Row { table: Table::Intents.name(), key: "import".to_owned(), reason: e.to_string() }
     })?;
     if finished {
         faults::hit("boot.rolled_forward");
-        catalog = Catalog::load(&*store, Arc::clone(&node_key))?;
+        catalog = Catalog::load(&*store, Arc::clone(&node_key), &options.node)?;
     }
     catalog.upgrade(&*store, inspect)?;
     Ok(Opened { store, node_key, catalog, options })

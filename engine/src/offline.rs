@@ -80,6 +80,7 @@ pub fn open(config: &Config) -> Result<Offline, OfflineError> {
     let data = &config.node.data_dir;
     make_folder(data)?;
     let options = OpenOptions {
+        node: config.node.name.clone(),
         data_dir: data.clone(),
         key_file: config.node.key_file.clone(),
         engine: match config.storage.engine {

@@ -289,6 +289,59 @@ fn r208_the_realm_is_a_parameter() {
 }
 
 #[test]
+fn r208_each_node_challenges_with_its_own_realm() {
+    const PATH: &str = "/parameters/sip_realm_station@alpha";
+    let device = caller_device(1);
+    let mut inventory = Inventory::new();
+    inventory.parameter("sip_realm_station", "cluster.example").digest_phone(&device, "1001");
+    let mut node = Builder::new().setting("node", "name = \"alpha\"").inventory(&inventory).start();
+    let realm = |node: &Node| {
+        let mut line = Line::udp(node.udp());
+        let first = line.exchange(&Request::register_from("1001", &line));
+        let offered = challenges(&first);
+        assert!(offered.iter().all(|c| c.realm == offered[0].realm), "{offered:?}");
+        offered[0].realm.clone()
+    };
+    assert_eq!(realm(&node), "cluster.example");
+    let inherited = node.ask("GET", PATH, None).expect(200);
+    assert_eq!((&inherited["value"], &inherited["set"]), (&json!("cluster.example"), &json!(false)));
+    let value = json!({"value": "alpha.example"});
+    node.ask("PUT", PATH, Some(&value)).expect(200);
+    assert_eq!(realm(&node), "alpha.example");
+    wait::run(async {
+        // The credentials that are kept are those of the realm in force.
+        registered(node.digest_phone(Transport::Udp, &device, "1001")).await;
+    });
+    // A node without call processing has none, and what all nodes share is not given to one.
+    node.ask("PUT", "/parameters/sip_realm_station@beta", Some(&value)).refused(422, "node_inactive");
+    node.ask("GET", "/parameters/sip_realm_station@beta", None).expect(404);
+    let seconds = json!({"value": 20});
+    node.ask("PUT", "/parameters/no_answer_s@alpha", Some(&seconds)).refused(422, "parameter_of_cluster");
+    // After a restart too, offline by the command line, and on a node of another name not at all.
+    node.kill9_and_restart();
+    assert_eq!(realm(&node), "alpha.example");
+    node.kill9();
+    let set = node.run(&["parameter", "set", "sip_realm_station@alpha", "second.example"]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let other = node.run(&["parameter", "set", "sip_realm_station@beta", "second.example"]);
+    assert_eq!(other.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(why.contains("`beta`") && why.contains("active: alpha"), "{why}");
+    node.start();
+    assert_eq!(realm(&node), "second.example");
+    node.kill9();
+    let file = node.folder().join("keyline.toml");
+    let text = std::fs::read_to_string(&file).expect("keyline.toml").replace("\"alpha\"", "\"beta\"");
+    std::fs::write(&file, text).expect("keyline.toml");
+    node.start();
+    assert_eq!(realm(&node), "cluster.example");
+    let left = node.ask("GET", PATH, None).expect(200);
+    assert_eq!((&left["active"], &left["value"]), (&json!(false), &json!("second.example")));
+    node.ask("DELETE", PATH, None).expect(200);
+    node.ask("GET", PATH, None).expect(404);
+}
+
+#[test]
 fn auth_int_is_not_offered_and_an_answer_with_it_is_refused() {
     let (node, device) = one_phone(1);
     let mut line = Line::udp(node.udp());

@@ -111,7 +111,8 @@ impl CatalogActor {
     /// announced is finished, and the boards are published anew.
     pub(super) fn recover(&mut self) -> After {
         let store = Arc::clone(self.writer.store());
-        match Catalog::load(&*store, Arc::clone(&self.node_key)) {
+        let node = self.catalog.inventory().nodes().next().unwrap_or_default().to_owned();
+        match Catalog::load(&*store, Arc::clone(&self.node_key), &node) {
             Ok(fresh) => self.catalog = fresh,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be read again");

@@ -79,13 +79,14 @@ impl std::fmt::Debug for Catalog {
 }
 
 impl Catalog {
-    /// Reads all configuration.
+    /// Reads all configuration, as the node of this name.
     ///
     /// # Errors
     /// [`OpenError`] names table and row when one cannot be read.
-    pub fn load(store: &dyn Store, node_key: Arc<NodeKey>) -> Result<Self, OpenError> {
+    pub fn load(store: &dyn Store, node_key: Arc<NodeKey>, node: &str) -> Result<Self, OpenError> {
         let sealer = NodeSealer(node_key);
         let mut inventory = Inventory::new();
+        inventory.serve_on(&[node]);
         for kind in Kind::LOAD_ORDER {
             let prefix = format!("{}/", kind.as_str());
             scan(store, prefix.as_bytes(), |key, value| {

@@ -31,7 +31,7 @@ fn key() -> Arc<NodeKey> {
 }
 
 fn load(store: &dyn Store) -> Catalog {
-    Catalog::load(store, key()).unwrap()
+    Catalog::load(store, key(), "node").unwrap()
 }
 
 fn request(steps: Vec<Step>) -> ChangeRequest {

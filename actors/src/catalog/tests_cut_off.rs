@@ -82,7 +82,7 @@ fn create(kind: Kind, body: Value) -> Step {
 fn begun() -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     let committer: &dyn Store = &*store;
-    let mut catalog = Catalog::load(&*store, key()).unwrap();
+    let mut catalog = Catalog::load(&*store, key(), "node").unwrap();
     let profile = json!({"name": "Digest", "model": "Cisco 8845", "digest_authentication": true});
     let phone = json!({"name": PHONE, "model": "Cisco 8845", "security_profile": "Digest", "lines": ["1001"],
                        "digest_user": "alice"});
@@ -98,7 +98,7 @@ fn begun() -> Arc<MemoryStore> {
 
 /// Everything that a start would know: rows with secrets, tokens, and the audit's length.
 fn state(store: &Arc<MemoryStore>) -> (Vec<String>, Vec<Box<str>>, u64) {
-    let catalog = Catalog::load(&**store, key()).unwrap();
+    let catalog = Catalog::load(&**store, key(), "node").unwrap();
     let audit = AuditReader::new(Arc::clone(store) as Arc<dyn Store>, &key());
     let verified = audit.verify(None).unwrap();
     let rows = catalog.inventory().export(true).collect();
@@ -165,7 +165,7 @@ fn a_change_and_its_entry_are_there_together_or_not_at_all() {
         let old = state(&begun());
         let new = {
             let store = begun();
-            let mut catalog = Catalog::load(&*store, key()).unwrap();
+            let mut catalog = Catalog::load(&*store, key(), "node").unwrap();
             let whole: &dyn Store = &*store;
             assert!(doing(&mut catalog, &whole), "{what}");
             state(&store)
@@ -175,7 +175,7 @@ fn a_change_and_its_entry_are_there_together_or_not_at_all() {
             // However many commits it should ever take.
             for at in 1..=3 {
                 let store = begun();
-                let mut catalog = Catalog::load(&*store, key()).unwrap();
+                let mut catalog = Catalog::load(&*store, key(), "node").unwrap();
                 let ending = Ending { store: &store, left: Cell::new(at), written };
                 doing(&mut catalog, &ending);
                 let now = state(&store);
@@ -189,7 +189,7 @@ fn a_change_and_its_entry_are_there_together_or_not_at_all() {
 #[test]
 fn an_entry_says_what_was_before_and_after_without_the_secret() {
     let store = begun();
-    let mut catalog = Catalog::load(&*store, key()).unwrap();
+    let mut catalog = Catalog::load(&*store, key(), "node").unwrap();
     let whole: &dyn Store = &*store;
     for (what, doing) in doings().into_iter().skip(3).take(3).chain(doings().into_iter().skip(1).take(1)) {
         // The profile is gone by then, so is its name.
@@ -242,6 +242,7 @@ fn device(n: usize) -> String {
 fn r101_a_profile_is_deleted_or_assigned_never_both() {
     let folder = tempfile::tempdir().unwrap();
     let options = OpenOptions {
+        node: "node".to_owned(),
         data_dir: folder.path().to_owned(),
         key_file: folder.path().join("node.key"),
         engine: Engine::Memory,

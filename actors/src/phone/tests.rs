@@ -51,6 +51,7 @@ struct Tree {
 fn tree(shards: u16, idle_ms: u64) -> Tree {
     let folder = tempfile::tempdir().unwrap();
     let options = OpenOptions {
+        node: "node".to_owned(),
         data_dir: folder.path().to_owned(),
         key_file: folder.path().join("node.key"),
         engine: Engine::Memory,

@@ -93,6 +93,8 @@ fn list(text: &str) -> Value {
 
 /// A parameter's value: what its type in the table of parameters says.
 pub(super) fn parameter(name: &str, text: &str) -> Value {
+    // `name@node` where nodes may differ (R208).
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
     match ParameterSpec::named(name).map(|spec| spec.kind) {
         None | Some(ParameterType::Text(_) | ParameterType::Choice(_)) => text.into(),
         Some(ParameterType::Choices(_)) => list(text),

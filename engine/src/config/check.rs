@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use keyline_domain::inventory::{NODE_NAME_MAX, is_node_name};
+
 use super::error::{Origin, Problem};
 use super::listen::{Listen, Listener};
 use super::raw::{Given, Givens, Value};
@@ -14,9 +16,6 @@ use crate::limits::{self, Limits};
 
 /// Most shards: one for each partition (design §3).
 const SHARDS_MAX: u16 = 256;
-
-/// Longest node name, in characters: it must fit a certificate's common name.
-const NODE_NAME_MAX: usize = 64;
 
 /// Longest host name (RFC 1035 §2.3.4).
 const HOST_MAX: usize = 253;
@@ -331,8 +330,7 @@ fn number(value: &Value, min: u64, max: u64) -> Result<u64, String> {
 
 fn node_name(value: &Value) -> Result<String, String> {
     let name = text(value)?;
-    let right = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    if name.is_empty() || name.len() > NODE_NAME_MAX || !name.chars().all(right) {
+    if !is_node_name(name) {
         return Err(format!("is no node name; use 1 to {NODE_NAME_MAX} letters, digits, '-', '_' and '.'"));
     }
     Ok(name.to_owned())

@@ -41,6 +41,12 @@ pub(super) const KINDS: &[KindHelp] = &[
                 "Which parameter is set; a parameter that is removed has its default again.",
             ),
             help(
+                "node",
+                "a node on which call processing is active",
+                "",
+                "The node whose own value this is, where the parameter says per_node; left out for all nodes.",
+            ),
+            help(
                 "value",
                 "as `takes` of the parameter says",
                 "",

@@ -175,10 +175,12 @@ impl Inventory {
     }
 
     fn apply_parameter(&mut self, row: &ParameterRow, changes: &mut Vec<Change>) {
+        let key = row.key();
         self.parameters.set(row);
-        self.set.insert(row.name(), row.value().clone());
-        changes.push(put(Kind::Parameter, row.name(), bytes(row.value())));
-        changes.push(Change::Publish(Event::ParameterChanged(row.name())));
+        self.set.insert(key.as_str().into(), row.value().clone());
+        self.settle_nodes();
+        changes.push(put(Kind::Parameter, key, bytes(row.value())));
+        changes.push(Change::Publish(Event::ParameterChanged(row.spec().name)));
     }
 
     fn apply_model(&mut self, row: PhoneModelRow, changes: &mut Vec<Change>) -> Result<(), RowError> {

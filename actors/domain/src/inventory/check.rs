@@ -63,10 +63,10 @@ impl Inventory {
             };
             let result = match row {
                 Row::Parameter(_) if failed_parameter => Ok(()),
-                Row::Parameter(_) => {
+                Row::Parameter(r) => {
                     let result = scope.parameters.check();
                     failed_parameter = result.is_err();
-                    result
+                    result.and_then(|()| self.check_node(r))
                 }
                 Row::PhoneModel(r) => scope.check_model(r),
                 // Its signature and its types were judged when it was planned.

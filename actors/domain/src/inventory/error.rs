@@ -80,6 +80,35 @@ pub enum RowError {
         /// Allowed values in words.
         allowed: String,
     },
+    /// A node's own value of a parameter that is the same on all nodes.
+    #[error(
+        "parameter `{name}` is one for all nodes, so node `{node}` has none of its own; leave the node out"
+    )]
+    ParameterOfCluster {
+        /// The parameter.
+        name: &'static str,
+        /// The node asked for.
+        node: String,
+    },
+    /// A name that no node can have.
+    #[error("`{name}` is no node name; use 1 to 64 letters, digits, `-`, `_` and `.`")]
+    NodeName {
+        /// As given.
+        name: String,
+    },
+    /// A node on which call processing does not run (R208).
+    #[error(
+        "parameter `{name}`: call processing is not active on node `{node}`; active: {active}. Name one of them, \
+         or leave the node out to set it for all"
+    )]
+    NodeInactive {
+        /// The parameter.
+        name: &'static str,
+        /// The node asked for.
+        node: String,
+        /// The nodes that run call processing.
+        active: String,
+    },
     /// Parameters that contradict each other.
     #[error("parameters contradict each other: {0}")]
     ParameterConflict(String),
@@ -363,6 +392,9 @@ impl RowError {
             Self::Field { .. } => "field_invalid",
             Self::ParameterUnknown { .. } => "parameter_unknown",
             Self::ParameterValue { .. } => "parameter_value",
+            Self::ParameterOfCluster { .. } => "parameter_of_cluster",
+            Self::NodeName { .. } => "node_name",
+            Self::NodeInactive { .. } => "node_inactive",
             Self::ParameterConflict(_) => "parameter_conflict",
             Self::Profile { error, .. } => error.code(),
             Self::ProfilePredefined { .. } => "profile_predefined",

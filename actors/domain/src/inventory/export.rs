@@ -6,6 +6,7 @@ use crate::ids::{DeviceName, Dn, UserId};
 use crate::mode::Protocol;
 use crate::profile::{Field, SecurityProfile, is_predefined, options};
 
+use super::parameter::addressed;
 use super::rows::{EnterprisePhoneRow, SecurityProfileRow, Tag};
 use super::store::{PhoneEntry, UserStore};
 use super::stored::model_row;
@@ -113,8 +114,10 @@ impl Inventory {
         Some(match kind {
             Kind::Counter => return None,
             Kind::Parameter => {
-                let (spec, value, _) = self.all_parameters().find(|(spec, ..)| spec.name == name)?;
-                line(kind, ParameterOut { name: spec.name, value: &value })
+                let (spec, node) = addressed(name).ok()?;
+                // What is merged into it may name a node that is refused: the check says so, and why.
+                let view = self.parameter(spec, node);
+                line(kind, ParameterOut { name: &view.key, value: &view.value })
             }
             Kind::PhoneModel => line(kind, model_row(self.model(name)?)),
             Kind::Package => line(kind, self.packages.get(name)?),

@@ -93,7 +93,7 @@ impl Kind {
     pub const fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Counter | Self::Package => &[],
-            Self::Parameter => &["name", "value"],
+            Self::Parameter => &["name", "node", "value"],
             Self::PhoneModel => &[
                 "name",
                 "vendor_class",

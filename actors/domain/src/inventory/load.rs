@@ -34,7 +34,8 @@ impl Inventory {
                 let row =
                     ParameterRow::new(key, from_bytes(kind, key, bytes)?).map_err(|e| form(kind, key, &e))?;
                 self.parameters.set(&row);
-                self.set.insert(row.name(), row.value().clone());
+                self.set.insert(key.into(), row.value().clone());
+                self.settle_nodes();
             }
             Kind::PhoneModel => {
                 let StoredModel { id, row } = from_bytes(kind, key, bytes)?;

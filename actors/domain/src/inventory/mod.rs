@@ -55,8 +55,8 @@ pub use kind::Kind;
 pub use mutate::{Mutate, Mutated, Op, Refused};
 pub use package::PackageRow;
 pub use parameter::{
-    PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters, Policy, SrtpMenu,
-    TlsMenu,
+    NODE_NAME_MAX, PARAMETERS, ParameterRow, ParameterSpec, ParameterType, ParameterValue, Parameters,
+    Policy, SrtpMenu, TlsMenu, is_node_name,
 };
 pub use parse::{ROW_BYTES_MAX, SECURE_CALL_FEATURES_MAX, did_you_mean, nearest, parse_row};
 pub use report::{ERRORS_MAX, Report, Warning, WarningCode};
@@ -70,4 +70,4 @@ pub use step::{ReadCertificate, Step, name_field};
 pub use store::{DeviceView, Inventory, PhoneDetails, UserStore, UserView};
 pub use trunks::{REALM_MAX, RealmFault, RealmView, SipRealmRow, TrunkRow, TrunkSecurityProfileRow};
 pub use undo::Undo;
-pub use view::{PhoneView, Rows};
+pub use view::{ParameterView, PhoneView, Rows};

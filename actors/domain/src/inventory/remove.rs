@@ -4,10 +4,11 @@ use crate::ids::{DeviceIndex, DeviceName};
 use crate::model::builtin;
 
 use super::apply::{Change, Event, put};
-use super::parse::{did_you_mean, shorten};
+use super::parameter::addressed;
+use super::parse::shorten;
 use super::store::UserStore;
 use super::stored::{self, bytes};
-use super::{Inventory, Kind, PARAMETERS, ParameterSpec, Purpose, RowError};
+use super::{Inventory, Kind, Purpose, RowError};
 
 impl Inventory {
     /// Deletes what `kind` and `name` say (of a certificate `<purpose>/<fingerprint>`). Removing a
@@ -111,15 +112,15 @@ impl Inventory {
     }
 
     fn remove_parameter(&mut self, name: &str) -> Result<Vec<Change>, RowError> {
-        let Some(spec) = ParameterSpec::named(name) else {
-            let hint = did_you_mean(name, PARAMETERS.iter().map(|s| s.name));
-            return Err(RowError::ParameterUnknown { name: shorten(name), hint });
-        };
-        let mut after = self.parameters.clone();
-        after.reset(spec);
-        after.check()?;
-        self.parameters = after;
-        self.set.remove(spec.name);
+        let (spec, node) = addressed(name)?;
+        if node.is_none() {
+            let mut after = self.parameters.clone();
+            after.reset(spec);
+            after.check()?;
+            self.parameters = after;
+        }
+        self.set.remove(name);
+        self.settle_nodes();
         Ok(vec![
             Change::Delete { kind: Kind::Parameter, key: name.to_owned() },
             Change::Publish(Event::ParameterChanged(spec.name)),

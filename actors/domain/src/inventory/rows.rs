@@ -83,7 +83,7 @@ impl Row {
     /// The name that is unique within the kind; a certificate's is purpose and fingerprint.
     pub fn name(&self) -> String {
         match self {
-            Self::Parameter(r) => r.name().to_owned(),
+            Self::Parameter(r) => r.key(),
             Self::PhoneModel(r) => r.name.to_string(),
             Self::Package(r) => r.name.to_string(),
             Self::SecurityProfile(r) => r.name.to_string(),

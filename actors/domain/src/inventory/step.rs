@@ -6,6 +6,7 @@ use crate::model::Package;
 
 use super::capf::CapfSettings;
 use super::mutate::Op;
+use super::parameter::addressed;
 use super::parse::{parse_row, shorten};
 use super::rows::{CertificateFacts, Row};
 use super::{Inventory, Kind, Newcomer, RowError};
@@ -183,7 +184,7 @@ impl Inventory {
     pub fn contains(&self, kind: Kind, name: &str) -> bool {
         match kind {
             Kind::Counter => false,
-            Kind::Parameter => super::ParameterSpec::named(name).is_some(),
+            Kind::Parameter => addressed(name).is_ok(),
             Kind::PhoneModel => self.model(name).is_some(),
             Kind::Package => self.packages.contains_key(name),
             Kind::SecurityProfile => self.profile_id(name).is_some(),
@@ -202,6 +203,12 @@ impl Inventory {
     }
 
     fn must_exist(&self, kind: Kind, name: &str) -> Result<(), RowError> {
+        if kind == Kind::Parameter
+            && let Err(fault @ (RowError::ParameterOfCluster { .. } | RowError::NodeName { .. })) =
+                addressed(name)
+        {
+            return Err(fault);
+        }
         match self.contains(kind, name) {
             true => Ok(()),
             false => Err(RowError::NotFound { kind, name: shorten(name) }),

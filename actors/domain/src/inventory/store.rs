@@ -93,7 +93,9 @@ pub(super) struct CommonEntry {
 pub struct Inventory {
     pub(super) parameters: Parameters,
     /// The parameters that were set, for export and storage.
-    pub(super) set: BTreeMap<&'static str, ParameterValue>,
+    pub(super) set: BTreeMap<Box<str>, ParameterValue>,
+    /// Nodes that run call processing, the own one first.
+    pub(super) nodes: Vec<Box<str>>,
     pub(super) models: BTreeMap<Box<str>, Arc<Model>>,
     pub(super) model_names: BTreeMap<ModelId, Box<str>>,
     pub(super) models_made: u32,

@@ -27,7 +27,7 @@ impl std::fmt::Debug for Undo {
 
 /// What was there before a row.
 enum Before {
-    Parameters(Box<Parameters>, BTreeMap<&'static str, ParameterValue>),
+    Parameters(Box<Parameters>, BTreeMap<Box<str>, ParameterValue>),
     Model { name: Box<str>, model: Option<Arc<Model>>, made: u32 },
     Package { name: Box<str>, row: Option<super::PackageRow> },
     Profile { name: Box<str>, profile: Option<Arc<SecurityProfile>>, made: u32 },

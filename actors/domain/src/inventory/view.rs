@@ -7,6 +7,7 @@ use crate::mode::Protocol;
 use crate::model::{Model, builtin_models};
 use crate::profile::{SecurityProfile, is_predefined, predefined};
 
+use super::parameter::addressed;
 use super::store::PhoneEntry;
 use super::{CapfOperation, CertificateRow, Hardening, Inventory, PARAMETERS, ParameterSpec, ParameterValue};
 use super::{UserStore, UserView};
@@ -42,6 +43,23 @@ pub struct PhoneView<'a> {
 
 /// Rows that can be walked through.
 pub type Rows<'a, T> = Box<dyn Iterator<Item = T> + 'a>;
+
+/// A parameter as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterView {
+    /// Its line in the table.
+    pub spec: &'static ParameterSpec,
+    /// The node it is for; `None` for all.
+    pub node: Option<Box<str>>,
+    /// Its key: name, or `name@node`.
+    pub key: String,
+    /// The value that holds there.
+    pub value: ParameterValue,
+    /// It was set there, and is no default.
+    pub set: bool,
+    /// Its node runs no call processing: the value has no effect.
+    pub inactive: bool,
+}
 
 impl Inventory {
     /// Phones by name from a place on; backwards: the place is the upper end.
@@ -166,12 +184,32 @@ impl Inventory {
         given.chain(made.map(|(_, entry)| (*entry.profile).clone()))
     }
 
-    /// All parameters with the value in force, and whether it was set.
-    pub fn all_parameters(&self) -> impl Iterator<Item = (&'static ParameterSpec, ParameterValue, bool)> {
-        PARAMETERS.iter().map(|spec| match self.set.get(spec.name) {
-            Some(value) => (spec, value.clone(), true),
-            None => (spec, spec.default_value(), false),
-        })
+    /// All parameters with their value, and whether it was set; behind those of the cluster what nodes have
+    /// of their own (R208).
+    pub fn all_parameters(&self) -> impl Iterator<Item = ParameterView> {
+        let of_cluster = PARAMETERS.iter().map(|spec| self.parameter(spec, None));
+        let of_nodes = self.set.keys().filter_map(|key| match addressed(key) {
+            Ok((spec, Some(node))) => Some(self.parameter(spec, Some(node))),
+            _ => None,
+        });
+        of_cluster.chain(of_nodes)
+    }
+
+    /// One of them by its key. A node that runs call processing has a view of its own also where the value of
+    /// the cluster holds.
+    pub fn parameter_view(&self, key: &str) -> Option<ParameterView> {
+        let (spec, node) = addressed(key).ok()?;
+        let there = node.is_none_or(|node| self.nodes().any(|n| n == node) || self.set.contains_key(key));
+        there.then(|| self.parameter(spec, node))
+    }
+
+    pub(super) fn parameter(&self, spec: &'static ParameterSpec, node: Option<&str>) -> ParameterView {
+        let key = node.map_or_else(|| spec.name.to_owned(), |node| format!("{}@{node}", spec.name));
+        let own = self.set.get(key.as_str());
+        let cluster = || self.set.get(spec.name).cloned().unwrap_or_else(|| spec.default_value());
+        let value = own.cloned().unwrap_or_else(cluster);
+        let inactive = node.is_some_and(|node| !self.nodes().any(|active| active == node));
+        ParameterView { spec, node: node.map(Box::from), set: own.is_some(), inactive, key, value }
     }
 
     /// All common phone profiles by name, with their switches and the number of their phones.

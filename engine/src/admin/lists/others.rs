@@ -2,7 +2,7 @@
 
 use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::inventory::{
-    Inventory, ParameterSpec, ParameterType, ParameterValue, UserStore, UserView,
+    Inventory, ParameterType, ParameterValue, ParameterView, UserStore, UserView,
 };
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub(super) static LINES: Shape =
     Shape { name: "lines", key: "dn", filters: &["dn", "phone"], sorts: &["dn"] };
 
 pub(super) static PARAMETERS: Shape =
-    Shape { name: "parameters", key: "name", filters: &["name", "value", "set"], sorts: &["name"] };
+    Shape { name: "parameters", key: "name", filters: &["name", "node", "value", "set"], sorts: &["name"] };
 
 struct User<'a> {
     view: UserView,
@@ -120,16 +120,11 @@ pub(super) fn line(world: &World<'_>, dn: &str) -> Option<Value> {
     (*found == dn).then(|| Line { dn: found, devices, inventory }.show())
 }
 
-struct Parameter {
-    spec: &'static ParameterSpec,
-    value: ParameterValue,
-    set: bool,
-}
-
-impl Row for Parameter {
+impl Row for ParameterView {
     fn values(&self, field: &str, each: &mut dyn FnMut(&str)) {
         match (field, &self.value) {
-            ("name", _) => each(self.spec.name),
+            ("name", _) => each(&self.key),
+            ("node", _) => each(self.node.as_deref().unwrap_or_default()),
             ("set", _) => each(if self.set { "true" } else { "false" }),
             ("value", ParameterValue::Text(text)) => each(text),
             ("value", ParameterValue::List(all)) => all.iter().for_each(|one| each(one)),
@@ -139,18 +134,19 @@ impl Row for Parameter {
     }
 }
 
-impl Parameter {
-    /// With its help (R209).
-    fn show(&self) -> Value {
-        json!({
-            "name": self.spec.name,
-            "value": self.value,
-            "set": self.set,
-            "default": self.spec.default_value(),
-            "takes": takes(self.spec.kind),
-            "help": self.spec.help,
-        })
-    }
+/// With its help (R209), and whether nodes may differ (R208).
+fn show_parameter(view: &ParameterView) -> Value {
+    json!({
+        "name": view.key,
+        "node": view.node,
+        "active": !view.inactive,
+        "value": view.value,
+        "set": view.set,
+        "default": view.spec.default_value(),
+        "takes": takes(view.spec.kind),
+        "per_node": view.spec.per_node,
+        "help": view.spec.help,
+    })
 }
 
 fn takes(kind: ParameterType) -> Value {
@@ -164,14 +160,10 @@ fn takes(kind: ParameterType) -> Value {
     }
 }
 
-fn all(world: &World<'_>) -> impl Iterator<Item = Parameter> {
-    world.inventory.all_parameters().map(|(spec, value, set)| Parameter { spec, value, set })
-}
-
 pub(super) fn parameters(world: &World<'_>, query: &Query) -> Page {
-    pick(query, PARAMETERS.key, all(world), Parameter::show)
+    pick(query, PARAMETERS.key, world.inventory.all_parameters(), show_parameter)
 }
 
-pub(super) fn parameter(world: &World<'_>, name: &str) -> Option<Value> {
-    all(world).find(|p| p.spec.name == name).map(|p| p.show())
+pub(super) fn parameter(world: &World<'_>, key: &str) -> Option<Value> {
+    world.inventory.parameter_view(key).as_ref().map(show_parameter)
 }

@@ -5,7 +5,7 @@ use keyline_domain::hardening::switches as hardening_switches;
 use keyline_domain::ids::{DEVICE_NAME_MAX, DN_MAX, USER_ID_MAX};
 use keyline_domain::inventory::SECURE_CALL_FEATURES_MAX;
 use keyline_domain::inventory::{
-    CREDENTIALS_MAX, Kind, LINES_MAX, PEM_MAX, Purpose, REALM_MAX, SUBJECT_MAX, TEXT_MAX,
+    CREDENTIALS_MAX, Kind, LINES_MAX, NODE_NAME_MAX, PEM_MAX, Purpose, REALM_MAX, SUBJECT_MAX, TEXT_MAX,
 };
 use keyline_domain::model::{Capability, MODEL_NAME_MAX, Topic};
 use keyline_domain::profile::{DESCRIPTION_MAX, EC_KEY_SIZES, NAME_MAX, NONCE_VALIDITY_S, RSA_KEY_SIZES};
@@ -106,6 +106,7 @@ fn fields(kind: Kind) -> Vec<(&'static str, Value)> {
     match kind {
         Kind::Parameter => vec![
             ("name", text(TEXT_MAX)),
+            ("node", nullable(text(NODE_NAME_MAX))),
             (
                 "value",
                 json!({

@@ -465,9 +465,9 @@ fn configured() -> Value {
         "Line": object(&[("dn", text()), ("phones", list(text()))]),
         "Lines": page(reference("Line")),
         "Parameter": object(&[
-            ("name", text()), ("value", json!({})), ("set", boolean()), ("default", json!({})),
+            ("name", text()), ("node", maybe_text()), ("active", boolean()), ("value", json!({})), ("set", boolean()),
             ("takes", object(&[("type", choice(&["boolean", "seconds", "count", "choice", "choices", "text"]))])),
-            ("help", text()),
+            ("default", json!({})), ("per_node", boolean()), ("help", text()),
         ]),
         "Parameters": page(reference("Parameter")),
         "CommonPhoneProfile": object(&[("name", text()), ("hardening", json!({ "type": "object" })), ("phones", count())]),

@@ -305,7 +305,7 @@ pub(in crate::cli) enum Parameter {
     Show(Show),
     /// Give one a value
     Set {
-        /// Its name
+        /// Its name; NAME@NODE for one node, where nodes may differ
         name: String,
         /// Its value; of a list, separated by commas
         value: String,

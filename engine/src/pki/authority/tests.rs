@@ -32,6 +32,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
 fn store() -> (tempfile::TempDir, Opened) {
     let dir = tempfile::tempdir().unwrap();
     let options = OpenOptions {
+        node: "node".to_owned(),
         data_dir: dir.path().to_owned(),
         key_file: dir.path().join("node.key"),
         engine: Engine::Memory,

@@ -10,9 +10,9 @@ use crate::cipher::TlsCiphers;
 use crate::digest::Algorithm;
 use crate::mode::ClusterMode;
 
-use super::RowError;
 use super::parse::{did_you_mean, shorten};
 use super::rows::Tag;
+use super::{Inventory, RowError};
 
 mod table;
 
@@ -154,7 +154,10 @@ impl Default for Parameters {
 impl Parameters {
     /// Puts a checked value in force.
     pub(super) fn set(&mut self, row: &ParameterRow) {
-        self.assign(row.spec, &row.value);
+        // What one node has of its own is put in force by `Inventory::settle_nodes`.
+        if row.node.is_none() {
+            self.assign(row.spec, &row.value);
+        }
     }
 
     /// Puts the default of a parameter in force.
@@ -270,10 +273,11 @@ impl fmt::Display for ParameterValue {
     }
 }
 
-/// `parameter`: a known name and a value of its type and range.
+/// `parameter`: a known name and a value of its type and range, for the cluster or for one node (R208).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterRow {
     spec: &'static ParameterSpec,
+    node: Option<Box<str>>,
     value: ParameterValue,
 }
 
@@ -284,36 +288,51 @@ pub(super) struct ParameterShape {
     #[serde(default, rename = "kind")]
     _tag: Tag,
     name: String,
+    #[serde(default)]
+    node: Option<String>,
     value: serde_json::Value,
 }
 
 impl ParameterRow {
-    /// A checked row.
-    pub fn new(name: &str, value: ParameterValue) -> Result<Self, RowError> {
-        let Some(spec) = ParameterSpec::named(name) else {
-            let known = PARAMETERS.iter().map(|s| s.name);
-            return Err(RowError::ParameterUnknown { name: shorten(name), hint: did_you_mean(name, known) });
-        };
+    /// A checked row. `key` is the name of a parameter, or `name@node` where nodes may differ.
+    pub fn new(key: &str, value: ParameterValue) -> Result<Self, RowError> {
+        let (spec, node) = addressed(key)?;
         if spec.takes(&value) {
-            return Ok(Self { spec, value });
+            return Ok(Self { spec, node: node.map(Box::from), value });
         }
         Err(spec.refuse(&value.to_string()))
     }
 
     pub(super) fn from_shape(shape: ParameterShape) -> Result<Self, RowError> {
+        let key = match shape.node {
+            Some(node) if !shape.name.contains(AT) => format!("{}{AT}{node}", shape.name),
+            Some(node) if shape.name.split_once(AT).is_some_and(|(_, named)| named != node) => {
+                return Err(RowError::ParameterConflict(format!(
+                    "the name is `{}` and the node `{}`",
+                    shorten(&shape.name),
+                    shorten(&node)
+                )));
+            }
+            _ => shape.name,
+        };
         match ParameterValue::deserialize(&shape.value) {
-            Ok(value) => Self::new(&shape.name, value),
+            Ok(value) => Self::new(&key, value),
             // No type of parameter: a negative number, an object…
-            Err(_) => match ParameterSpec::named(&shape.name) {
-                Some(spec) => Err(spec.refuse(&shape.value.to_string())),
-                None => Self::new(&shape.name, ParameterValue::Bool(false)),
-            },
+            Err(_) => Err(addressed(&key)?.0.refuse(&shape.value.to_string())),
         }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        self.spec.name
+    /// Its key: the name, with `@node` behind it where it is for one node.
+    pub fn key(&self) -> String {
+        match &self.node {
+            Some(node) => format!("{}{AT}{node}", self.spec.name),
+            None => self.spec.name.to_owned(),
+        }
+    }
+
+    /// The node it is for; `None` for all.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
     }
 
     /// Its line in the table.
@@ -324,5 +343,72 @@ impl ParameterRow {
     /// Its value.
     pub fn value(&self) -> &ParameterValue {
         &self.value
+    }
+}
+
+/// Between the name of a parameter and that of a node.
+const AT: char = '@';
+
+/// Longest name of a node, in characters: it must fit a certificate's common name.
+pub const NODE_NAME_MAX: usize = 64;
+
+/// 1 to [`NODE_NAME_MAX`] letters, digits, `-`, `_` and `.`.
+pub fn is_node_name(text: &str) -> bool {
+    let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text.len() <= NODE_NAME_MAX && text.chars().all(right)
+}
+
+/// The parameter and the node that a key names.
+pub(super) fn addressed(key: &str) -> Result<(&'static ParameterSpec, Option<&str>), RowError> {
+    let (name, node) = match key.split_once(AT) {
+        Some((name, node)) => (name, Some(node)),
+        None => (key, None),
+    };
+    let Some(spec) = ParameterSpec::named(name) else {
+        let known = PARAMETERS.iter().map(|s| s.name);
+        return Err(RowError::ParameterUnknown { name: shorten(key), hint: did_you_mean(name, known) });
+    };
+    match node {
+        None => Ok((spec, None)),
+        Some(node) if spec.per_node && is_node_name(node) => Ok((spec, Some(node))),
+        Some(node) if spec.per_node => Err(RowError::NodeName { name: shorten(node) }),
+        Some(node) => Err(RowError::ParameterOfCluster { name: spec.name, node: shorten(node) }),
+    }
+}
+
+impl Inventory {
+    /// Says which nodes run call processing, the own one first: parameters that a node may have of its own
+    /// are taken for these only (R208), and those of the first are in force.
+    pub fn serve_on(&mut self, nodes: &[&str]) {
+        self.nodes = nodes.iter().map(|&node| node.into()).collect();
+        self.settle_nodes();
+    }
+
+    /// The nodes that run call processing, the own one first.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| &**node)
+    }
+
+    /// A value for a node is taken where call processing runs.
+    pub(super) fn check_node(&self, row: &ParameterRow) -> Result<(), RowError> {
+        match row.node() {
+            Some(node) if !self.nodes().any(|active| active == node) => Err(RowError::NodeInactive {
+                name: row.spec.name,
+                node: node.to_owned(),
+                active: self.nodes.join(", "),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts in force what holds on this node: its own value, else that of the cluster, else the default.
+    pub(super) fn settle_nodes(&mut self) {
+        for spec in PARAMETERS.iter().filter(|spec| spec.per_node) {
+            let own = self.nodes.first().and_then(|node| self.set.get(&*format!("{}{AT}{node}", spec.name)));
+            match own.or_else(|| self.set.get(spec.name)) {
+                Some(value) => self.parameters.assign(spec, value),
+                None => self.parameters.reset(spec),
+            }
+        }
     }
 }

@@ -45,6 +45,8 @@ pub struct ParameterSpec {
     pub kind: ParameterType,
     /// What it does, in a sentence or two (R209).
     pub help: &'static str,
+    /// A node may have a value of its own, before that of the cluster (R208).
+    pub per_node: bool,
     default: Preset,
 }
 
@@ -122,12 +124,12 @@ const DIGEST_ALGORITHMS: &[&str] =
     &["SHA-512-256", "SHA-512-256-sess", "SHA-256", "SHA-256-sess", "MD5", "MD5-sess"];
 
 const fn bool(name: &'static str, default: bool, help: &'static str) -> ParameterSpec {
-    ParameterSpec { name, kind: ParameterType::Bool, help, default: Preset::Bool(default) }
+    ParameterSpec { name, kind: ParameterType::Bool, help, per_node: false, default: Preset::Bool(default) }
 }
 
 const fn seconds(name: &'static str, default: u32, range: (u32, u32), help: &'static str) -> ParameterSpec {
     let kind = ParameterType::Seconds(range.0, range.1);
-    ParameterSpec { name, kind, help, default: Preset::Number(default) }
+    ParameterSpec { name, kind, help, per_node: false, default: Preset::Number(default) }
 }
 
 const fn choice(
@@ -136,7 +138,13 @@ const fn choice(
     all: &'static [&'static str],
     help: &'static str,
 ) -> ParameterSpec {
-    ParameterSpec { name, kind: ParameterType::Choice(all), help, default: Preset::Text(default) }
+    ParameterSpec {
+        name,
+        kind: ParameterType::Choice(all),
+        help,
+        per_node: false,
+        default: Preset::Text(default),
+    }
 }
 
 /// All parameters.
@@ -150,7 +158,9 @@ pub static PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec {
         name: "sip_realm_station",
         kind: ParameterType::Text(REALM_MAX),
-        help: "Realm of the digest challenges that phones receive. A change makes phones answer anew.",
+        help: "Realm of the digest challenges that phones receive. A change makes phones answer anew. A node on which \
+               call processing runs may have one of its own: sip_realm_station@NODE.",
+        per_node: true,
         default: Preset::Text("ccmsipline"),
     },
     choice(
@@ -226,6 +236,7 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         name: "digest_algorithms",
         kind: ParameterType::Choices(DIGEST_ALGORITHMS),
         help: "Algorithms of digest challenges; they go out strongest first. Phones that know one only need it here.",
+        per_node: false,
         default: Preset::List(DIGEST_PLAIN),
     },
     choice(
@@ -257,6 +268,7 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         kind: ParameterType::Count(1000, 10_000_000),
         help: "Entries of the audit that are kept. The oldest beyond them are taken away; what is kept can still be \
                verified.",
+        per_node: false,
         default: Preset::Number(100_000),
     },
 ];

@@ -178,6 +178,55 @@ fn r207_the_realm_is_ccmsipline_until_it_is_set_and_again_when_it_is_reset() {
 }
 
 #[test]
+fn r208_a_node_has_a_realm_of_its_own_where_call_processing_is_active() {
+    const KEY: &str = "sip_realm_station@alpha";
+    let realm = |inventory: &Inventory| inventory.parameters().sip_realm_station.to_string();
+    let own = |node: &str| {
+        format!(r#"{{"kind":"parameter","name":"sip_realm_station","node":"{node}","value":"a"}}"#)
+    };
+    let mut inventory = Inventory::new();
+    assert_eq!(refused(&inventory, &[&own("alpha")]), [(0, "node_inactive")], "no node is known yet");
+    inventory.serve_on(&["alpha", "beta"]);
+    let changes = import(&mut inventory, &[&own("alpha"), &own("beta").replace("\"a\"", "\"b\"")]);
+    assert_eq!(realm(&inventory), "a");
+    assert_eq!(refused(&inventory, &[&own("gamma")]), [(0, "node_inactive")]);
+    for (name, node, code) in [
+        ("no_answer_s", "alpha", "parameter_of_cluster"),
+        ("sip_realm_station", "al pha", "node_name"),
+        ("sip_realm_station@beta", "alpha", "parameter_conflict"),
+        ("realm@alpha", "alpha", "parameter_unknown"),
+    ] {
+        let text = json!({"kind": "parameter", "name": name, "node": node, "value": "a"}).to_string();
+        assert_eq!(parse_row(&text).unwrap_err().code(), code, "{name} {node}");
+    }
+    // What the cluster has holds where a node has nothing of its own, and nowhere else.
+    import(&mut inventory, &[r#"{"kind":"parameter","name":"sip_realm_station","value":"all"}"#]);
+    assert_eq!(realm(&inventory), "a");
+    // As the same rows are read by another node, and by one that runs no longer.
+    for (node, expected) in [("beta", "b"), ("alpha", "a"), ("gamma", "ccmsipline")] {
+        let mut read = Inventory::new();
+        read.serve_on(&[node]);
+        for change in &changes {
+            if let Change::Put { kind, key, value } = change {
+                read.load(*kind, key, value, &Mask).unwrap();
+            }
+        }
+        assert_eq!(realm(&read), expected, "{node}");
+        let view = read.parameter_view(KEY).unwrap();
+        assert_eq!((view.inactive, view.set), (node != "alpha", true));
+    }
+    let texts: Vec<_> = inventory.export(false).collect();
+    let mut again = Inventory::new();
+    again.serve_on(&["alpha", "beta"]);
+    import(&mut again, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(again == inventory, "{texts:?}");
+    change(&mut inventory, Step::Remove { kind: Kind::Parameter, name: KEY.into() }).unwrap();
+    assert_eq!(realm(&inventory), "all");
+    assert!(!inventory.parameter_view(KEY).unwrap().set);
+    assert!(inventory.parameter_view("sip_realm_station@gamma").is_none());
+}
+
+#[test]
 fn r210_credentials_are_there_and_no_row_shows_them() {
     let mut inventory = Inventory::new();
     import(&mut inventory, &[ALICE]);

@@ -26,7 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["keyline-engine", "keyline-loadtest", "keyline-tests"]),
     ("quick-xml", &["keyline-engine"]),
     ("clap", &["keyline-engine", "keyline-loadtest"]),
-    ("rustls", &["keyline-engine", "keyline-loadtest"]),
+    ("rustls", &["keyline-engine", "keyline-loadtest", "keyline-wire"]),
     ("tokio-rustls", &["keyline-engine", "keyline-loadtest"]),
     ("quinn", &["keyline-engine", "keyline-loadtest"]),
     ("hdrhistogram", &["keyline-loadtest"]),

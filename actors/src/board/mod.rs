@@ -70,10 +70,22 @@ impl Boards {
         self.profiles.replaced(old.as_deref(), Some(&row));
     }
 
+    /// Adds or replaces a device. `false`: the board is full.
+    pub(crate) fn put_device(&self, device: Device) -> bool {
+        let (index, profile) = (device.index, device.profile);
+        let before = self.devices.device(index).map(|d| d.profile);
+        let put = self.devices.put(device);
+        if put {
+            self.profiles.assigned(before, Some(profile));
+        }
+        put
+    }
+
     /// Takes a device off the boards.
     pub(crate) fn remove_device(&self, index: keyline_domain::ids::DeviceIndex) {
         if let Some(device) = self.devices.device(index) {
             self.certificates.forget(&device.name);
+            self.profiles.assigned(Some(device.profile), None);
         }
         let old = self.devices.remove(index);
         self.profiles.replaced(old.as_deref(), None);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use keyline_domain::ids::{ProfileId, ProfileVersion, UnixMillis};
+use keyline_domain::mode::DeviceSecurityMode;
 use keyline_domain::phone::{AppliedVersion, Row};
 use keyline_domain::profile::ProfileSettings;
 use papaya::HashMap;
@@ -22,6 +23,12 @@ struct Version {
     users: Arc<AtomicU32>,
 }
 
+impl Version {
+    fn is_authenticated(&self) -> bool {
+        self.settings.device_security_mode == DeviceSecurityMode::Authenticated
+    }
+}
+
 /// One profile. Immutable: a change publishes a new one.
 #[derive(Debug, Clone, Default)]
 struct Entry {
@@ -29,9 +36,17 @@ struct Entry {
     saved: Option<ProfileVersion>,
     name: Arc<str>,
     versions: SmallVec<[Version; 2]>,
+    /// Phones that it is assigned to; shared by all that are published one after another.
+    assigned: Arc<AtomicU32>,
 }
 
 impl Entry {
+    /// Phones that have it and were never there are judged by its saved version, which is authenticated.
+    fn saved_authenticated(&self) -> bool {
+        let saved = self.saved.and_then(|v| self.version(v));
+        saved.is_some_and(Version::is_authenticated) && self.assigned.load(Ordering::Acquire) > 0
+    }
+
     fn version(&self, version: ProfileVersion) -> Option<&Version> {
         self.versions.iter().find(|v| v.version == version)
     }
@@ -52,9 +67,20 @@ pub struct Judgement {
 #[derive(Debug, Default)]
 pub struct ProfileBoard {
     profiles: HashMap<ProfileId, Arc<Entry>, std::hash::RandomState>,
+    /// Rows and roll-outs that need an authenticated version.
+    authenticated_users: AtomicU32,
+    /// Profiles that phones have and whose saved version is authenticated.
+    authenticated_saved: AtomicU32,
 }
 
 impl ProfileBoard {
+    /// Some phone is, or at its first registration will be, judged by an authenticated version: only then are
+    /// suites without encryption offered (R119, R130). Two loads, for each handshake.
+    pub fn authenticated_in_use(&self) -> bool {
+        self.authenticated_users.load(Ordering::Acquire) > 0
+            || self.authenticated_saved.load(Ordering::Acquire) > 0
+    }
+
     fn entry(&self, profile: ProfileId) -> Option<Arc<Entry>> {
         self.profiles.pin().get(&profile).cloned()
     }
@@ -108,12 +134,41 @@ impl ProfileBoard {
     /// Only the catalog writes, so that reading, changing and publishing an entry loses nothing.
     fn change(&self, profile: ProfileId, change: impl FnOnce(&mut Entry)) {
         let mut entry = self.entry(profile).map(Arc::unwrap_or_clone).unwrap_or_default();
+        let before = entry.saved_authenticated();
         change(&mut entry);
+        self.count_saved(before, entry.saved_authenticated());
         let pin = self.profiles.pin();
         if entry.saved.is_none() && entry.versions.is_empty() {
             pin.remove(&profile);
         } else {
             pin.insert(profile, Arc::new(entry));
+        }
+    }
+
+    fn count_saved(&self, before: bool, after: bool) {
+        match (before, after) {
+            (false, true) => self.authenticated_saved.fetch_add(1, Ordering::AcqRel),
+            (true, false) => self.authenticated_saved.fetch_sub(1, Ordering::AcqRel),
+            _ => 0,
+        };
+    }
+
+    /// A phone has another profile than before, is new, or is gone. Only the catalog says so.
+    pub(crate) fn assigned(&self, old: Option<ProfileId>, new: Option<ProfileId>) {
+        if old == new {
+            return;
+        }
+        for (profile, joins) in [(new, true), (old, false)] {
+            let Some(entry) = profile.and_then(|p| self.entry(p)) else { continue };
+            let before = entry.saved_authenticated();
+            if joins {
+                entry.assigned.fetch_add(1, Ordering::AcqRel);
+            } else {
+                // One that was deleted and made anew under its number begins at none.
+                let _ =
+                    entry.assigned.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+            }
+            self.count_saved(before, entry.saved_authenticated());
         }
     }
 
@@ -169,23 +224,29 @@ impl ProfileBoard {
 
     /// A row or a roll-out needs a version from now on.
     pub(crate) fn hold(&self, applied: AppliedVersion) {
-        self.users(applied, |users| {
-            users.fetch_add(1, Ordering::AcqRel);
+        self.with_version(applied, |version| {
+            version.users.fetch_add(1, Ordering::AcqRel);
+            if version.is_authenticated() {
+                self.authenticated_users.fetch_add(1, Ordering::AcqRel);
+            }
         });
     }
 
     /// It needs it no longer.
     pub(crate) fn release(&self, applied: AppliedVersion) {
-        self.users(applied, |users| {
+        self.with_version(applied, |version| {
             // Whoever held a version that was not known then took no count.
-            let _ = users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+            let less = version.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+            if less.is_ok() && version.is_authenticated() {
+                self.authenticated_users.fetch_sub(1, Ordering::AcqRel);
+            }
         });
     }
 
-    fn users(&self, applied: AppliedVersion, change: impl FnOnce(&AtomicU32)) {
+    fn with_version(&self, applied: AppliedVersion, change: impl FnOnce(&Version)) {
         let pin = self.profiles.pin();
         if let Some(version) = pin.get(&applied.profile).and_then(|e| e.version(applied.version)) {
-            change(&version.users);
+            change(version);
         }
     }
 
@@ -263,5 +324,47 @@ mod tests {
         saved(&board, 3);
         assert_eq!(board.judge(P, Some(&row), UnixMillis(0)).unwrap().applied, v(3));
         assert_eq!(board.judge(P, None, UnixMillis(0)).unwrap().applied, v(3));
+    }
+
+    /// In use as soon as a phone has it, until the last phone and the last row are done with it.
+    #[test]
+    fn r130_an_authenticated_profile_counts_while_some_phone_is_judged_by_it() {
+        let with = |mode| {
+            let settings = settings(600);
+            Arc::new(ProfileSettings { device_security_mode: mode, ..Arc::unwrap_or_clone(settings) })
+        };
+        use DeviceSecurityMode::{Authenticated, Encrypted};
+        let board = ProfileBoard::default();
+        let other = ProfileId(2);
+        board.save(v(1), "p", with(Authenticated));
+        board.save(AppliedVersion { profile: other, ..v(1) }, "other", with(Encrypted));
+        assert!(!board.authenticated_in_use(), "nobody has it");
+        board.assigned(None, Some(other));
+        assert!(!board.authenticated_in_use());
+        for _ in 0..2 {
+            board.assigned(None, Some(P));
+            assert!(board.authenticated_in_use());
+        }
+        board.assigned(Some(P), Some(P));
+        board.assigned(Some(P), Some(other));
+        assert!(board.authenticated_in_use());
+        // A row is judged by it still, after the saved version changed and after its phone got another profile.
+        board.hold(v(1));
+        board.save(v(2), "p", with(Encrypted));
+        assert!(board.authenticated_in_use());
+        board.assigned(Some(P), Some(other));
+        board.save(v(3), "p", with(Authenticated));
+        assert!(board.authenticated_in_use());
+        board.release(v(1));
+        assert!(!board.authenticated_in_use(), "saved, but nobody has it");
+        board.release(v(1));
+        board.assigned(None, Some(P));
+        assert!(board.authenticated_in_use());
+        board.assigned(Some(P), None);
+        assert!(!board.authenticated_in_use());
+        board.remove(P);
+        board.collect(P);
+        board.assigned(Some(P), None);
+        assert!(!board.authenticated_in_use());
     }
 }

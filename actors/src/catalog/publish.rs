@@ -146,7 +146,7 @@ impl Catalog {
             em_user: view.em_user,
             vendor_certificate,
         };
-        boards.devices.put(device)
+        boards.put_device(device)
     }
 
     /// One line of NDJSON per row, in the order in which they can be imported.

@@ -5,5 +5,8 @@
 //! bound everything that a peer decides the size of.
 
 pub mod events;
+pub mod hello;
+#[cfg(feature = "integrity-only")]
+pub mod integrity_only;
 pub mod sdp;
 pub mod sip;

@@ -1,5 +1,7 @@
 //! TLS and SRTP cipher menus (R121–R129) and the check of a suite against a device security mode.
 
+pub mod choice;
+
 use serde::{Deserialize, Serialize};
 
 use crate::media::CryptoSuite;

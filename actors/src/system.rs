@@ -79,6 +79,8 @@ pub struct TreeOptions {
     pub subscriptions_per_phone: usize,
     /// Seconds for which a nonce key mints before the next one does.
     pub nonce_key_s: u64,
+    /// Seconds for which a token key signs before the next one does.
+    pub oauth_key_s: u64,
 }
 
 /// An opened store with its configuration, before or without running.
@@ -355,6 +357,8 @@ impl Loaded {
             metrics,
             nonces: None,
             nonce_key_s: tree.nonce_key_s,
+            oauth: None,
+            oauth_key_s: tree.oauth_key_s,
             restarts: Intensity::new(CATALOG_MAX),
             fatal: fatal.clone(),
         };

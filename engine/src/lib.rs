@@ -14,6 +14,7 @@ pub mod flow;
 pub mod limits;
 pub mod metrics;
 pub mod node;
+pub mod oauth;
 pub mod offline;
 pub mod pki;
 pub mod signaling;

@@ -121,6 +121,9 @@ limits! {
     /// Seconds for which a nonce key mints before a new one takes over; never less than the longest
     /// `nonce_validity_s` of a profile. The key before it still opens.
     nonce_key_s = 86_400 in 1 ..= 31_536_000;
+    /// Verified bearer tokens of phones that are remembered, so that not each request costs a signature. One costs
+    /// about 0.5 KB.
+    oauth_tokens = 65_536 in 64 ..= 16_777_216;
     /// Wrong bearer tokens that one source address may send to the admin API in a minute; then none is looked at for
     /// a while.
     admin_wrong_tokens_per_minute = 20 in 1 ..= 1_000_000;

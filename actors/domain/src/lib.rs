@@ -22,6 +22,7 @@ pub mod media;
 pub mod mode;
 pub mod model;
 pub mod nonce;
+pub mod oauth;
 pub mod phone;
 pub mod profile;
 pub mod provision;

@@ -61,6 +61,10 @@ pub(crate) struct CatalogActor {
     pub(crate) nonces: Option<NonceRow>,
     /// Seconds for which a nonce key mints.
     pub(crate) nonce_key_s: u64,
+    /// Secrets of token keys as they are stored; read when needed.
+    pub(crate) oauth: Option<NonceRow>,
+    /// Seconds for which a token key signs.
+    pub(crate) oauth_key_s: u64,
     pub(crate) restarts: Intensity,
     pub(crate) fatal: Fatal,
 }

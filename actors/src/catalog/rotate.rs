@@ -1,4 +1,4 @@
-//! Nonce keys rotate: a new one is committed, then it mints; the one before it still opens.
+//! Nonce keys and token keys rotate: a new one is committed, then it mints; the one before it still opens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -18,14 +18,47 @@ impl CatalogActor {
     /// Rotates the nonce keys when the current one has minted for its period. A failure leaves the keys as
     /// they are and is tried again at the next check.
     pub(super) fn rotate_nonces(&mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.rotate_if_due())) {
+        match catch_unwind(AssertUnwindSafe(|| self.rotate_if_due().and(self.rotate_oauth(false)))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the nonce keys did not rotate"),
+            Ok(Err(error)) => tracing::error!(%error, "keys did not rotate"),
             Err(_) => {
                 self.metrics.restarted(ActorKind::Catalog);
-                tracing::error!("the rotation of the nonce keys panicked");
+                tracing::error!("the rotation of keys panicked");
             }
         }
+    }
+
+    /// Rotates the secrets of token keys when the current one has signed for its period, or at once when it is
+    /// `asked` to. Whoever has a token keeps it: its key stays known until the next rotation.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what was in force stays so.
+    pub(crate) fn rotate_oauth(&mut self, asked: bool) -> Result<(), OpenError> {
+        let keyring = Keyring::new(&**self.writer.store(), &self.node_key);
+        let row: &NonceRow = match &mut self.oauth {
+            Some(row) => row,
+            none => none.insert(keyring.oauth()?),
+        };
+        let at = now();
+        if !asked && !row.is_due(at, self.oauth_key_s) {
+            return Ok(());
+        }
+        let next = row.rotated(fresh_secret()?, at);
+        match self.writer.submit_blocking(keyring.oauth_commit(&next)?) {
+            Outcome::Committed(_) => {}
+            Outcome::Unknown(e) => {
+                self.oauth = None;
+                return Err(e.into());
+            }
+            Outcome::Conflict(_) => {
+                self.oauth = None;
+                return Ok(());
+            }
+        }
+        self.boards.keys.set_oauth(next.secrets());
+        self.oauth = Some(next);
+        tracing::info!("a new key signs tokens from now on; tokens of the key before it are still taken");
+        Ok(())
     }
 
     fn rotate_if_due(&mut self) -> Result<(), OpenError> {

@@ -24,6 +24,7 @@ const SCHEMA: u8 = 1;
 /// Rows removed in one commit.
 const OPS_PER_COMMIT: usize = 100;
 const NONCE: &[u8] = b"nonce";
+const OAUTH: &[u8] = b"oauth";
 /// Private keys: this and a name.
 const PRIVATE: &str = "private/";
 /// Private keys that wait for their certificate, behind [`PRIVATE`].
@@ -89,7 +90,7 @@ impl<'a> Keyring<'a> {
     /// [`OpenError`] when the store fails, a row cannot be unsealed (another node key) or no randomness is
     /// to be had.
     pub fn start(&self) -> Result<Keys, OpenError> {
-        let nonce = self.nonces()?;
+        let (nonce, oauth) = (self.nonces()?, self.oauth()?);
         let tags = self.secret(TAGS)?;
         let start = match self.store.get(Table::Meta, START, Consistency::Linearizable)? {
             Some(r) => u32::from_be_bytes(
@@ -103,18 +104,35 @@ impl<'a> Keyring<'a> {
         // Skips 0, so that "no start" stays distinguishable after a wrap.
         let start = (start.wrapping_add(1) & GENERATION_MASK).max(1);
         self.put(Table::Meta, START, start.to_be_bytes().to_vec())?;
-        Ok(Keys { nonce: nonce.keys(), tags: TagKey::new(&tags), start })
+        Ok(Keys { nonce: nonce.keys(), oauth: oauth.secrets(), tags: TagKey::new(&tags), start })
     }
 
     /// The nonce keys, made at the first start.
     pub(crate) fn nonces(&self) -> Result<NonceRow, OpenError> {
-        if let Some(r) = self.store.get(Table::Keys, NONCE, Consistency::Linearizable)? {
-            let open = self.unseal(NONCE, &r.payload)?;
-            return NonceRow::read(&open).ok_or_else(|| damaged(NONCE, "not the keys of nonces"));
+        self.rotating(NONCE)
+    }
+
+    /// The secrets of the keys that sign tokens, made at the first start.
+    pub(crate) fn oauth(&self) -> Result<NonceRow, OpenError> {
+        self.rotating(OAUTH)
+    }
+
+    fn rotating(&self, name: &[u8]) -> Result<NonceRow, OpenError> {
+        if let Some(r) = self.store.get(Table::Keys, name, Consistency::Linearizable)? {
+            let open = self.unseal(name, &r.payload)?;
+            return NonceRow::read(&open).ok_or_else(|| damaged(name, "not keys that rotate"));
         }
         let first = NonceRow::first(fresh_secret()?, now());
-        self.put(Table::Keys, NONCE, self.sealed(NONCE, &first.write())?)?;
+        self.put(Table::Keys, name, self.sealed(name, &first.write())?)?;
         Ok(first)
+    }
+
+    /// The commit that keeps these secrets of token keys.
+    pub(crate) fn oauth_commit(&self, row: &NonceRow) -> Result<Commit, OpenError> {
+        Commit::build()
+            .put(Table::Keys, OAUTH.to_vec(), SCHEMA, self.sealed(OAUTH, &row.write())?)
+            .finish()
+            .map_err(|e| damaged(OAUTH, &e.to_string()))
     }
 
     /// The commit that keeps these nonce keys.

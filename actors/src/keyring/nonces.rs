@@ -1,8 +1,10 @@
-//! The row of the nonce keys: the one that mints, the one before it, and since when.
+//! The row of keys that rotate, nonce keys and token keys: the one that mints, the one before it, and since when.
 
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::nonce::{NONCE_KEY_IDS, NONCE_SECRET_LEN, NonceKey, NonceKeys};
 use zeroize::Zeroizing;
+
+use crate::board::OauthSecrets;
 
 type Secret = Zeroizing<[u8; NONCE_SECRET_LEN]>;
 
@@ -57,6 +59,11 @@ impl NonceRow {
         let before = self.number.wrapping_add(NONCE_KEY_IDS - 1);
         let previous = self.previous.as_ref().map(|secret| NonceKey::new(before, secret));
         NonceKeys::new(NonceKey::new(self.number, &self.current), previous)
+    }
+
+    /// The same row as secrets of token keys.
+    pub(crate) fn secrets(&self) -> OauthSecrets {
+        OauthSecrets::new((self.number, self.since.0), self.current.clone(), self.previous.clone())
     }
 
     /// Whether the current key has minted for `period_s`. A clock set back makes it due at once: better a key

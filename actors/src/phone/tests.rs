@@ -76,6 +76,7 @@ fn tree(shards: u16, idle_ms: u64) -> Tree {
         calls_per_shard: 10,
         allow_unproven_move: false,
         nonce_key_s: 86_400,
+        oauth_key_s: 86_400,
         phone_idle_ms: idle_ms,
         subscriptions_per_phone: 8,
     };

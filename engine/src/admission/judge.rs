@@ -1,6 +1,7 @@
 //! From a request to a verdict.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use keyline_actors::board::{Boards, DeviceSlot};
 use keyline_domain::admit::{
@@ -10,15 +11,16 @@ use keyline_domain::admit::{
 use keyline_domain::flow::StreamId;
 use keyline_domain::identity::{Claim, Directory, PeerCertificate, resolve};
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
-use keyline_domain::mode::SuiteKind;
 use keyline_domain::mode::Transport;
+use keyline_domain::mode::{PeerProof, SuiteKind};
 use keyline_domain::model::{Capability, TlsCertificate, VendorClass};
 use keyline_domain::phone::{self, AppliedVersion, Binding, Register, Row};
 use keyline_wire::sip::{Credentials, DigestCredentials, Message, Uri};
 use smallvec::SmallVec;
 
-use super::Admission;
+use super::{Admission, bearer};
 use crate::flow::ConnectionFacts;
+use crate::oauth::Verified;
 
 /// How a request came.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +33,8 @@ pub struct Arrival<'a> {
     pub stream: Option<StreamId>,
     /// What the connection proved; `None` over UDP.
     pub facts: Option<&'a ConnectionFacts>,
+    /// The token that requests on the connection were last served for.
+    pub token: Option<&'a Arc<Verified>>,
     /// Now.
     pub now: UnixMillis,
 }
@@ -61,6 +65,8 @@ pub struct Judged {
     pub device: Option<DeviceIndex>,
     /// Some proof was due: without one only the flow tells the phone from a stranger.
     pub proof_due: bool,
+    /// The token that it was served for; its connection rests on it from now on.
+    pub token: Option<Arc<Verified>>,
     /// The profile version that it was judged by; with a device always there.
     pub applied: Option<AppliedVersion>,
 }
@@ -102,11 +108,13 @@ pub fn judge(
     let policy = admission.policy(parameters);
     let credentials = digest_for_realm(message, &parameters.sip_realm_station);
     let certificate = arrival.facts.and_then(|f| f.certificate.as_deref());
+    let token = bearer::of(admission, boards, message, arrival);
     let claim = Claim {
         contact_device: speaker.contact_device,
         digest_user: credentials.as_ref().and_then(|c| c.username.as_deref()),
         line: speaker.aors.first().copied(),
         certificate_cn: certificate.and_then(|c| c.facts.subject_cn.as_deref()),
+        token_device: bearer::device(&token),
         bound: speaker.aors.first().and_then(|dn| bound_on_flow(boards, dn, arrival)),
     };
     let device = resolve(&claim, &Look(boards)).map(|(d, _)| d);
@@ -118,6 +126,7 @@ pub fn judge(
         transport: arrival.transport,
         suite: arrival.facts.map_or(SuiteKind::None, |f| f.suite_kind),
         certificate: certificate.map(|c| PeerCertificate { facts: &c.facts, chain: c.chain }),
+        token: token.outcome(),
         source: arrival.source,
         stream: arrival.stream,
         aors: speaker.aors,
@@ -155,7 +164,7 @@ pub fn judge(
     });
     let device = facts.as_ref().and(device);
     let proof = due(&request, facts.as_ref(), &policy);
-    let proof_due = matches!(proof, Due::Digest { .. })
+    let proof_due = matches!(proof, Due::Digest { .. } | Due::Token)
         || applied
             .is_some_and(|s| s.device_security_mode != keyline_domain::mode::DeviceSecurityMode::NonSecure);
     let outcome = match proof {
@@ -179,16 +188,18 @@ pub fn judge(
             let method = message.method().map_or("", |m| m.as_str());
             check_digest(answer.as_ref(), method, user.as_deref(), &context)
         }
-        Due::Nothing | Due::Refused(_) => DigestOutcome::Absent,
+        Due::Nothing | Due::Token | Due::Refused(_) => DigestOutcome::Absent,
     };
-    let too_often =
-        outcome != DigestOutcome::Absent && admission.throttle.is_over(arrival.source.ip(), arrival.now);
+    let too_often = (outcome != DigestOutcome::Absent || proof == Due::Token)
+        && admission.throttle.is_over(arrival.source.ip(), arrival.now);
     let verdict = decide(&request, facts.as_ref(), &policy, outcome, too_often);
     if verdict.is_wrong_answer() {
         admission.wrong_answer(arrival.source.ip(), arrival.now);
     }
     let applied = judgement.as_ref().filter(|_| device.is_some()).map(|j| j.applied);
-    Judged { verdict, device, proof_due, applied }
+    let served = matches!(&verdict, Verdict::Admit(admitted) if admitted.proof == PeerProof::Token);
+    let token = token.verified().filter(|_| served);
+    Judged { verdict, device, proof_due, token, applied }
 }
 
 /// The digest answer for our realm: others are for other servers on the path.

@@ -1,10 +1,12 @@
 //! Admission: evidence from a request and its connection, the domain's verdict. Reads boards only; no lock,
 //! no actor round trip. Hot path.
 
+mod bearer;
 mod judge;
 mod rate;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
@@ -12,6 +14,7 @@ use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
 
 use crate::limits::Limits;
+use crate::oauth::Oauth;
 
 pub use judge::{Arrival, Judged, Speaker, judge};
 pub use rate::SourceRate;
@@ -38,6 +41,8 @@ pub struct Admission {
     pub adoptions: SourceRate,
     /// All requests by source.
     pub requests: SourceRate,
+    /// Bearer tokens.
+    pub oauth: Arc<Oauth>,
     /// Hosts that we are.
     pub hosts: ArcSwap<ServedHosts>,
     /// `[limits] allow_unproven_move`.
@@ -46,7 +51,7 @@ pub struct Admission {
 
 impl Admission {
     /// Tables for this many phones. `secret` is random.
-    pub fn new(phones: usize, hosts: ServedHosts, limits: &Limits, secret: u64) -> Self {
+    pub fn new(phones: usize, hosts: ServedHosts, limits: &Limits, oauth: Arc<Oauth>, secret: u64) -> Self {
         let after = u8::try_from(limits.wrong_digests_per_source).unwrap_or(u8::MAX);
         let forget_s = limits.wrong_digest_forget_s;
         Self {
@@ -55,6 +60,7 @@ impl Admission {
             options: SourceRate::new(OPTIONS_SOURCES, limits.options_per_source),
             adoptions: SourceRate::new(OPTIONS_SOURCES, limits.auto_registrations_per_source),
             requests: SourceRate::new(REQUEST_SOURCES, limits.requests_per_source),
+            oauth,
             hosts: ArcSwap::from_pointee(hosts),
             allow_unproven_move: limits.allow_unproven_move == 1,
         }

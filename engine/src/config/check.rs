@@ -55,6 +55,7 @@ pub(super) fn check(
     let storage = checker.storage();
     let tls = checker.tls();
     let websocket = checker.websocket(&listen);
+    let oauth = checker.oauth(folder, &node.domain);
     let limits = checker.limits();
     let admin_token = checker.admin_token(sources);
     let warnings = checker.warnings;
@@ -66,13 +67,14 @@ pub(super) fn check(
         storage,
         tls,
         websocket,
+        oauth,
         limits,
         admin_token,
         warnings,
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     givens: &'a Givens,
     problems: &'a mut Vec<Problem>,
     warnings: Vec<String>,
@@ -80,7 +82,7 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     /// The value of a key, if it was given and is right.
-    fn take<V>(
+    pub(super) fn take<V>(
         &mut self,
         section: &'static str,
         key: &'static str,
@@ -102,6 +104,20 @@ impl<'a> Checker<'a> {
 
     fn place(&self, section: &'static str, key: &'static str) -> Option<&'a Origin> {
         self.givens.get(&(section, key)).map(|given| &given.place)
+    }
+
+    /// Whether a key was given.
+    pub(super) fn has(&self, section: &'static str, key: &'static str) -> bool {
+        self.givens.contains_key(&(section, key))
+    }
+
+    /// Where a key was given, and its value for a message.
+    pub(super) fn given(&self, section: &'static str, key: &'static str) -> Option<(Origin, String)> {
+        self.givens.get(&(section, key)).map(|given| (given.place.clone(), given.value.shown()))
+    }
+
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
     }
 
     fn node(&mut self, folder: &Path, data: Option<&Path>) -> Node {
@@ -301,14 +317,14 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn text(value: &Value) -> Result<&str, String> {
+pub(super) fn text(value: &Value) -> Result<&str, String> {
     match value {
         Value::Text(text) => Ok(text),
         _ => Err("is not a text; write it in quotes".to_owned()),
     }
 }
 
-fn flag(value: &Value) -> Result<bool, String> {
+pub(super) fn flag(value: &Value) -> Result<bool, String> {
     match value {
         Value::Flag(flag) => Ok(*flag),
         Value::Text(text) if text == "true" => Ok(true),
@@ -317,7 +333,7 @@ fn flag(value: &Value) -> Result<bool, String> {
     }
 }
 
-fn number(value: &Value, min: u64, max: u64) -> Result<u64, String> {
+pub(super) fn number(value: &Value, min: u64, max: u64) -> Result<u64, String> {
     let number = match value {
         Value::Number(number) => u64::try_from(*number).ok(),
         Value::Text(text) => text.parse().ok(),
@@ -355,7 +371,7 @@ fn host(name: &str) -> Result<String, String> {
 }
 
 /// A list of texts; in the environment separated by commas. `wrong` says what is no list.
-fn list(value: &Value, most: usize, wrong: &str) -> Result<Vec<String>, String> {
+pub(super) fn list(value: &Value, most: usize, wrong: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = match value {
         Value::List(list) => list.clone(),
         Value::Text(text) => {

@@ -4,7 +4,8 @@ use super::listen::Listener;
 use crate::limits;
 
 /// All sections, in the order of the documentation.
-pub(super) const SECTIONS: [&str; 7] = ["node", "listen", "shards", "storage", "tls", "websocket", "limits"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["node", "listen", "shards", "storage", "tls", "websocket", "oauth", "limits"];
 
 /// Longest name that is compared with the known ones, in characters.
 const NAME_MAX: usize = 64;
@@ -25,6 +26,21 @@ pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("storage", "durability"),
         ("tls", "legacy"),
         ("websocket", "origins"),
+        ("oauth", "embedded"),
+        ("oauth", "issuer"),
+        ("oauth", "authz_server"),
+        ("oauth", "audience"),
+        ("oauth", "scope"),
+        ("oauth", "skew_s"),
+        ("oauth", "token_s"),
+        ("oauth", "key_s"),
+        ("oauth", "key_set"),
+        ("oauth", "key_set_issuer"),
+        ("oauth", "key_set_ca"),
+        ("oauth", "refresh_s"),
+        ("oauth", "device_claim"),
+        ("oauth", "user_claim"),
+        ("oauth", "lines_claim"),
     ];
     let listeners = Listener::ALL.iter().map(|listener| ("listen", listener.key()));
     plain.into_iter().chain(listeners).chain(limits::FIELDS.iter().map(|field| ("limits", field.name)))

@@ -131,7 +131,10 @@ impl Listener {
 
     /// It may be bound to several addresses, such as one of each family.
     pub fn takes_several(self) -> bool {
-        matches!(self, Self::SipUdp | Self::SipTcp | Self::SipTls | Self::SipWs | Self::SipWss)
+        matches!(
+            self,
+            Self::SipUdp | Self::SipTcp | Self::SipTls | Self::SipOauth | Self::SipWs | Self::SipWss
+        )
     }
 
     /// It is on unless it is switched off. Browsers' listeners are there only for who asks for them.

@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod keys;
 mod listen;
+mod oauth;
 mod raw;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Origin, Problem};
 pub use listen::{Listen, Listener, Socket};
+pub use oauth::{KeySource, Oauth};
 
 use crate::limits::Limits;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[websocket]`.
     pub websocket: Websocket,
+    /// `[oauth]`.
+    pub oauth: Oauth,
     /// `[limits]`.
     pub limits: Limits,
     /// Token of the administrator for the first initialisation, from `KEYLINE_ADMIN_TOKEN`.

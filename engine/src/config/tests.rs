@@ -41,16 +41,15 @@ fn an_empty_file_gives_the_documented_defaults() {
             "sip_udp 127.0.0.1:5060",
             "sip_tcp 127.0.0.1:5060",
             "sip_tls 127.0.0.1:5061",
+            "sip_oauth 127.0.0.1:5090",
             "admin 127.0.0.1:8443",
             "metrics 127.0.0.1:9464",
         ]
     );
     assert_eq!(
         config.warnings,
-        [
-            "these listeners are not built in this version and bind nothing: sip_oauth, sip_quic, sccp, sccp_tls, \
-          tftp, http_config, https_config, https_config_oauth, capf, tvs"
-        ]
+        ["these listeners are not built in this version and bind nothing: sip_quic, sccp, sccp_tls, tftp, \
+          http_config, https_config, https_config_oauth, capf, tvs"]
     );
 }
 
@@ -155,7 +154,10 @@ fn browsers_need_origins() {
 fn one_address_moves_every_listener() {
     let config = load("[listen]\naddress = \"0.0.0.0\"\nsip_udp = 5070\nsip_tcp = \"0.0.0.0:5071\"\n");
     let bound: Vec<String> = config.listen.bound().map(|(_, address)| address.to_string()).collect();
-    assert_eq!(bound, ["0.0.0.0:5070", "0.0.0.0:5071", "0.0.0.0:5061", "0.0.0.0:8443", "0.0.0.0:9464"]);
+    assert_eq!(
+        bound,
+        ["0.0.0.0:5070", "0.0.0.0:5071", "0.0.0.0:5061", "0.0.0.0:5090", "0.0.0.0:8443", "0.0.0.0:9464"]
+    );
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     let config = load("[listen]\naddress = \"::1\"\nadmin = \"127.0.0.1:8443\"\n");
     assert_eq!(config.listen.get(Listener::Admin).unwrap().to_string(), "[::1]:8443");

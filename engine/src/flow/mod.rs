@@ -15,6 +15,7 @@ use keyline_wire::sip::stream::{Framer, Side};
 use smallvec::SmallVec;
 
 use crate::edge::stream::Outbox;
+use crate::oauth::Verified;
 
 pub use seats::{Seat, SeatLimits, Seats};
 
@@ -60,6 +61,8 @@ pub struct Connection {
     pub framer: Option<Framer>,
     /// Devices that registered on it.
     pub devices: SmallVec<[DeviceIndex; 1]>,
+    /// The token that a request on it was last served for; requests without one rest on it.
+    pub token: Option<Arc<Verified>>,
     outbox: Outbox,
     seat: Seat,
     /// When the first byte of an unfinished message came (worker milliseconds).
@@ -147,6 +150,7 @@ impl Connections {
             facts,
             framer: Some(Framer::with_limits(Side::Acceptor, self.limits.message)),
             devices: SmallVec::new(),
+            token: None,
             outbox,
             seat,
             partial_since: None,

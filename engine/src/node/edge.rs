@@ -24,8 +24,14 @@ use crate::signaling::{Shared, ToWorker, Worker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
 
 /// The listeners served here.
-const LISTENERS: [Listener; 5] =
-    [Listener::SipUdp, Listener::SipTcp, Listener::SipTls, Listener::SipWs, Listener::SipWss];
+const LISTENERS: [Listener; 6] = [
+    Listener::SipUdp,
+    Listener::SipTcp,
+    Listener::SipTls,
+    Listener::SipOauth,
+    Listener::SipWs,
+    Listener::SipWss,
+];
 
 /// Sockets of one worker: one for each address of each listener.
 pub(super) type WorkerSockets = Vec<(Listener, SocketAddr, Socket)>;
@@ -101,6 +107,8 @@ pub(super) fn start_worker(
 #[derive(Clone)]
 pub(super) struct Handshakes {
     pub tls: Arc<TlsContext>,
+    /// Asks for no certificate: on the OAuth port a token proves.
+    pub oauth: Arc<TlsContext>,
     pub websocket: Arc<websocket::Policy>,
 }
 
@@ -120,6 +128,14 @@ async fn connection(
             let Some(socket) = upgraded(&with.websocket, &worker, stream).await else { return };
             seat.shaken();
             websocket::serve(socket, ends, (Arc::new(plain(Transport::Ws)), seat), worker).await;
+        }
+        Listener::SipOauth => {
+            let Some((stream, facts)) = secure(&with.oauth, &worker, stream, ends.remote).await else {
+                return;
+            };
+            seat.shaken();
+            let facts = ConnectionFacts { transport: Transport::Oauth, ..facts };
+            serve(stream, ends, (Arc::new(facts), seat), worker).await;
         }
         _ => {
             let Some((stream, facts)) = secure(&with.tls, &worker, stream, ends.remote).await else { return };

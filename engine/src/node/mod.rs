@@ -27,10 +27,12 @@ use crate::edge::websocket;
 use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
 use crate::metrics::{EngineMetrics, storage};
+use crate::oauth::metrics::OauthMetrics;
+use crate::oauth::{self, Oauth};
 use crate::offline::{self, OfflineError, PemInspector};
 use crate::pki::authority::AuthorityError;
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
-use crate::tls::acceptor::TlsContext;
+use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext, TokenPort};
 use crate::tls::policy::{self, PolicyError};
 use crate::trace::Tap;
 
@@ -106,18 +108,37 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         allow_unproven_move: config.limits.allow_unproven_move == 1,
         subscriptions_per_phone: usize::try_from(config.limits.subscriptions_per_phone).unwrap_or(usize::MAX),
         nonce_key_s: config.limits.nonce_key_s,
+        oauth_key_s: config.oauth.key_s,
     };
     let handle =
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
     let counters = handle.clone();
     storage::register(&registry, move || counters.storage_counters())?;
     let tls_context = TlsContext::new(Arc::clone(&handle.boards), config.limits.handshake_s)?;
+    let handshake = Duration::from_secs(config.limits.handshake_s);
+    let token_tls = TlsContext::with_source(
+        TokenPort::beside(Arc::clone(&handle.boards) as Arc<dyn PolicySource>),
+        Deadlines { first_byte: handshake, handshake },
+    )?;
+    let oauth = Arc::new(Oauth::new(
+        &config.oauth,
+        &handle.boards.keys,
+        size(config.limits.oauth_tokens),
+        OauthMetrics::new(&registry)?,
+    ));
+    oauth::source::start(&oauth).await;
     let traces = usize::try_from(config.limits.traces).unwrap_or(1);
     let tap = Arc::new(Tap::new(workers, traces, &registry)?);
     let shared = Arc::new(Shared::new(
         handle.clone(),
         outlet,
-        Admission::new(handle.boards.devices.len(), served_hosts(config, &bound), &config.limits, secret()?),
+        Admission::new(
+            handle.boards.devices.len(),
+            served_hosts(config, &bound),
+            &config.limits,
+            Arc::clone(&oauth),
+            secret()?,
+        ),
         metrics,
         config.node.domain.clone(),
         usize::try_from(config.limits.subscriptions).unwrap_or(usize::MAX),
@@ -125,8 +146,11 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     ));
     let limits = worker_limits(config);
     let seats = Seats::new(edge::seat_limits(&config.limits));
-    let with =
-        edge::Handshakes { tls: Arc::clone(&tls_context), websocket: Arc::new(websocket_policy(config)) };
+    let with = edge::Handshakes {
+        tls: Arc::clone(&tls_context),
+        oauth: token_tls,
+        websocket: Arc::new(websocket_policy(config)),
+    };
     for (i, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let (shared, with, seats) = (Arc::clone(&shared), with.clone(), Arc::clone(&seats));
         handle.arbiters()[i].spawn_fn(move || {
@@ -219,6 +243,7 @@ fn take_over(
     shared.admission.hosts.store(Arc::new(served_hosts(config, bound)));
     shared.admission.options.set(config.limits.options_per_source);
     shared.admission.adoptions.set(config.limits.auto_registrations_per_source);
+    shared.admission.oauth.read_again();
     shared.admission.requests.set(config.limits.requests_per_source);
     seats.set_limits(edge::seat_limits(&config.limits));
     edge::reserve_descriptors(&config.limits, seats);

@@ -75,6 +75,7 @@ pub(super) fn merge(old: &mut Config, new: Config) -> (Vec<&'static str>, Vec<&'
         ("storage", old.storage != new.storage),
         ("tls", old.tls != new.tls),
         ("websocket", old.websocket != new.websocket),
+        ("oauth", old.oauth != new.oauth),
     ] {
         if changed {
             later.push(name);

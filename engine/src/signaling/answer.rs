@@ -1,9 +1,11 @@
 //! Answers: stateless refusals and challenges, and responses in their transactions.
 
+use keyline_domain::admit::Cause;
 use keyline_domain::digest::{Algorithm, AlgorithmSet};
 use keyline_domain::nonce::mint;
 use keyline_wire::sip::{HeaderName, Message, Method, ReplyHead, quoted, reason_phrase};
 
+use super::inbound::contact_device;
 use super::path::Path;
 use super::register;
 use super::shared::Shared;
@@ -43,6 +45,36 @@ impl State {
             );
         }
         self.send_stateless(shared, path, &head, 401, p.finish());
+    }
+
+    /// 401 or 407 with a Bearer challenge (RFC 8898 §2.1, §4). Cisco's clients know their server as a proxy and
+    /// understand 407 with a realm; the RFC has registrars answer 401 with the authorization server. Keeps no state.
+    pub(super) fn challenge_bearer(
+        &mut self,
+        shared: &Shared,
+        path: &Path,
+        message: &Message<'_>,
+        cause: Cause,
+    ) {
+        let settings = shared.boards.settings.load();
+        let oauth = shared.admission.oauth.settings();
+        let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
+        let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
+        let (status, header) =
+            if is_cisco(message) { (407, "Proxy-Authenticate") } else { (401, "WWW-Authenticate") };
+        let mut p = head.response(status, reason_phrase(status), Some(&tag));
+        let (realm, scope) = (quoted(&settings.parameters.sip_realm_station), quoted(&oauth.scope.join(" ")));
+        let mut parts = vec!["Bearer realm=", &*realm, ", authz_server=\"", &oauth.authz_server, "\""];
+        if !oauth.scope.is_empty() {
+            parts.extend([", scope=", &*scope]);
+        }
+        if cause != Cause::TokenRequired {
+            parts.push(", error=\"invalid_token\"");
+        }
+        p.header_parts(header, &parts);
+        let warning = format!("399 keyline {}", quoted(cause.text()));
+        p.header("Warning", &warning);
+        self.send_stateless(shared, path, &head, status, p.finish());
     }
 
     /// 503 with Retry-After, spread so that the phones do not come back together.
@@ -138,6 +170,12 @@ impl State {
         let bytes = owner.head.respond(status, reason_phrase(status), Some(&owner.tag), headers, None);
         self.respond(shared, tx, status, bytes);
     }
+}
+
+/// A client that speaks Cisco's dialect: it says so, or names its device the way that only these do.
+fn is_cisco(message: &Message<'_>) -> bool {
+    let says = message.first(HeaderName::UserAgent).and_then(|ua| ua.get(..5));
+    says.is_some_and(|begin| begin.eq_ignore_ascii_case("cisco")) || contact_device(message).is_some()
 }
 
 const MD5_ONLY: &[Algorithm] = &[Algorithm::Md5];

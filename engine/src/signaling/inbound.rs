@@ -10,8 +10,9 @@ use keyline_domain::admit::{Admission as Admitted, Cause, Refusal, Under, Verdic
 use keyline_domain::call::Input;
 use keyline_domain::identity::SeenKind;
 use keyline_domain::ids::DeviceIndex;
+use keyline_domain::mode::Transport;
 use keyline_domain::phone::{NonceUse, Peer};
-use keyline_wire::sip::{Contacts, HeaderName, Message, Method, ReplyHead, Scheme, Uri};
+use keyline_wire::sip::{Contacts, HeaderName, Message, Method, ReplyHead, Scheme, Uri, quoted};
 
 use super::answer::{reply_path, top_via};
 use super::owner::{Asked, ServerOwner};
@@ -22,6 +23,9 @@ use super::worker::{State, shard_of};
 use super::{ALLOW, ALLOW_EVENTS, CALL_EXTENSIONS, REGISTER_EXTENSIONS, SUPPORTED, cisco, media, register};
 use crate::admission::{Arrival, Judged, Speaker, judge};
 use crate::limits::{Limit, source};
+
+/// Seconds after which a phone may come back with a token whose key is being asked for.
+const KEYS_PENDING_S: &str = "2";
 
 impl State {
     pub(super) fn request(&mut self, shared: &Shared, path: Path, message: &Message<'_>) {
@@ -278,12 +282,14 @@ impl State {
             Path::Stream { id, .. } => Some(*id),
             Path::Udp { .. } => None,
         };
-        let facts = stream.and_then(|id| self.connections.get(id)).map(|c| Arc::clone(&c.facts));
+        let connection = stream.and_then(|id| self.connections.get(id));
+        let facts = connection.map(|c| Arc::clone(&c.facts));
         let arrival = Arrival {
             transport: path.transport(),
             source: path.remote(),
             stream,
             facts: facts.as_deref(),
+            token: connection.and_then(|c| c.token.as_ref()),
             now: keyline_actors::clock::now(),
         };
         judge(&shared.admission, &shared.boards, message, &arrival, speaker)
@@ -299,7 +305,18 @@ impl State {
     ) -> Option<&'j Admitted> {
         shared.metrics.verdict(&judged.verdict);
         match &judged.verdict {
-            Verdict::Admit(admitted) => Some(admitted),
+            Verdict::Admit(admitted) => {
+                if let (Some(token), Path::Stream { id, .. }) = (&judged.token, path)
+                    && let Some(connection) = self.connections.get_mut(*id)
+                {
+                    connection.token = Some(Arc::clone(token));
+                }
+                Some(admitted)
+            }
+            Verdict::Challenge { cause, .. } if path.transport() == Transport::Oauth => {
+                self.challenge_bearer(shared, path, message, *cause);
+                None
+            }
             Verdict::Challenge { stale, .. } => {
                 self.challenge(shared, path, message, *stale);
                 None
@@ -310,7 +327,11 @@ impl State {
                 }
                 self.log_refusal(shared, path, judged.device, refusal);
                 self.tell_rollout(shared, path, message, judged.device);
-                self.refuse_stateless(shared, path, message, refusal.status, refusal.cause.text());
+                let warning = format!("399 keyline {}", quoted(refusal.cause.text()));
+                let after = [("Warning", warning.as_str()), ("Retry-After", KEYS_PENDING_S)];
+                // 503 is said only while keys are on their way, which takes no longer.
+                let headers = if refusal.status == 503 { &after[..] } else { &after[..1] };
+                self.answer_stateless(shared, path, message, refusal.status, headers);
                 None
             }
         }

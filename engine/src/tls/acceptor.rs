@@ -70,6 +70,35 @@ impl PolicySource for Boards {
     }
 }
 
+/// The source of the OAuth port: the same menu, and no client certificate is asked for, since there a token
+/// proves who somebody is (R167). Tickets of one port are worth nothing on the other.
+pub struct TokenPort(Arc<dyn PolicySource>, Arc<Vec<CertificateRow>>);
+
+impl TokenPort {
+    /// Beside the policy of the other ports.
+    pub fn beside(source: Arc<dyn PolicySource>) -> Arc<Self> {
+        Arc::new(Self(source, Arc::default()))
+    }
+}
+
+impl PolicySource for TokenPort {
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn menu(&self) -> TlsCiphers {
+        self.0.menu()
+    }
+
+    fn certificates(&self) -> Arc<Vec<CertificateRow>> {
+        Arc::clone(&self.1)
+    }
+
+    fn own(&self) -> Arc<OwnCertificates> {
+        self.0.own()
+    }
+}
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {

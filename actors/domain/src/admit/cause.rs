@@ -1,5 +1,7 @@
 //! Why: closed sets with stable names, for logs, metrics and the admin API.
 
+use crate::oauth::Fault;
+
 /// Why a request was challenged or refused, or why an admitted one proves less than it could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
@@ -35,7 +37,7 @@ pub enum Cause {
     TlsRequired,
     /// OAuth port without OAuth in the profile (R167).
     OauthNotEnabled,
-    /// OAuth port without a token that was verified.
+    /// OAuth port without a token.
     TokenRequired,
     /// Encrypted profile on an integrity-only suite.
     SuiteBelowMode,
@@ -65,11 +67,45 @@ pub enum Cause {
     UnprovenMove,
     /// A request of an unproven device, not on the flow that it registered on.
     NotOnItsFlow,
+    /// The bearer token is no signed JWT in compact form.
+    TokenMalformed,
+    /// The bearer token is longer than is taken.
+    TokenTooLarge,
+    /// The token's algorithm is `none`, symmetric, or not that of its key.
+    TokenAlgorithm,
+    /// The token is of an issuer that is not trusted.
+    TokenIssuer,
+    /// The issuer has no key of the token's `kid`.
+    TokenKeyUnknown,
+    /// The same, while the issuer is asked for its keys anew.
+    TokenKeyPending,
+    /// The token's signature is wrong.
+    TokenSignature,
+    /// The token is meant for somebody else.
+    TokenAudience,
+    /// The token's time has run out.
+    TokenExpired,
+    /// The token's time has not come.
+    TokenNotYetValid,
+    /// The token lacks a scope that is required.
+    TokenScope,
+    /// The token names neither a device nor a user.
+    TokenNamesNobody,
+    /// The token is of another device.
+    TokenOfOtherDevice,
+    /// The token is of a user who has not this device.
+    TokenOfOtherUser,
+    /// The token is for other lines.
+    TokenOfOtherLine,
+    /// Too many wrong tokens from one source.
+    TokenWrongTooOften,
+    /// A bearer token on another port than the OAuth port.
+    TokenOffOauthPort,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 48] = [
         Self::DigestAbsent,
         Self::DigestMalformed,
         Self::DigestQopNotOffered,
@@ -101,6 +137,23 @@ impl Cause {
         Self::LineOfOtherDevice,
         Self::UnprovenMove,
         Self::NotOnItsFlow,
+        Self::TokenMalformed,
+        Self::TokenTooLarge,
+        Self::TokenAlgorithm,
+        Self::TokenIssuer,
+        Self::TokenKeyUnknown,
+        Self::TokenKeyPending,
+        Self::TokenSignature,
+        Self::TokenAudience,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenScope,
+        Self::TokenNamesNobody,
+        Self::TokenOfOtherDevice,
+        Self::TokenOfOtherUser,
+        Self::TokenOfOtherLine,
+        Self::TokenWrongTooOften,
+        Self::TokenOffOauthPort,
     ];
 
     /// Stable code: metric label, log field and code in the admin API.
@@ -137,6 +190,23 @@ impl Cause {
             Self::LineOfOtherDevice => "line_of_other_device",
             Self::UnprovenMove => "unproven_move",
             Self::NotOnItsFlow => "not_on_its_flow",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenAlgorithm => "token_algorithm",
+            Self::TokenIssuer => "token_issuer",
+            Self::TokenKeyUnknown => "token_key_unknown",
+            Self::TokenKeyPending => "token_key_pending",
+            Self::TokenSignature => "token_signature",
+            Self::TokenAudience => "token_audience",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenScope => "token_scope",
+            Self::TokenNamesNobody => "token_names_nobody",
+            Self::TokenOfOtherDevice => "token_of_other_device",
+            Self::TokenOfOtherUser => "token_of_other_user",
+            Self::TokenOfOtherLine => "token_of_other_line",
+            Self::TokenWrongTooOften => "token_wrong_too_often",
+            Self::TokenOffOauthPort => "token_off_oauth_port",
         }
     }
 
@@ -159,7 +229,9 @@ impl Cause {
             Self::TlsNotInProfile => "non-secure profile: register over UDP or TCP",
             Self::TransportNotInProfile => "transport is not in the security profile",
             Self::TlsRequired => "secure profile: register over TLS",
-            Self::OauthNotEnabled => "OAuth is not enabled in the security profile",
+            Self::OauthNotEnabled => {
+                "SIP OAuth Registration port Mismatch: OAuth is not enabled in the security profile"
+            }
             Self::TokenRequired => "bearer token required",
             Self::SuiteBelowMode => "encrypted profile: cipher suite without encryption",
             Self::SuiteNotOfMode => "authenticated profile: cipher suite with encryption",
@@ -175,6 +247,25 @@ impl Cause {
             Self::LineOfOtherDevice => "line is not this device's",
             Self::UnprovenMove => "device is registered from another address",
             Self::NotOnItsFlow => "device is not registered on this connection",
+            Self::TokenMalformed => "bearer token is no signed JWT",
+            Self::TokenTooLarge => "bearer token is too long",
+            Self::TokenAlgorithm => "bearer token is signed with an algorithm that its key is not for",
+            Self::TokenIssuer => "bearer token is of an issuer that is not trusted",
+            Self::TokenKeyUnknown => "bearer token is signed with an unknown key",
+            Self::TokenKeyPending => "the keys of the token's issuer are being read anew; try again",
+            Self::TokenSignature => "bearer token has a wrong signature",
+            Self::TokenAudience => "bearer token is meant for another audience",
+            Self::TokenExpired => "bearer token has expired",
+            Self::TokenNotYetValid => "bearer token is not valid yet",
+            Self::TokenScope => "bearer token lacks a scope",
+            Self::TokenNamesNobody => "bearer token names neither device nor user",
+            Self::TokenOfOtherDevice => "bearer token is of another device",
+            Self::TokenOfOtherUser => "bearer token is of a user who has not this device",
+            Self::TokenOfOtherLine => "bearer token is for other lines",
+            Self::TokenWrongTooOften => "too many wrong tokens from this address; wait a minute",
+            Self::TokenOffOauthPort => {
+                "SIP OAuth Registration port Mismatch: tokens serve on the OAuth port only"
+            }
         }
     }
 
@@ -186,16 +277,21 @@ impl Cause {
             | Self::CertificateOfOtherModel
             | Self::CertificateOfOtherProfile
             | Self::DigestOfOtherUser
-            | Self::LineOfOtherDevice => Some(Event::IdentityConflict),
+            | Self::LineOfOtherDevice
+            | Self::TokenNamesNobody
+            | Self::TokenOfOtherDevice
+            | Self::TokenOfOtherUser
+            | Self::TokenOfOtherLine => Some(Event::IdentityConflict),
             Self::UnprovenMove => Some(Event::UnprovenMove),
-            Self::DigestWrongTooOften => Some(Event::DigestFlood),
+            Self::DigestWrongTooOften | Self::TokenWrongTooOften => Some(Event::DigestFlood),
             Self::MicRefused => Some(Event::ManufacturerCertificate),
             Self::ClusterMode
             | Self::TlsNotInProfile
             | Self::TransportNotInProfile
             | Self::TlsRequired
             | Self::OauthNotEnabled
-            | Self::TokenRequired
+            | Self::TokenScope
+            | Self::TokenOffOauthPort
             | Self::SuiteBelowMode
             | Self::SuiteNotOfMode
             | Self::NoDeviceCertificate
@@ -211,7 +307,41 @@ impl Cause {
             | Self::DigestWrong
             | Self::DigestUriForeign
             | Self::DigestQopNotOffered
-            | Self::NotOnItsFlow => None,
+            | Self::NotOnItsFlow
+            | Self::TokenRequired
+            | Self::TokenMalformed
+            | Self::TokenTooLarge
+            | Self::TokenAlgorithm
+            | Self::TokenIssuer
+            | Self::TokenKeyUnknown
+            | Self::TokenKeyPending
+            | Self::TokenSignature
+            | Self::TokenAudience
+            | Self::TokenExpired
+            | Self::TokenNotYetValid => None,
+        }
+    }
+}
+
+/// Why a token does not serve, as admission says it.
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed => Self::TokenMalformed,
+            Fault::TooLarge => Self::TokenTooLarge,
+            Fault::Algorithm => Self::TokenAlgorithm,
+            Fault::Issuer => Self::TokenIssuer,
+            Fault::KeyUnknown => Self::TokenKeyUnknown,
+            Fault::KeyPending => Self::TokenKeyPending,
+            Fault::Signature => Self::TokenSignature,
+            Fault::Audience => Self::TokenAudience,
+            Fault::Expired => Self::TokenExpired,
+            Fault::NotYetValid => Self::TokenNotYetValid,
+            Fault::Scope => Self::TokenScope,
+            Fault::NamesNobody => Self::TokenNamesNobody,
+            Fault::OtherDevice => Self::TokenOfOtherDevice,
+            Fault::OtherUser => Self::TokenOfOtherUser,
+            Fault::OtherLine => Self::TokenOfOtherLine,
         }
     }
 }

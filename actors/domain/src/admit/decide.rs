@@ -3,6 +3,7 @@
 use crate::flow::Flow;
 use crate::identity::Proven;
 use crate::mode::{DeviceSecurityMode, PeerProof, Transport};
+use crate::oauth::{Claims, Fault, Holder, TokenOutcome, names};
 use crate::profile::ProfileSettings;
 
 use super::due::{demand, is_exempt};
@@ -15,7 +16,8 @@ use super::{
 pub enum Verdict {
     /// Served.
     Admit(Admission),
-    /// 401 with one challenge for each algorithm (RFC 8760 §2.3), all with one fresh nonce.
+    /// 401 with one challenge for each algorithm (RFC 8760 §2.3), all with one fresh nonce; on the OAuth port
+    /// 401 or 407 with a Bearer challenge (RFC 8898 §2.1).
     Challenge {
         /// `stale=true`: the credentials were right, only the nonce was not (R153). Never after a wrong
         /// answer, or a phone would try the same password for ever.
@@ -92,8 +94,21 @@ impl Verdict {
     /// A wrong answer, to be counted by [`super::Throttle::wrong`].
     pub fn is_wrong_answer(&self) -> bool {
         match self {
-            Self::Challenge { cause, .. } => *cause == Cause::DigestWrong,
-            Self::Refuse(refusal) => refusal.cause == Cause::DigestWrongTooOften,
+            // A token that has run out was right once, and a key may be known in a moment.
+            Self::Challenge { cause, .. } => matches!(
+                cause,
+                Cause::DigestWrong
+                    | Cause::TokenMalformed
+                    | Cause::TokenTooLarge
+                    | Cause::TokenAlgorithm
+                    | Cause::TokenIssuer
+                    | Cause::TokenKeyUnknown
+                    | Cause::TokenSignature
+                    | Cause::TokenAudience
+            ),
+            Self::Refuse(refusal) => {
+                matches!(refusal.cause, Cause::DigestWrongTooOften | Cause::TokenWrongTooOften)
+            }
             Self::Admit(_) => false,
         }
     }
@@ -124,6 +139,11 @@ pub fn decide(
         });
     }
     let Some(device) = device else {
+        if request.transport == Transport::Oauth {
+            // As a device of somebody else is refused.
+            let other = Verdict::forbid(Cause::TokenOfOtherDevice);
+            return token_of(request, too_often).map_or_else(|verdict| verdict, |_| other);
+        }
         // Whoever has right credentials of his own learns no more here than one with wrong ones.
         let right = matches!(outcome, DigestOutcome::Stale(_) | DigestOutcome::Right(_));
         let outcome = if right { DigestOutcome::Wrong } else { outcome };
@@ -155,6 +175,17 @@ fn under_version(
         Err(cause) => return Verdict::forbid(cause),
     };
     let mut nonce = None;
+    if demand.token {
+        let claims = match token_of(request, too_often) {
+            Ok(claims) => claims,
+            Err(verdict) => return verdict,
+        };
+        let aors = if request.in_dialog { &[] } else { request.aors };
+        let holder = Holder { device: device.name, user: device.expected_user(), aors };
+        if let Err(fault) = names(claims, &holder) {
+            return Verdict::forbid(fault.into());
+        }
+    }
     if demand.digest {
         let DigestOutcome::Right(right) = outcome else {
             return not_right(outcome, too_often).unwrap_or_else(|| wrong(too_often));
@@ -168,6 +199,7 @@ fn under_version(
         return Verdict::forbid(Cause::LineOfOtherDevice);
     }
     let proof = match (demand.certificate, demand.digest) {
+        _ if demand.token => PeerProof::Token,
         (Some(_), _) => PeerProof::Certificate,
         (None, true) => PeerProof::Digest,
         (None, false) => PeerProof::None,
@@ -200,6 +232,32 @@ fn not_right(outcome: DigestOutcome, too_often: bool) -> Option<Verdict> {
         DigestOutcome::Wrong => wrong(too_often),
         DigestOutcome::Stale(cause) => Verdict::stale(cause),
         DigestOutcome::Right(_) => return None,
+    })
+}
+
+/// What the request's token says, if its signature is right and it holds; else the answer.
+fn token_of<'a>(request: &RequestFacts<'a>, too_often: bool) -> Result<&'a Claims, Verdict> {
+    let fault = match request.token {
+        TokenOutcome::Right(claims) => return Ok(claims),
+        TokenOutcome::Absent | TokenOutcome::OffPort => return Err(Verdict::challenge(Cause::TokenRequired)),
+        TokenOutcome::Bad(fault) => fault,
+    };
+    Err(match fault {
+        Fault::Scope => Verdict::forbid(fault.into()),
+        // The phone comes back with the same token, which may be a good one.
+        Fault::KeyPending => Verdict::Refuse(Refusal {
+            status: 503,
+            reason: "Service Unavailable",
+            cause: fault.into(),
+            event: None,
+        }),
+        _ => {
+            let challenge = Verdict::challenge(fault.into());
+            match too_often && challenge.is_wrong_answer() {
+                true => Verdict::forbid(Cause::TokenWrongTooOften),
+                false => challenge,
+            }
+        }
     })
 }
 

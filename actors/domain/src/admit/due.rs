@@ -2,6 +2,7 @@
 
 use crate::identity::{CertificateFault, Expected, Proven, prove};
 use crate::mode::{ClusterMode, DeviceSecurityMode, ProfileTransport, SuiteKind, Transport};
+use crate::oauth::TokenOutcome;
 use crate::profile::ProfileSettings;
 
 use super::{Cause, DeviceFacts, MethodKind, MicPolicy, Policy, RequestFacts};
@@ -17,6 +18,8 @@ pub enum Due {
         /// Seconds (R152).
         nonce_validity_s: u32,
     },
+    /// A bearer token: what [`RequestFacts::token`] says of it decides. Pass [`super::DigestOutcome::Absent`].
+    Token,
     /// Nothing helps: refused whatever is shown.
     Refused(Cause),
 }
@@ -30,6 +33,9 @@ pub fn due(request: &RequestFacts<'_>, device: Option<&DeviceFacts<'_>>, policy:
         return Due::Nothing;
     }
     let Some(device) = device else {
+        if request.transport == Transport::Oauth {
+            return Due::Token;
+        }
         return Due::Digest { nonce_validity_s: UNKNOWN_VALIDITY_S };
     };
     let applied = demand(request, device, device.settings, policy);
@@ -43,6 +49,7 @@ pub fn due(request: &RequestFacts<'_>, device: Option<&DeviceFacts<'_>>, policy:
         }
     }
     match (applied, previous) {
+        (Ok(demand), _) | (_, Some(Ok(demand))) if demand.token => Due::Token,
         (Ok(_), _) | (_, Some(Ok(_))) => Due::Nothing,
         (Err(cause), _) => Due::Refused(cause),
     }
@@ -65,6 +72,8 @@ pub(super) fn is_exempt(request: &RequestFacts<'_>) -> bool {
 pub(super) struct Demand {
     /// A right digest.
     pub digest: bool,
+    /// A right bearer token that names the device.
+    pub token: bool,
     /// What the certificate proved, if one was due and given.
     pub certificate: Option<Proven>,
     /// A certificate was due; the digest stands in for it.
@@ -84,7 +93,7 @@ pub(super) fn demand(
     }
     if settings.device_security_mode == DeviceSecurityMode::NonSecure {
         non_secure_transport(request.transport, settings.transport)?;
-        return Ok(Demand { digest, certificate: None, certificate_lacking: false });
+        return Ok(Demand { digest, token: false, certificate: None, certificate_lacking: false });
     }
     if policy.cluster == ClusterMode::NonSecure {
         return Err(Cause::ClusterMode);
@@ -92,8 +101,11 @@ pub(super) fn demand(
     match request.transport {
         Transport::Udp | Transport::Tcp => return Err(Cause::TlsRequired),
         Transport::Oauth if !settings.oauth_authentication => return Err(Cause::OauthNotEnabled),
-        // Only a token opens this port, and no token reaches admission: nobody is let in by it.
-        Transport::Oauth => return Err(Cause::TokenRequired),
+        // The token takes the place of both certificate and digest (R168).
+        Transport::Oauth => {
+            suite_fits(request.suite, settings.device_security_mode)?;
+            return Ok(Demand { digest: false, token: true, certificate: None, certificate_lacking: false });
+        }
         // WebSocket was judged above.
         Transport::Tls | Transport::Ws | Transport::Wss => {}
     }
@@ -107,15 +119,22 @@ pub(super) fn demand(
         uploaded: device.uploaded_certificate,
     };
     let Some(certificate) = &request.certificate else {
+        if settings.oauth_authentication && request.token == TokenOutcome::OffPort {
+            return Err(Cause::TokenOffOauthPort);
+        }
         return match (device.preferred_vendor && device.uploaded_certificate.is_none(), digest) {
             (true, _) => Err(Cause::VendorCertificateMissing),
             (false, false) => Err(Cause::NoDeviceCertificate),
-            (false, true) => Ok(Demand { digest, certificate: None, certificate_lacking: true }),
+            (false, true) => {
+                Ok(Demand { digest, token: false, certificate: None, certificate_lacking: true })
+            }
         };
     };
     match prove(certificate, &expected) {
         Ok(Proven::ByMic) if policy.mic == MicPolicy::Refuse => Err(Cause::MicRefused),
-        Ok(proven) => Ok(Demand { digest, certificate: Some(proven), certificate_lacking: false }),
+        Ok(proven) => {
+            Ok(Demand { digest, token: false, certificate: Some(proven), certificate_lacking: false })
+        }
         Err(fault) => Err(cause_of(fault)),
     }
 }
@@ -128,7 +147,7 @@ fn websocket(device: &DeviceFacts<'_>, settings: &ProfileSettings) -> Result<Dem
         return Err(Cause::TransportNotInProfile);
     }
     let digest = settings.digest_authentication;
-    Ok(Demand { digest, certificate: None, certificate_lacking: false })
+    Ok(Demand { digest, token: false, certificate: None, certificate_lacking: false })
 }
 
 /// R002, R158: a non-secure profile is served on exactly its transports.

@@ -6,6 +6,7 @@ use crate::flow::{Flow, StreamId};
 use crate::identity::PeerCertificate;
 use crate::ids::{DeviceName, Dn, UserId};
 use crate::mode::{ClusterMode, SuiteKind, Transport};
+use crate::oauth::TokenOutcome;
 use crate::profile::ProfileSettings;
 
 /// The methods that admission tells apart.
@@ -53,6 +54,8 @@ pub struct RequestFacts<'a> {
     pub suite: SuiteKind,
     /// Client certificate of the connection.
     pub certificate: Option<PeerCertificate<'a>>,
+    /// Bearer token, of the request or of its connection. Off the OAuth port it is never more than noticed.
+    pub token: TokenOutcome<'a>,
     /// Where the packet came from.
     pub source: SocketAddr,
     /// The connection; `None` over UDP.

@@ -15,6 +15,8 @@ pub struct Claim<'a> {
     pub line: Option<&'a str>,
     /// Common name of the client certificate.
     pub certificate_cn: Option<&'a str>,
+    /// The one device that a bearer token names.
+    pub token_device: Option<&'a str>,
     /// Device whose live binding is on the flow that the request came in on.
     pub bound: Option<DeviceIndex>,
 }
@@ -32,6 +34,8 @@ pub enum ClaimedBy {
     Flow,
     /// A shared line, and a certificate that names one of its devices.
     Certificate,
+    /// A shared line, and a bearer token that names one of its devices.
+    Token,
 }
 
 /// The look-ups that claims need; the engine answers them from its boards.
@@ -49,7 +53,7 @@ pub trait Directory {
 
 /// Names the claimed device: by Contact's device name, else by the digest user, else by the line when
 /// exactly one device has it (design §5). A shared line alone names nobody; then the device that is
-/// bound on this flow, or that the certificate names, is taken if it has the line.
+/// bound on this flow, or that the token or the certificate names, is taken if it has the line.
 ///
 /// A Contact that names an unknown device claims nothing: it is not looked for elsewhere.
 pub fn resolve(claim: &Claim<'_>, directory: &impl Directory) -> Option<(DeviceIndex, ClaimedBy)> {
@@ -66,6 +70,9 @@ pub fn resolve(claim: &Claim<'_>, directory: &impl Directory) -> Option<(DeviceI
     let has_it = |d: &DeviceIndex| directory.has_line(*d, line);
     if let Some(device) = claim.bound.filter(has_it) {
         return Some((device, ClaimedBy::Flow));
+    }
+    if let Some(device) = claim.token_device.and_then(|name| directory.device_named(name)).filter(has_it) {
+        return Some((device, ClaimedBy::Token));
     }
     let named = claim.certificate_cn.map(CertificateName::parse)?;
     let device = directory.device_named(named.device()?.as_str()).filter(has_it)?;

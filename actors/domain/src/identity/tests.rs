@@ -149,6 +149,7 @@ fn claims_are_taken_in_order() {
         digest_user: Some("bert"),
         line: Some("1002"),
         certificate_cn: Some(B),
+        token_device: None,
         bound: Some(DeviceIndex(2)),
     };
     let got = |claim: &Claim<'_>| resolve(claim, &phones()).map(|(d, by)| (d.0, by));
@@ -162,6 +163,9 @@ fn claims_are_taken_in_order() {
     assert_eq!(got(&shared), Some((2, ClaimedBy::Flow)));
     let by_certificate = Claim { bound: Some(DeviceIndex(9)), ..shared };
     assert_eq!(got(&by_certificate), Some((2, ClaimedBy::Certificate)));
+    let by_token = Claim { token_device: Some(A), ..by_certificate };
+    assert_eq!(got(&by_token), Some((1, ClaimedBy::Token)));
+    assert_eq!(got(&Claim { token_device: Some("SEP00AABBCCDD0C"), ..by_token }).map(|g| g.0), Some(2));
     assert_eq!(got(&Claim { certificate_cn: None, ..by_certificate }), None);
     assert_eq!(got(&Claim { line: Some("9999"), ..shared }), None);
     assert_eq!(got(&Claim::default()), None);

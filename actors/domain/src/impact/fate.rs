@@ -14,6 +14,7 @@ use crate::ids::UnixMillis;
 use crate::inventory::{self, Inventory, Parameters, PhoneView};
 use crate::mode::{PeerProof, Transport};
 use crate::model::{Capability, TlsCertificate, VendorClass};
+use crate::oauth::{Claims, TokenOutcome};
 use crate::phone::Binding;
 use crate::profile::ProfileSettings;
 
@@ -89,6 +90,8 @@ pub fn fate(
         // A certificate that chains to nothing ends the handshake: the phone comes without one, or not at all.
         ;
     let aors: SmallVec<[&str; 4]> = row.live(now).map(|b| b.line.as_str()).collect();
+    // A phone that came with a token comes with one again.
+    let again = Claims::of_device(phone.name.as_str());
     let request = RequestFacts {
         method: MethodKind::Register,
         in_dialog: false,
@@ -97,6 +100,11 @@ pub fn fate(
         transport: origin.flow.transport(),
         suite: origin.peer.suite_kind,
         certificate,
+        token: if origin.peer.proof == PeerProof::Token {
+            TokenOutcome::Right(&again)
+        } else {
+            TokenOutcome::Absent
+        },
         source: origin.flow.remote(),
         stream: None,
         aors: &aors,
@@ -133,7 +141,7 @@ pub fn fate(
     let policy = policy_of(inventory.parameters());
     let has_shown = origin.nonce.is_some();
     let outcome = match due(&request, Some(&device), &policy) {
-        Due::Nothing | Due::Refused(_) => DigestOutcome::Absent,
+        Due::Nothing | Due::Token | Due::Refused(_) => DigestOutcome::Absent,
         // Nobody's credentials are right for a phone without a user.
         Due::Digest { .. } if device.expected_user().is_none() => DigestOutcome::Wrong,
         Due::Digest { .. } if !has_shown => DigestOutcome::Absent,

@@ -14,6 +14,7 @@ use crate::flow::{Flow, StreamId};
 use crate::identity::{CertificateFacts, CertificateKey, ChainedTo, PeerCertificate};
 use crate::ids::{DeviceName, Dn, UnixMillis, UserId};
 use crate::mode::{ClusterMode, DeviceSecurityMode, ProfileTransport, SuiteKind, Transport};
+use crate::oauth::TokenOutcome;
 use crate::profile::{CapfMode, KeyOrder, ProfileSettings};
 
 pub(super) const NAME: &str = "SEP00AABBCCDD01";
@@ -117,6 +118,7 @@ pub(super) fn register(transport: Transport) -> RequestFacts<'static> {
         transport,
         suite: if transport.is_tls() { SuiteKind::Encrypting } else { SuiteKind::None },
         certificate: None,
+        token: TokenOutcome::Absent,
         source: address("192.0.2.1:5060"),
         stream: transport.is_reliable().then_some(STREAM),
         aors: &["1001"],

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mode::PeerProof;
+use crate::oauth::{Claims, Fault, TokenOutcome};
 use DeviceSecurityMode::{Authenticated, Encrypted, NonSecure};
 
 const OUTCOMES: [DigestOutcome; 11] = [
@@ -64,7 +65,7 @@ fn profiles() -> Vec<ProfileSettings> {
 }
 
 /// Requests on every listener with every suite that it can have and every certificate.
-fn requests(sent: &[Sent]) -> Vec<(RequestFacts<'_>, Option<&Sent>)> {
+fn requests<'a>(sent: &'a [Sent], claims: &'a Claims) -> Vec<(RequestFacts<'a>, Option<&'a Sent>)> {
     let mut all = Vec::new();
     for method in [MethodKind::Register, MethodKind::Other] {
         for in_dialog in [false, true] {
@@ -81,7 +82,12 @@ fn requests(sent: &[Sent]) -> Vec<(RequestFacts<'_>, Option<&Sent>)> {
                     all.push((RequestFacts { certificate, ..tls }, Some(s)));
                 }
             }
-            all.push((RequestFacts { suite: SuiteKind::Encrypting, ..on(Transport::Oauth) }, None));
+            let oauth = RequestFacts { suite: SuiteKind::Encrypting, ..on(Transport::Oauth) };
+            for token in
+                [TokenOutcome::Absent, TokenOutcome::Bad(Fault::Expired), TokenOutcome::Right(claims)]
+            {
+                all.push((RequestFacts { token, ..oauth }, None));
+            }
         }
     }
     all
@@ -114,6 +120,10 @@ impl Row<'_> {
         match &verdict {
             Verdict::Admit(admission) => self.check_admission(admission),
             Verdict::Challenge { stale, .. } => {
+                if request.transport == Transport::Oauth {
+                    assert!(!*stale && !matches!(request.token, TokenOutcome::Right(_)));
+                    return;
+                }
                 let digest = |s: &ProfileSettings| s.digest_authentication;
                 assert!(digest(device.settings) || device.previous.is_some_and(digest), "401 without digest");
                 let knows = matches!(outcome, DigestOutcome::Stale(_) | DigestOutcome::Right(_));
@@ -129,6 +139,7 @@ impl Row<'_> {
             Due::Refused(cause) => assert_eq!(refused(&verdict), Some((403, cause))),
             Due::Nothing => assert!(!matches!(verdict, Verdict::Challenge { .. })),
             Due::Digest { .. } => {}
+            Due::Token => assert_eq!(request.transport, Transport::Oauth),
         }
     }
 
@@ -144,7 +155,8 @@ impl Row<'_> {
         assert!(request.in_dialog || request.aors == ["1001"]);
         // Transport, cluster mode and suite.
         let secure = settings.device_security_mode != NonSecure;
-        assert_eq!(secure, request.transport == Transport::Tls);
+        let oauth = request.transport == Transport::Oauth;
+        assert_eq!(secure, oauth || request.transport == Transport::Tls);
         assert!(!secure || policy.cluster == ClusterMode::Mixed);
         match settings.device_security_mode {
             NonSecure => assert!(
@@ -155,7 +167,9 @@ impl Row<'_> {
             Encrypted => assert_eq!(request.suite, SuiteKind::Encrypting),
         }
         // The certificate: due under a secure profile, replaced by digest only where none was sent.
-        if secure {
+        assert_eq!(admission.proof == PeerProof::Token, oauth);
+        assert!(!oauth || (settings.oauth_authentication && matches!(request.token, TokenOutcome::Right(_))));
+        if secure && !oauth {
             let kind = match (device.preferred_vendor, device.shared_certificate) {
                 (false, _) => 0,
                 (true, false) => 1,
@@ -196,7 +210,8 @@ impl Row<'_> {
 #[test]
 fn no_row_of_the_table_breaks_a_rule() {
     let (own, profiles, sent) = (Owned::new(), profiles(), certificates());
-    let requests = requests(&sent);
+    let claims = Claims::of_device(NAME);
+    let requests = requests(&sent, &claims);
     let previous = non_secure(ProfileTransport::Udp, false);
     let kinds = [
         (false, false, None),
@@ -238,7 +253,7 @@ fn no_row_of_the_table_breaks_a_rule() {
             }
         }
     }
-    assert_eq!(rows, 11 * 2 * 4 * 4 * (4 * 21) * 3 * 11 * 2);
+    assert_eq!(rows, 11 * 2 * 4 * 4 * (4 * 23) * 3 * 11 * 2);
 }
 
 #[test]
@@ -248,7 +263,7 @@ fn r202_the_cluster_mode_has_no_effect_on_digest() {
         for transport in [ProfileTransport::Tcp, ProfileTransport::Udp, ProfileTransport::TcpUdp] {
             let profile = non_secure(transport, digest);
             let device = DeviceFacts { binding: Some(binding(Transport::Udp)), ..own.device(&profile) };
-            for (request, _) in requests(&[]) {
+            for (request, _) in requests(&[], &Claims::of_device(NAME)) {
                 for device in [Some(&device), None] {
                     for (outcome, too_often) in OUTCOMES.into_iter().flat_map(|o| [(o, false), (o, true)]) {
                         let under = |cluster| {
@@ -268,7 +283,7 @@ fn r202_the_cluster_mode_has_no_effect_on_digest() {
 
 #[test]
 fn nobody_unknown_is_admitted() {
-    for (request, _) in requests(&certificates()) {
+    for (request, _) in requests(&certificates(), &Claims::of_device(NAME)) {
         for outcome in OUTCOMES {
             let verdict = decide(&request, None, &mixed(), outcome, false);
             assert!(!matches!(verdict, Verdict::Admit(_)), "{verdict:?}");

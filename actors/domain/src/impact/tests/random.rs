@@ -13,6 +13,7 @@ use crate::digest::Algorithm;
 use crate::identity::PeerCertificate;
 use crate::media::{LegMedia, StreamProtection};
 use crate::mode::{DeviceSecurityMode, SecurityClass};
+use crate::oauth::TokenOutcome;
 use crate::phone;
 
 const PHONES: usize = 6;
@@ -128,6 +129,7 @@ fn verdict(
         transport: came.transport,
         suite: came.suite,
         certificate: cn.as_ref().map(|facts| PeerCertificate { facts, chain: ChainedTo::CapfTrust }),
+        token: TokenOutcome::Absent,
         source,
         stream: None,
         aors: &aors,

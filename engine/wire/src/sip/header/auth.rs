@@ -92,7 +92,7 @@ impl<'a> Credentials<'a> {
     pub fn parse(value: &'a str) -> Result<Credentials<'a>, HeaderError> {
         let (scheme, rest) = scheme_of(value)?;
         if scheme.eq_ignore_ascii_case("Bearer") {
-            let token = trim(rest);
+            let token = bearer_text(trim(rest))?;
             let fine = !token.is_empty() && !token.bytes().any(|b| b.is_ascii_whitespace() || b == b',');
             return if fine { Ok(Credentials::Bearer(BearerToken(token))) } else { Err(HeaderError::Token) };
         }
@@ -218,6 +218,19 @@ impl<'a> Challenge<'a> {
             }
         }
         Ok(Challenge::Digest(digest))
+    }
+}
+
+/// The token as RFC 8898 writes it, or in the quotes of `token="…"` as Cisco's clients do. A token has no quotes
+/// of its own (RFC 6750 §2.1), so the two cannot be confused.
+fn bearer_text(value: &str) -> Result<&str, HeaderError> {
+    let named = value.get(..6).filter(|name| name.eq_ignore_ascii_case("token="));
+    match named.map(|_| trim(&value[6..])) {
+        Some(quoted) if quoted.starts_with('"') => {
+            let inner = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
+            inner.filter(|text| !text.contains(['"', '\\'])).ok_or(HeaderError::Quote)
+        }
+        _ => Ok(value),
     }
 }
 

@@ -38,6 +38,7 @@ mod differential;
 mod faults;
 mod fuzz_corpus;
 mod impact;
+mod impact_applied;
 mod import;
 mod ipv6;
 mod kill_points;

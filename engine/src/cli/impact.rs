@@ -56,6 +56,28 @@ pub(super) fn words(impact: &Value) -> Vec<String> {
     });
     each(&impact["cipher_policy"], "would have no cipher suite left for their mode", &mut out, name);
     each(&impact["web_access_off"], "would have their web pages off", &mut out, name);
+    each(
+        &impact["encrypted_config_needs_rsa"],
+        "would have no RSA key for which their configuration file could be encrypted",
+        &mut out,
+        name,
+    );
+    let key = |one: &Value| {
+        let known = match one["supported"].as_bool() {
+            Some(true) => "makes them",
+            Some(false) => "makes none",
+            None => "is not known to make them",
+        };
+        format!("{}: RSA keys of {} bits; {} {known}", text(one, "phone"), one["bits"], text(one, "model"))
+    };
+    each(&impact["long_rsa_keys"], "would be asked for long RSA keys", &mut out, key);
+    each(&impact["weak_rsa_keys"], "would be asked for weak RSA keys", &mut out, key);
+    each(
+        &impact["small_server_key_only"],
+        "may not register with a server key above 2048 bits",
+        &mut out,
+        name,
+    );
     for note in impact["notes"].as_array().into_iter().flatten() {
         out.push(format!("note: {} ({})", text(note, "text"), text(note, "code")));
     }
@@ -122,6 +144,8 @@ mod tests {
                 "encrypted": { "count": 1, "first": ["A"] }, "offending": { "count": 3, "first": ["B", "C"] } }] },
             "calls_losing_class": { "count": 1, "first": [
                 { "call": "07.1.1", "from": "encrypted", "to": "non_secure", "devices": ["A", "B"] }] },
+            "long_rsa_keys": { "count": 1, "first": [
+                { "phone": "A", "model": "Cisco 8845", "bits": 4096, "supported": null }] },
             "notes": [{ "code": "n", "text": "a note" }],
         });
         let lines = words(&impact);
@@ -134,6 +158,8 @@ mod tests {
             "  and 4980 more",
             "  line 1001: encrypted A; not encrypted B, C and 1 more",
             "  call 07.1.1: encrypted becomes non_secure because of A, B",
+            "1 phone would be asked for long RSA keys:",
+            "  A: RSA keys of 4096 bits; Cisco 8845 is not known to make them",
             "note: a note (n)",
         ] {
             assert!(lines.iter().any(|l| l == line), "{line:?} is not in {lines:#?}");

@@ -1,4 +1,4 @@
-//! What a change would do to phones and calls, before it is done (R015, R023, R111–R113, R130).
+//! What a change would do to phones and calls, before it is done (R015, R023, R111–R113, R130, R146–R148).
 //!
 //! Whoever changes the configuration does it in memory, reads off the changes what they touch
 //! ([`Scope::of`]), takes them back, looks ([`Before::take`]), does them again and compares
@@ -10,14 +10,17 @@
 //! another transport with its new configuration may well come through.
 
 mod fate;
+mod keys;
 mod lines;
 mod live;
+mod notes;
 mod outcome;
 mod scope;
 #[cfg(test)]
 mod tests;
 
 pub use fate::{Fate, Knows, fate, policy_of};
+pub use keys::server_key;
 pub use live::{CallLegs, Chains, Live, LivePhone};
-pub use outcome::{CallLoss, Failure, Impact, MixedLine, ModeChange, NAMES_MAX, Note, Some1000};
+pub use outcome::{CallLoss, Failure, Impact, KeyOfPhone, MixedLine, ModeChange, NAMES_MAX, Note, Some1000};
 pub use scope::{Before, Scope, mixed_now};

@@ -87,6 +87,19 @@ pub struct CallLoss {
     pub devices: Vec<DeviceName>,
 }
 
+/// A phone whose profile asks for an RSA key that is weak (R146), or that its model is not known to make (R148).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyOfPhone {
+    /// The phone.
+    pub phone: DeviceName,
+    /// Its model.
+    pub model: Box<str>,
+    /// The key's length.
+    pub bits: u32,
+    /// Whether its model makes such keys; `None`: that is not known.
+    pub supported: Option<bool>,
+}
+
 /// Something that is worth knowing whoever is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
@@ -121,6 +134,15 @@ pub struct Impact {
     pub cipher_policy: Some1000<DeviceName>,
     /// Phones whose web pages would be off (R023).
     pub web_access_off: Some1000<DeviceName>,
+    /// Phones that would have no RSA key for which their encrypted configuration file could be made (R064, R144).
+    pub encrypted_config_needs_rsa: Some1000<DeviceName>,
+    /// Phones whose profile asks for more than 2048 bits, which their model is not known to make (R148).
+    pub long_rsa_keys: Some1000<KeyOfPhone>,
+    /// Phones whose profile asks for 512 or 1024 bits (R146).
+    pub weak_rsa_keys: Some1000<KeyOfPhone>,
+    /// Phones that may not register where the call-processing certificate has an RSA key of more than 2048 bits
+    /// (R147).
+    pub small_server_key_only: Some1000<DeviceName>,
     /// What else is worth knowing.
     pub notes: Vec<Note>,
 }
@@ -134,5 +156,9 @@ impl Impact {
             && self.calls_losing_class.is_empty()
             && self.cipher_policy.is_empty()
             && self.web_access_off.is_empty()
+            && self.encrypted_config_needs_rsa.is_empty()
+            && self.long_rsa_keys.is_empty()
+            && self.weak_rsa_keys.is_empty()
+            && self.small_server_key_only.is_empty()
     }
 }

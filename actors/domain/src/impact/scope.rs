@@ -12,8 +12,9 @@ use crate::mode::{DeviceSecurityMode, SecurityClass, SuiteKind};
 use crate::profile::ProfileSettings;
 
 use super::fate::newest;
+use super::keys::Keys;
 use super::{
-    CallLoss, Failure, Fate, Impact, Knows, Live, LivePhone, MixedLine, ModeChange, Note, fate, lines,
+    CallLoss, Failure, Fate, Impact, Knows, Live, LivePhone, MixedLine, ModeChange, fate, lines, notes,
 };
 
 /// Whom a change touches.
@@ -122,6 +123,7 @@ struct Was {
     fate: Fate,
     user: Option<UserId>,
     web_off: bool,
+    keys: Keys,
 }
 
 /// The state before a change, as far as the change touches it.
@@ -171,6 +173,7 @@ impl<'a> Before<'a> {
                 fate,
                 user: phone.em_user.or(phone.digest_user).cloned(),
                 web_off: scope.web && web_off(inventory, &phone),
+                keys: Keys::of(&phone),
             };
             before.phones.insert(index, was);
         }
@@ -217,6 +220,7 @@ impl<'a> Before<'a> {
             if self.scope.web && web_off(inventory, &phone) && was.is_some_and(|w| !w.web_off) {
                 impact.web_access_off.add(|| phone.name.clone());
             }
+            Keys::of(&phone).tell(was.map(|w| w.keys), &phone, &mut impact);
             let no_suite = mode == DeviceSecurityMode::Authenticated && !integrity_only;
             let newly = self.scope.menu || was.is_none_or(|w| w.mode != mode);
             if no_suite && newly {
@@ -252,7 +256,7 @@ impl<'a> Before<'a> {
             }
         }
         self.calls(inventory, &mut impact);
-        impact.notes = notes(&impact);
+        impact.notes = notes::of(&impact);
         impact
     }
 
@@ -337,35 +341,4 @@ fn web_off(inventory: &Inventory, phone: &PhoneView<'_>) -> bool {
     let common = phone.common_phone_profile.and_then(|name| inventory.common_phone_profile(name));
     let all = hardening::effective(&phone.hardening, common.as_ref(), &inventory.enterprise_phone());
     all.iter().any(|s| s.name == "web_access" && s.value == Switch::Disabled)
-}
-
-fn notes(impact: &Impact) -> Vec<Note> {
-    let mut notes = Vec::new();
-    let mut note = |there: bool, code, text| {
-        if there {
-            notes.push(Note { code, text });
-        }
-    };
-    note(
-        !impact.web_access_off.is_empty(),
-        "web_access_off",
-        "with web access off the quality report tool and serviceability applications that read the phones' pages \
-         get nothing (R023)",
-    );
-    note(
-        !impact.cipher_policy.is_empty(),
-        "cipher_policy",
-        "phones in authenticated mode do not register under a strongest or medium TLS menu (R130)",
-    );
-    note(
-        !impact.mixed_lines.is_empty(),
-        "shared_line_mixed",
-        "all devices that share a line with an encrypted phone must be set to encrypted (R015)",
-    );
-    note(
-        !impact.unknown.is_empty(),
-        "certificate_not_seen",
-        "of some registered phones the certificate has not been seen since the start; ask again when they are back",
-    );
-    notes
 }

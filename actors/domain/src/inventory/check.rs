@@ -8,7 +8,7 @@ use crate::ids::DeviceName;
 use crate::mode::{ClusterMode, DeviceSecurityMode, Protocol};
 use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, TlsCertificate, Topic, builtin};
 use crate::profile::{
-    CapfMode, Field, PhoneOptions, ProfileSettings, RSA_WEAK_MAX, SecurityProfile, options, predefined,
+    CapfMode, Field, PhoneOptions, ProfileSettings, SecurityProfile, key_remarks, options, predefined,
     predefined_name, resolve, split_predefined_name,
 };
 
@@ -227,12 +227,18 @@ impl<'a> Scope<'a> {
         if row.capf_authentication_mode == Some(CapfMode::NullString) {
             warn(WarningCode::NullString);
         }
-        if settings.rsa_key_size <= RSA_WEAK_MAX {
+        let keys = key_remarks(&settings, model, protocol);
+        if let Some(bits) = keys.weak {
             if self.parameters.weak_keys == Policy::Refuse {
-                let (name, bits) = (row.name.to_string(), settings.rsa_key_size);
-                return Err(RowError::WeakKey { name, bits });
+                return Err(RowError::WeakKey { name: row.name.to_string(), bits });
             }
             warn(WarningCode::WeakRsaKey);
+        }
+        if keys.long.is_some() {
+            warn(WarningCode::LongRsaKey);
+        }
+        if keys.file_needs_rsa {
+            warn(WarningCode::EncryptedConfigNeedsRsa);
         }
         Ok(())
     }

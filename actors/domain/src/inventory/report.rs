@@ -41,6 +41,10 @@ pub enum WarningCode {
     NoKnownCertificate,
     /// R146.
     WeakRsaKey,
+    /// R147, R148.
+    LongRsaKey,
+    /// R064, R144.
+    EncryptedConfigNeedsRsa,
     /// R023.
     WebAccessDisabled,
     /// R029.
@@ -63,6 +67,8 @@ impl WarningCode {
             Self::NullString => "capf_null_string",
             Self::NoKnownCertificate => "no_known_certificate",
             Self::WeakRsaKey => "weak_rsa_key",
+            Self::LongRsaKey => "long_rsa_key",
+            Self::EncryptedConfigNeedsRsa => "encrypted_config_needs_rsa",
             Self::WebAccessDisabled => "web_access_disabled",
             Self::SettingsAccessDisabled => "settings_access_disabled",
             Self::HeadsetAlone => "headset_alone",
@@ -109,6 +115,14 @@ impl WarningCode {
                  SHA-256 signatures"
             }
             Self::WeakRsaKey => "RSA keys of 512 or 1024 bits are weak; use 2048 or more",
+            Self::LongRsaKey => {
+                "the model is not known to make RSA keys of more than 2048 bits; try it with one phone, or use 2048"
+            }
+            Self::EncryptedConfigNeedsRsa => {
+                "with key_order ec_only phones get no certificate with an RSA key, and a configuration file can be \
+                 encrypted for an RSA key only; use ec_preferred_rsa_backup or rsa_only, or switch \
+                 tftp_encrypted_config off"
+            }
         }
     }
 }

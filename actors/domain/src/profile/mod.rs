@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ProfileId, ProfileVersion};
 use crate::mode::{DeviceSecurityMode, ProfileTransport, Protocol};
 
+mod keys;
 mod naming;
 mod predefined;
 mod rules;
 
+pub use keys::{KeyRemarks, LongKey, RSA_COMMON_MAX, key_remarks};
 pub use naming::proposed_name;
 
 pub use predefined::{

@@ -3,6 +3,7 @@
 mod bodies;
 mod catalogue;
 mod changes;
+mod impact;
 mod schemas;
 
 use serde_json::{Map, Value, json};

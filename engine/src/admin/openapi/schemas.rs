@@ -57,7 +57,7 @@ pub(super) fn nullable(of: Value) -> Value {
     json!({ "anyOf": [of, { "type": "null" }] })
 }
 
-fn class() -> Value {
+pub(super) fn class() -> Value {
     choice(&["non_secure", "authenticated", "encrypted"])
 }
 
@@ -170,7 +170,7 @@ fn changed() -> serde_json::Map<String, Value> {
                 ("impact", nullable(reference("Impact"))),
             ]),
         ),
-        ("Impact", impact()),
+        ("Impact", super::impact::schema()),
         ("CapfOfPhone", super::bodies::capf()),
         (
             "Login",
@@ -228,29 +228,6 @@ fn changed() -> serde_json::Map<String, Value> {
 }
 
 /// What a change would do to phones and calls; every list is cut after a thousand.
-fn impact() -> Value {
-    let some = |of: Value| object(&[("count", count()), ("first", list(of))]);
-    let names = || some(text());
-    let noted = || list(object(&[("code", text()), ("text", text())]));
-    object(&[
-        ("phones", count()),
-        ("registered", count()),
-        ("mode_changes", some(object(&[("phone", text()), ("from", class()), ("to", class())]))),
-        ("would_fail", some(object(&[("phone", text()), ("cause", text()), ("text", text())]))),
-        ("would_fail_by_cause", json!({ "type": "object", "additionalProperties": count() })),
-        ("asked_for_digest", names()),
-        ("unknown", names()),
-        ("mixed_lines", some(object(&[("line", text()), ("encrypted", names()), ("offending", names())]))),
-        (
-            "calls_losing_class",
-            some(object(&[("call", text()), ("from", class()), ("to", class()), ("devices", list(text()))])),
-        ),
-        ("cipher_policy", names()),
-        ("web_access_off", names()),
-        ("notes", noted()),
-    ])
-}
-
 fn token(new: bool) -> Value {
     let mut members =
         vec![("name", text()), ("role", text()), ("created", instant()), ("expires", nullable(instant()))];

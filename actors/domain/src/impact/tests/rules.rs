@@ -207,3 +207,72 @@ fn an_answer_is_bounded() {
     assert_eq!(impact.would_fail.count, (NAMES_MAX + 7) as u64);
     assert_eq!(impact.would_fail.first.len(), NAMES_MAX);
 }
+
+/// Names and lengths of a list of keys.
+fn keys(list: &Some1000<KeyOfPhone>) -> Vec<(&str, u32, Option<bool>)> {
+    list.first.iter().map(|k| (k.phone.as_str(), k.bits, k.supported)).collect()
+}
+
+fn notes(impact: &Impact) -> Vec<&str> {
+    impact.notes.iter().map(|n| n.code).collect()
+}
+
+#[test]
+fn r064_r144_ec_only_names_the_phones_for_which_no_file_can_be_encrypted() {
+    let (mut inventory, world) = secure();
+    let save = |body| [merge(Kind::SecurityProfile, "Encrypted", body)];
+    let bad = save(json!({"key_order": "ec_only", "tftp_encrypted_config": true}));
+    let impact = ask(&mut inventory, &world, &bad);
+    let named: Vec<_> = impact.encrypted_config_needs_rsa.first.iter().map(|n| n.as_str()).collect();
+    assert_eq!((named, notes(&impact)), (vec![A, B], vec!["encrypted_config_needs_rsa"]));
+    for good in [
+        json!({"key_order": "ec_only"}),
+        json!({"tftp_encrypted_config": true}),
+        json!({"key_order": "ec_preferred_rsa_backup", "tftp_encrypted_config": true}),
+    ] {
+        assert!(ask(&mut inventory, &world, &save(good)).is_harmless());
+    }
+    // What is so already is nobody's news; a phone that gets such a profile is.
+    let _ = change(&mut inventory, &bad);
+    assert!(ask(&mut inventory, &world, &save(json!({"nonce_validity_s": 9}))).is_harmless());
+    let moved =
+        ask(&mut inventory, &world, &[merge(Kind::Phone, C, json!({"security_profile": "Encrypted"}))]);
+    assert_eq!(moved.encrypted_config_needs_rsa.first[0].as_str(), C);
+    assert_eq!(moved.encrypted_config_needs_rsa.count, 1);
+}
+
+#[test]
+fn r146_r148_weak_keys_and_long_ones_are_named_with_their_phones() {
+    let (mut inventory, world) = secure();
+    for (bits, weak) in [(512, true), (1024, true), (2048, false), (3072, false), (4096, false)] {
+        let step = merge(Kind::SecurityProfile, "Encrypted", json!({"rsa_key_size": bits}));
+        let impact = ask(&mut inventory, &world, &[step]);
+        let expected = vec![(A, bits, None), (B, bits, None)];
+        let (none, long) = (vec![], bits > 2048);
+        assert_eq!(keys(&impact.weak_rsa_keys), if weak { expected.clone() } else { none.clone() }, "{bits}");
+        assert_eq!(keys(&impact.long_rsa_keys), if long { expected } else { none }, "{bits}");
+        assert_eq!(impact.is_harmless(), bits == 2048, "{bits}");
+    }
+}
+
+#[test]
+fn r147_models_that_bear_no_long_server_key_are_named_when_they_say_so_and_when_it_comes() {
+    let model = |features: Value| {
+        json!({"kind": "phone_model", "name": "Acme 1", "vendor_class": "preferred", "protocols": ["sip"],
+               "features": features})
+    };
+    let own = json!({"kind": "phone", "name": A, "model": "Acme 1", "lines": []});
+    let other = json!({"kind": "phone", "name": B, "model": "Cisco 8845", "lines": []});
+    let mut inventory = inventory(&[model(json!({})), own, other]);
+    assert!(server_key(&inventory, 4096).is_harmless(), "nothing is known of either");
+    let body = json!({"features": {"small_server_key_only": true}});
+    let steps = [merge(Kind::PhoneModel, "Acme 1", body)];
+    let impact = ask(&mut inventory, &World::default(), &steps);
+    assert_eq!(impact.small_server_key_only.first.iter().map(|n| n.as_str()).collect::<Vec<_>>(), [A]);
+    assert_eq!(notes(&impact), ["small_server_key_only"]);
+    let _ = change(&mut inventory, &steps);
+    assert!(server_key(&inventory, 2048).is_harmless());
+    let impact = server_key(&inventory, 3072);
+    assert_eq!((impact.phones, impact.small_server_key_only.count), (2, 1));
+    assert_eq!(impact.small_server_key_only.first[0].as_str(), A);
+}

@@ -15,21 +15,6 @@ fn add(node: &Node, list: &str, row: Value) -> Value {
     node.ask("POST", &format!("/{list}"), Some(&row)).expect(201)
 }
 
-macro_rules! on_one_and_three {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn one_shard() {
-                super::$name(1);
-            }
-            #[test]
-            fn three_shards() {
-                super::$name(3);
-            }
-        }
-    )*};
-}
-
 on_one_and_three!(every_kind_is_made_read_replaced_changed_and_deleted);
 
 /// Lists, with a row to make, another to replace it, a patch, and where the object stands.

@@ -6,7 +6,8 @@ use keyline_tests::node::{Builder, Node};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SigningKey};
 use serde_json::{Value, json};
 
-fn signer() -> (KeyPair, String) {
+/// A vendor's key, and the certificate that goes with it.
+pub fn signer() -> (KeyPair, String) {
     let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let names = CertificateParams::new(vec!["packages.acme.example".to_owned()]).expect("names");
     let pem = names.self_signed(&key).expect("a certificate").pem();
@@ -14,7 +15,7 @@ fn signer() -> (KeyPair, String) {
 }
 
 /// A package file of one type without security and one with it.
-fn package(key: &KeyPair, version: &str) -> Value {
+pub fn package(key: &KeyPair, version: &str) -> Value {
     let manifest = json!({ "name": "Acme phones", "version": version, "types": [
         { "name": "Acme Plain" },
         { "name": "Acme Secure", "security_encryption": true, "trusted": true, "tls_certificate": "per_device" },

@@ -8,11 +8,18 @@ use std::time::Instant;
 
 use keyline_tests::inventory::{CISCO, Inventory};
 use keyline_tests::node::{Builder, Node};
+use keyline_tests::pki::Authority;
 use keyline_tests::place::HEAVY;
 use keyline_tests::wait;
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
+use crate::catalogue::{package, signer};
+
 const PHONE: &str = "SEP00AABBCCDD01";
+
+/// A phone with certificates of its own.
+const CERTIFIED: &str = "SEP00AABBCCDD02";
 
 /// What a start would find: rows, and how many entries the audit has.
 fn state(node: &Node) -> (String, u64) {
@@ -26,11 +33,14 @@ fn state(node: &Node) -> (String, u64) {
 }
 
 /// A request whose connection may break.
-fn try_ask(node: &Node, (method, path, body): (&str, &str, Option<&Value>)) {
+pub fn try_ask(node: &Node, (method, path, body): (&str, &str, Option<&Value>), headers: &[&str]) {
     let bearer = format!("Authorization: Bearer {}", node.token());
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--max-time", "30", "-o", "/dev/null", "-X", method, "-H", &bearer, "--cacert"]);
     curl.arg(node.folder().join("server.pem"));
+    for header in headers {
+        curl.args(["-H", header]);
+    }
     if let Some(body) = body {
         curl.args(["-H", "Content-Type: application/json", "--data-binary", &body.to_string()]);
     }
@@ -42,10 +52,15 @@ fn try_ask(node: &Node, (method, path, body): (&str, &str, Option<&Value>)) {
 type Asking = (&'static str, &'static str, &'static str, Option<Value>);
 
 /// Changes of more than one record.
-fn askings() -> Vec<Asking> {
+fn askings(vendor: &KeyPair) -> Vec<Asking> {
     let profile = json!({"name": "Lobby", "model": CISCO, "digest_authentication": true});
     let capf = json!({"capf": {"key_order": "ec_only", "ec_key_size": 256}});
     let saved = json!({"nonce_validity_s": 77});
+    let several = json!({"atomic": true, "operations": [
+        {"op": "create", "kind": "line", "body": {"dn": "1009"}},
+        {"op": "copy", "kind": "security_profile", "name": "Desk", "to": "Third"},
+        {"op": "merge", "kind": "phone", "name": PHONE, "body": {"lines": ["1009"], "security_profile": "Third"}},
+    ]});
     vec![
         ("create", "POST", "/security-profiles", Some(profile)),
         (
@@ -54,69 +69,126 @@ fn askings() -> Vec<Asking> {
             "/security-profiles/Desk/rename",
             Some(json!({"name": "Office"})),
         ),
+        ("copy", "POST", "/security-profiles/Desk/copy", Some(json!({"name": "Desk 2"}))),
         ("save of an assigned profile", "PATCH", "/security-profiles/Desk", Some(saved)),
         ("CAPF settings that make a profile", "PATCH", "/phones/SEP00AABBCCDD01", Some(capf)),
         ("delete", "DELETE", "/phones/SEP00AABBCCDD01", None),
+        ("delete of a phone with its certificates", "DELETE", "/phones/SEP00AABBCCDD02", None),
+        ("install of a package", "POST", "/packages", Some(package(vendor, "1.0"))),
+        ("several, all or none", "POST", "/bulk", Some(several)),
         ("another secret", "PATCH", "/end-users/anna", Some(json!({"digest_credentials": "secret2"}))),
     ]
 }
 
-fn desk() -> Inventory {
+fn desk(vendor: &str) -> Inventory {
     let mut inventory = Inventory::new();
+    inventory.trust("package-trust", vendor);
     inventory.end_user("anna", "secret1");
     inventory.profile("Desk", CISCO, json!({"digest_authentication": true}));
     inventory.phone(PHONE, CISCO, &["1001"], json!({"security_profile": "Desk", "digest_user": "anna"}));
+    // Two certificates of its own.
+    inventory.row(
+        json!({"kind": "phone_model", "name": "Maker 1", "vendor_class": "preferred", "protocols": ["sip"],
+        "capabilities": ["tls", "device_security_mode", "security_encryption", "srtp"],
+        "tls_certificate": "per_device"}),
+    );
+    inventory.phone(CERTIFIED, "Maker 1", &[], json!({}));
+    for maker in ["Maker A", "Maker B"] {
+        let pem = Authority::new(maker).issue(CERTIFIED).certificate_pem;
+        inventory
+            .row(json!({"kind": "certificate", "purpose": "vendor-trust", "pem": pem, "phone": CERTIFIED}));
+    }
     inventory
 }
 
+const POINTS: [&str; 4] =
+    ["change.before_commit", "writer.before_commit", "writer.after_commit", "change.after_commit"];
+
+/// Asks, and the process ends at that point; then it is started again.
+fn cut_off(node: &mut Node, point: &str, asked: (&str, &str, Option<&Value>), headers: &[&str]) {
+    // The certificate of the server is read before the node is gone.
+    assert_eq!(node.ask("GET", "/health", None).status, 200);
+    node.fault(&format!("{point}=abort"));
+    try_ask(node, asked, headers);
+    wait::until("end of the node", || (!node.is_alive()).then_some(()));
+    assert_eq!(node.wait_end(), None, "{asked:?}, {point}: it was a signal");
+    node.start();
+}
+
+/// Each is the old state or the new one, wherever the process ended: every row, and the entries of the audit.
 #[test]
 fn a_change_that_the_process_does_not_outlive_is_whole_or_not_there() {
     let _turn = HEAVY.lock();
     let began = Instant::now();
-    let points =
-        ["change.before_commit", "writer.before_commit", "writer.after_commit", "change.after_commit"];
-    let askings = askings();
+    let (key, pem) = signer();
+    let (askings, inventory) = (askings(&key), desk(&pem));
     let next = AtomicUsize::new(0);
+    let begin = || Builder::new().inventory(&inventory).fixed_ports().faults().start();
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while let Some((what, method, path, body)) = askings.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    let mut node = Builder::new().inventory(&desk()).fixed_ports().faults().start();
-                    for point in points {
-                        // The certificate of the server is read before the node is gone.
-                        assert_eq!(node.ask("GET", "/health", None).status, 200);
-                        let (rows, entries) = state(&node);
-                        node.fault(&format!("{point}=abort"));
-                        try_ask(&node, (method, path, body.as_ref()));
-                        wait::until("end of the node", || (!node.is_alive()).then_some(()));
-                        assert_eq!(node.wait_end(), None, "{what}, {point}: it was a signal");
-                        node.start();
-                        let (now, told) = state(&node);
-                        match point.contains("before") {
-                            true => {
-                                assert_eq!((&now, told), (&rows, entries), "{what}, {point}: nothing of it")
-                            }
-                            false => assert_eq!(told, entries + 1, "{what}, {point}: all of it"),
-                        }
-                        // A secret is in no export: its entry tells.
-                        let shows = *what != "another secret";
-                        assert_eq!(now != rows, shows && point.contains("after"), "{what}, {point}");
-                        if point.contains("after") {
-                            let newest = node.admin_get("/audit?limit=1").json()["items"][0].clone();
-                            assert_eq!(
-                                (&newest["result"], &newest["who"]),
-                                (&json!("done"), &json!("admin.token"))
-                            );
-                            // The next point finds the old state again.
-                            node = Builder::new().inventory(&desk()).fixed_ports().faults().start();
-                        }
+                    let asked = (*method, *path, body.as_ref());
+                    let mut node = begin();
+                    let (rows, entries) = state(&node);
+                    for point in &POINTS[..2] {
+                        cut_off(&mut node, point, asked, &[]);
+                        assert_eq!(state(&node), (rows.clone(), entries), "{what}, {point}: nothing of it");
+                    }
+                    // What it does when nothing comes between.
+                    let done = node.ask(method, path, body.as_ref());
+                    assert!(matches!(done.status, 200 | 201), "{what}: {done:?}");
+                    let (new, told) = state(&node);
+                    // A secret is in no export: its entry tells.
+                    assert_eq!(new != rows, *what != "another secret", "{what}");
+                    assert!(told > entries, "{what}");
+                    for point in &POINTS[2..] {
+                        let mut node = begin();
+                        cut_off(&mut node, point, asked, &[]);
+                        assert_eq!(state(&node), (new.clone(), told), "{what}, {point}: all of it");
+                        let newest = node.admin_get("/audit?limit=1").json()["items"][0].clone();
+                        assert_eq!(
+                            (&newest["result"], &newest["who"]),
+                            (&json!("done"), &json!("admin.token"))
+                        );
                     }
                 }
             });
         }
     });
-    println!("{} kills in {:?}", askings.len() * points.len(), began.elapsed());
+    println!("{} kills in {:?}", askings.len() * POINTS.len(), began.elapsed());
+}
+
+/// The answer to a POST with a key is stored with what it did: whoever got none repeats it, and gets that answer.
+#[test]
+fn a_post_under_a_key_is_done_once_and_answered_the_same_wherever_the_process_ended() {
+    let _turn = HEAVY.lock();
+    let (_, pem) = signer();
+    let (inventory, path) = (desk(&pem), "/security-profiles");
+    let body = json!({"name": "Lobby", "model": CISCO, "digest_authentication": true});
+    let header = "Idempotency-Key: once-1";
+    for point in POINTS {
+        let mut node = Builder::new().inventory(&inventory).fixed_ports().faults().start();
+        let entries = state(&node).1;
+        cut_off(&mut node, point, ("POST", path, Some(&body)), &[header]);
+        let there = node.ask("GET", "/security-profiles/Lobby", None).status == 200;
+        assert_eq!(there, point.contains("after"), "{point}");
+        let repeat = || node.ask_with("POST", path, Some(&body), &[("Idempotency-Key", "once-1")]);
+        let first = repeat();
+        assert_eq!(first.header("idempotent-replayed"), there.then_some("true"), "{point}");
+        let told = first.expect(201);
+        // Changed since, and asked again: still the answer of then.
+        node.ask("PATCH", "/security-profiles/Lobby", Some(&json!({"description": "x"}))).expect(200);
+        let again = repeat();
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{point}");
+        assert_eq!(
+            (again.expect(201), again.header("location")),
+            (told, first.header("location")),
+            "{point}"
+        );
+        assert_eq!(state(&node).1, entries + 2, "{point}: it was done once, and changed once");
+    }
 }
 
 const ROUNDS: usize = 20;

@@ -55,6 +55,7 @@ mod phone_certificates;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;
+mod rollout_points;
 mod rollouts;
 mod rollouts_save;
 mod security;

@@ -49,6 +49,7 @@ mod linphone;
 mod lossy;
 mod mended;
 mod merged;
+mod monitoring;
 mod outbound;
 mod overload;
 mod phone_certificates;

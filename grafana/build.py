@@ -183,6 +183,13 @@ def security():
            (rate("keyline_tls_connections_total", "version"), "{{version}}"), unit="ops", w=6)
     b.plot("Nonce keys", "Rotations of the keys that mint nonces.",
            ("increase(keyline_nonce_key_rotations_total{}[1h])", "{{instance}}"), w=6)
+    b.row("SIP OAuth")
+    b.plot("Tokens by result", "Bearer tokens that were judged.",
+           ("sum by (result) (rate(keyline_oauth_tokens_total{}[I]))", "{{result}}"), unit="ops")
+    b.plot("Tokens issued", "By the embedded issuer.", ("sum(increase(keyline_oauth_tokens_issued_total{}[I]))", "issued"))
+    b.plot("Key sets", "Keys that are believed, and readings of key sets by result.",
+           ("sum(keyline_oauth_keys{})", "keys"),
+           ("sum by (result) (increase(keyline_oauth_key_set_reads_total{}[I]))", "read: {{result}}"))
     b.row("Administrators")
     b.plot("Entries of the audit", "Changes that were done, and changes that were refused.",
            ("sum by (result) (increase(keyline_audit_entries_total{}[I]))", "{{result}}"))

@@ -156,7 +156,8 @@ impl OfflineApi for Offline {
         let own = self.opened.keyring().own().map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
         let catalog = self.opened.catalog();
         let etag = |kind, name: &str| catalog.etag(kind, name);
-        read(&World { inventory: catalog.inventory(), live: None, own: &own_facts(&own), etag: &etag })
+        let (inventory, find) = (catalog.inventory(), catalog.find());
+        read(&World { inventory, find, live: None, own: &own_facts(&own), etag: &etag })
     }
 }
 

@@ -271,14 +271,20 @@ impl Bench {
 
     /// Devices with a binding, as the node's metrics say.
     fn registered(&self) -> Result<u64, FiguresError> {
-        let mut stream = TcpStream::connect(self.metrics).map_err(io("metrics"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(io("metrics"))?;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.metrics);
-        stream.write_all(request.as_bytes()).map_err(io("metrics"))?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).map_err(io("metrics"))?;
+        let text = metrics_of(self.metrics).map_err(io("metrics"))?;
         Ok(sample(&text, "keyline_phone_registered_devices").unwrap_or(0))
     }
+}
+
+/// All metrics of a node in their text form.
+pub(crate) fn metrics_of(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The value of a metric without labels.

@@ -14,6 +14,7 @@ pub mod load;
 pub mod pace;
 pub mod phone;
 pub mod pki;
+pub mod scale;
 pub mod server;
 #[cfg(test)]
 mod switchboard;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use keyline_loadtest::figures::Plan;
 use keyline_loadtest::load::{Carrier, Job};
 use keyline_loadtest::pki::Authority;
-use keyline_loadtest::{demo, figures, inventory};
+use keyline_loadtest::{demo, figures, inventory, scale};
 
 use crate::args::{Call, Load};
 use crate::run::{Run, apply, is_stream};
@@ -99,6 +99,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
+    AdminScale {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Phones
+        #[arg(long, default_value_t = 1_000_000)]
+        phones: u32,
+        /// Questions of each kind
+        #[arg(long, default_value_t = 200)]
+        samples: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -174,6 +189,12 @@ async fn run(command: Command) -> Result<bool, Fault> {
                 Way::Tls => Carrier::Tls,
             };
             let measured = figures::measure(&keyline, Plan { carrier, phones, rate }).await?;
+            print(json, &measured, &measured)?;
+        }
+        Command::AdminScale { keyline, phones, samples, json } => {
+            let plan =
+                scale::Plan { phones: phones.clamp(20_000, inventory::PHONES_MAX), samples: samples.max(4) };
+            let measured = scale::measure(&keyline, plan).await?;
             print(json, &measured, &measured)?;
         }
     }

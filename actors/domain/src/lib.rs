@@ -11,6 +11,7 @@ pub mod cipher;
 pub mod class;
 pub mod credential;
 pub mod digest;
+pub mod find;
 pub mod flow;
 pub mod hardening;
 pub mod help;

@@ -256,7 +256,10 @@ impl Catalog {
         }
         let noted = repeatable.map(|what| self.answer_to_keep(&request.who.name, what, &changed));
         match self.persist(changes, drafts, noted, tools) {
-            Ok(events) => Ok((changed, events)),
+            Ok(events) => {
+                self.follow(&events);
+                Ok((changed, events))
+            }
             Err(error) => {
                 self.inventory.revert(undo);
                 Err(error)

@@ -342,6 +342,7 @@ impl Catalog {
             self.apply_at_once(&events, store, &mut batches)?;
         }
         let written = batches.finish()?;
+        self.follow(&events);
         Ok((written, events))
     }
 

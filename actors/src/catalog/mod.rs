@@ -7,6 +7,7 @@ mod actor;
 mod audited;
 mod change;
 mod copy;
+mod find;
 mod idempotency;
 mod impact;
 mod import;
@@ -28,6 +29,7 @@ mod tests_cut_off;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use keyline_domain::find::PhoneIndex;
 use keyline_domain::ids::{ProfileId, ProfileVersion};
 use keyline_domain::inventory::{Inventory, Kind, Sealer};
 use keyline_domain::phone::AppliedVersion;
@@ -64,6 +66,8 @@ const VERSION_PREFIX: &str = "profile_version/";
 /// Everything that is configured, in memory.
 pub struct Catalog {
     inventory: Inventory,
+    /// What phones are searched by; follows the inventory with each commit.
+    find: PhoneIndex,
     /// Settings of every version that was ever saved and may still be applied to a phone.
     versions: HashMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>,
     sealer: NodeSealer,
@@ -104,7 +108,8 @@ impl Catalog {
         })?;
         let audit = AuditLog::load(store, &sealer.0)?;
         let answers = idempotency::Answers::load(store)?;
-        Ok(Self { inventory, versions, sealer, tokens: tokens::load(store)?, audit, answers })
+        let find = PhoneIndex::of(&inventory);
+        Ok(Self { inventory, find, versions, sealer, tokens: tokens::load(store)?, audit, answers })
     }
 
     /// The model, for views.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::changes;
 use super::http::{Answer, Pairs, nothing_here, object, page, readable, tagged_object};
-use super::lists::{List, Position, Query, Row, Shape, World};
+use super::lists::{List, Position, Query, Row, Shape, World, page_of};
 use super::node::NodeApi;
 use super::openapi;
 use super::problem::{Code, Problem};
@@ -124,12 +124,7 @@ async fn rows(list: List, node: Node, _: HttpRequest, pairs: Pairs) -> Answer {
         }
     }
     let query = Query::parse(list.shape(), &pairs)?;
-    let read = move |world: &World<'_>| {
-        list.sortable(world, &query)?;
-        Ok(list.page(world, &query).body())
-    };
-    let page = node.read(Box::new(read)).await?;
-    Ok(HttpResponse::Ok().json(page))
+    Ok(HttpResponse::Ok().json(page_of(&**node, list, query).await?))
 }
 
 /// Phones that prove themselves by their manufacturer's certificate still (R113).

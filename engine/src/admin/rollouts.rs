@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::api::{Node, PREFIX};
 use super::caller::caller;
 use super::http::{Answer, Pairs, object, other_method, readable};
-use super::lists::{LIMIT_MAX, List, Query, Row, Shape, rows_of};
+use super::lists::{LIMIT_MAX, List, Query, Row, Shape, page_of, rows_of};
 use super::node::BoxFuture;
 use super::problem::{Code, PROBLEM_JSON, Problem};
 use super::views::Timestamp;
@@ -269,7 +269,7 @@ async fn filtered(node: &Node, profile: &str, filters: &[String]) -> Result<Vec<
         pairs.extend(filters.iter().map(|f| ("filter".to_owned(), f.clone())));
         pairs.extend(cursor.take().map(|c| ("cursor".to_owned(), c)));
         let query = Query::parse(List::Phones.shape(), &pairs)?;
-        let page = node.read(Box::new(move |world| Ok(List::Phones.page(world, &query).body()))).await?;
+        let page = page_of(&***node, List::Phones, query).await?;
         let items = page["items"].as_array().into_iter().flatten();
         names.extend(items.filter_map(|row| DeviceName::parse(row["name"].as_str()?).ok()));
         if names.len() > CHOSEN_MAX {

@@ -255,7 +255,8 @@ impl NodeApi for RunningNode {
                 let live = Live { boards: &boards, domain: &domain, at: now() };
                 let etag = |kind, name: &str| catalog.etag(kind, name);
                 let own = offline::own_facts(&boards.settings.own());
-                read(&World { inventory: catalog.inventory(), live: Some(live), own: &own, etag: &etag })
+                let (inventory, find) = (catalog.inventory(), catalog.find());
+                read(&World { inventory, find, live: Some(live), own: &own, etag: &etag })
             });
             match tokio::time::timeout(READ_PATIENCE, look).await {
                 Ok(Ok(answer)) => answer,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::api::Node;
 use super::super::http::Answer;
-use super::super::lists::{LIMIT_MAX, List, Query};
+use super::super::lists::{LIMIT_MAX, List, Query, page_of};
 use super::super::problem::{Code, Problem};
 use super::bulk::one_by_one;
 use super::{Asked, only};
@@ -91,7 +91,7 @@ async fn found(list: List, node: &Node, filters: &[String]) -> Result<(Vec<Strin
         pairs.push(("limit".to_owned(), LIMIT_MAX.to_string()));
         pairs.extend(cursor.take().map(|c| ("cursor".to_owned(), c)));
         let query = Query::parse(list.shape(), &pairs)?;
-        let page = node.read(Box::new(move |world| Ok(list.page(world, &query).body()))).await?;
+        let page = page_of(&***node, list, query).await?;
         let rows = page["items"].as_array().map_or(&[][..], Vec::as_slice);
         names.extend(rows.iter().filter(|row| configurable(row)).filter_map(|row| name(list, row)));
         if names.len() > SELECTED_MAX {

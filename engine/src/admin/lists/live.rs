@@ -63,6 +63,17 @@ impl Status {
         }
     }
 
+    /// What a filter sees of it.
+    pub(super) fn value(&self, field: &str) -> Option<&'static str> {
+        let yes = |value| if value { "true" } else { "false" };
+        match field {
+            "registered" => Some(yes(self.registered)),
+            "pending" => Some(yes(self.pending)),
+            "certificate" => Some(self.certificate()),
+            _ => None,
+        }
+    }
+
     pub(super) fn bindings(&self, live: &Live<'_>) -> Value {
         let row = self.row.iter().flat_map(|row| row.live(live.at));
         row.map(|b| {

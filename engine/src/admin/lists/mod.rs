@@ -1,12 +1,11 @@
 //! The lists and objects of the read API, made from the configuration and the boards. The same functions
 //! answer over HTTPS, over the control socket, and to the command line when no node runs.
 //!
-//! Phones, users and lines may be a million: their pages are walked in the order of their keys, and one page
-//! looks at no more than [`SCAN_MAX`] rows. A page may therefore be short, even empty, while `next` is set:
-//! the answer to one request is bounded, whatever its filter. The other lists are small; they are filtered and
-//! sorted as a whole.
+//! Phones, users and lines may be a million. Phones are found in an index of their own, on the thread of whoever
+//! asks ([`page_of`]). Users and lines are walked in the order of their keys, on the catalog's thread, in slices of
+//! [`SCAN_MAX`] rows with changes in between. A page may be short, even empty, while `next` is set: the time of one
+//! request is bounded, whatever its filter. The other lists are small; they are filtered and sorted as a whole.
 
-mod by_profile;
 mod catalogue;
 mod certificates;
 mod commons;
@@ -18,12 +17,15 @@ mod packages;
 mod phones;
 mod profiles;
 mod query;
+mod scan;
 mod setup;
 mod trunks;
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use keyline_actors::board::Boards;
+use keyline_domain::find::PhoneIndex;
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::{CertificateFacts, Inventory, Kind, UserStore};
 use serde_json::{Value, json};
@@ -34,11 +36,12 @@ pub use options::{help, profile_options};
 pub use query::{
     FILTER_TEXT_MAX, FILTERS_MAX, Filter, LIMIT_DEFAULT, LIMIT_MAX, Pattern, Query, Row, Shape, refusal,
 };
+pub use scan::page_of;
 pub use setup::setup;
 
 use super::problem::{Code, Problem};
 
-/// Rows that one page looks at. At 0.1 to 0.7 µs a row the catalog is kept for 20 ms at most.
+/// Rows that one slice looks at. At 0.1 to 0.7 µs a row the catalog is kept for 20 ms at most.
 pub const SCAN_MAX: usize = 25_000;
 
 /// What objects are made from.
@@ -46,6 +49,8 @@ pub const SCAN_MAX: usize = 25_000;
 pub struct World<'a> {
     /// Configuration.
     pub inventory: &'a Inventory,
+    /// What phones are searched by, as of the last commit.
+    pub find: &'a PhoneIndex,
     /// What runs; `None` where no node does.
     pub live: Option<Live<'a>>,
     /// The node's own certificates by name.
@@ -58,7 +63,7 @@ pub struct World<'a> {
 #[derive(Clone, Copy)]
 pub struct Live<'a> {
     /// Boards.
-    pub boards: &'a Boards,
+    pub boards: &'a Arc<Boards>,
     /// Domain of addresses of record.
     pub domain: &'a str,
     /// Now.
@@ -161,25 +166,10 @@ impl List {
         }
     }
 
-    /// The order that is asked for can be made of what there is without holding up everybody else.
-    ///
-    /// # Errors
-    /// The problem that says which order cannot.
-    pub fn sortable(self, world: &World<'_>, query: &Query) -> Result<(), Problem> {
-        let phones = world.inventory.phone_count();
-        if self != Self::Phones || query.sort != "description" || phones <= SCAN_MAX {
-            return Ok(());
-        }
-        let detail = format!(
-            "of {phones} phones no more than {SCAN_MAX} are sorted by description; sort by another field"
-        );
-        Err(refusal("sort", detail))
-    }
-
     /// One page.
     pub fn page(self, world: &World<'_>, query: &Query) -> Page {
         match self {
-            Self::Phones => phones::page(world, query),
+            Self::Phones => scan::page(world, query),
             Self::SecurityProfiles => profiles::page(world, query),
             Self::EndUsers => others::users(world, UserStore::EndUser, query),
             Self::ApplicationUsers => others::users(world, UserStore::ApplicationUser, query),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::certificates::facts;
 use super::live::{Status, suite_text};
-use super::{Page, Query, Row, Shape, World, place, walk};
+use super::{Row, Shape, World};
 use crate::admin::views::Timestamp;
 
 pub(super) static SHAPE: Shape = Shape {
@@ -29,7 +29,6 @@ pub(super) static SHAPE: Shape = Shape {
         "registered",
         "pending",
     ],
-    // The profile decides those from the second to the fifth; by the description only few phones are sorted.
     sorts: &["name", "security_profile", "model", "protocol", "device_security_mode", "description"],
 };
 
@@ -55,51 +54,12 @@ impl Row for Phone<'_> {
             "security_profile" => each(&v.profile.name),
             "device_security_mode" => each(v.profile.settings.device_security_mode.as_str()),
             "line" => v.lines.iter().for_each(|dn| each(dn.as_str())),
-            "certificate" => self.status().iter().for_each(|s| each(s.certificate())),
             "em_user" => v.em_user.iter().for_each(|user| each(user.as_str())),
             "digest_user" => v.digest_user.iter().for_each(|user| each(user.as_str())),
             "common_phone_profile" => v.common_phone_profile.iter().for_each(|name| each(name)),
-            "registered" => self.status().iter().for_each(|s| each(yes(s.registered))),
-            "pending" => self.status().iter().for_each(|s| each(yes(s.pending))),
-            _ => {}
+            other => self.status().and_then(|s| s.value(other)).into_iter().for_each(each),
         }
     }
-}
-
-fn yes(value: bool) -> &'static str {
-    if value { "true" } else { "false" }
-}
-
-pub(super) fn page(world: &World<'_>, query: &Query) -> Page {
-    // Names are kept in upper case.
-    let prefix = query.prefix("name").map(str::to_ascii_uppercase);
-    let prefix = prefix.as_deref();
-    let show = |phone: &Phone<'_>| short(phone);
-    fn key<'a>(phone: &'a Phone<'_>) -> &'a str {
-        phone.view.name.as_str()
-    }
-    // An index leads straight to the phones of a line or of a user.
-    let mut few: Vec<_> =
-        query.exact("line").into_iter().flat_map(|dn| world.inventory.devices_on(dn)).collect();
-    if few.is_empty() {
-        let users = query.exact("digest_user").into_iter();
-        few.extend(users.flat_map(|user| world.inventory.devices_of_digest_user(user)));
-    }
-    // What it does not find may be written with other letters: then all are looked at.
-    if !few.is_empty() {
-        let phones = few.into_iter().filter_map(|index| world.inventory.phone_view(index));
-        return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
-    }
-    if let Some(page) = super::by_profile::page(world, query) {
-        return page;
-    }
-    if query.sort == "description" {
-        let phones = world.inventory.phones_from(std::ops::Bound::Unbounded, false);
-        return super::pick(query, "name", phones.map(|view| Phone { view, world }), show);
-    }
-    let place = place(query, prefix);
-    let rows = world.inventory.phones_from(place.as_ref().map(String::as_str), query.backwards);
-    walk(query, prefix, rows.map(|view| Phone { view, world }), key, show)
 }
 
 pub(super) fn short(phone: &Phone<'_>) -> Value {

@@ -1,5 +1,7 @@
 //! What a list is asked for: `limit`, `cursor`, `filter` and `sort` (R176, R178).
 
+pub use keyline_domain::find::Pattern;
+
 use super::cursor::{CURSOR_MAX, Position};
 use crate::admin::problem::{Code, Problem};
 
@@ -26,47 +28,6 @@ pub struct Shape {
     pub filters: &'static [&'static str],
     /// Fields that can be sorted by, the default first.
     pub sorts: &'static [&'static str],
-}
-
-/// How a filter compares. Letters are compared without regard to case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pattern {
-    /// The value begins with the text.
-    Begins,
-    /// The text is somewhere in the value.
-    Contains,
-    /// The value is the text.
-    IsExactly,
-    /// The value ends with the text.
-    Ends,
-    /// There is no value.
-    IsEmpty,
-    /// There is a value.
-    IsNotEmpty,
-}
-
-impl Pattern {
-    /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 6] = [
-        ("begins", Self::Begins),
-        ("contains", Self::Contains),
-        ("is_exactly", Self::IsExactly),
-        ("ends", Self::Ends),
-        ("is_empty", Self::IsEmpty),
-        ("is_not_empty", Self::IsNotEmpty),
-    ];
-
-    fn holds(self, value: &str, text: &str) -> bool {
-        let (v, t) = (value.as_bytes(), text.as_bytes());
-        let Some(rest) = v.len().checked_sub(t.len()) else { return false };
-        match self {
-            Self::Begins => v[..t.len()].eq_ignore_ascii_case(t),
-            Self::Ends => v[rest..].eq_ignore_ascii_case(t),
-            Self::IsExactly => v.eq_ignore_ascii_case(t),
-            Self::Contains => t.is_empty() || v.windows(t.len()).any(|w| w.eq_ignore_ascii_case(t)),
-            Self::IsEmpty | Self::IsNotEmpty => false,
-        }
-    }
 }
 
 /// One criterion; all of a query must hold.
@@ -223,12 +184,9 @@ impl Query {
         self.filters.iter().find(narrow).map(|f| f.text.as_str())
     }
 
-    /// The text that a field must be, if some filter says so.
-    pub fn exact(&self, field: &str) -> Option<&str> {
-        self.filters
-            .iter()
-            .find(|f| f.field == field && f.pattern == Pattern::IsExactly)
-            .map(|f| f.text.as_str())
+    /// The place that a cursor of this query stands for.
+    pub fn position(&self, cursor: &str) -> Option<Position> {
+        Position::decode(cursor, &self.scope)
     }
 
     /// The cursor behind a row.

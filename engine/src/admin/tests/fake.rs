@@ -11,6 +11,7 @@ use keyline_actors::catalog::{ChangeError, ChangeRequest, Changed, TokenChange, 
 use keyline_actors::profile::{RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted};
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::class::CallSecurity;
+use keyline_domain::find::PhoneIndex;
 use keyline_domain::ids::{DeviceName, Dn, UnixMillis};
 use keyline_domain::inventory::{Apply, Inventory, Kind, Sealer, in_order, parse_row};
 use keyline_domain::mode::{SecurityClass, Transport};
@@ -100,6 +101,12 @@ pub(crate) fn inventory() -> &'static Inventory {
         }
         inventory
     })
+}
+
+/// What its phones are searched by.
+pub(crate) fn index() -> &'static PhoneIndex {
+    static INDEX: OnceLock<PhoneIndex> = OnceLock::new();
+    INDEX.get_or_init(|| PhoneIndex::of(inventory()))
 }
 
 fn etag(kind: Kind, name: &str) -> Option<String> {
@@ -208,7 +215,8 @@ impl NodeApi for Fake {
     }
 
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
-        let answer = read(&World { inventory: inventory(), live: None, own: &[], etag: &etag });
+        let (inventory, find) = (inventory(), index());
+        let answer = read(&World { inventory, find, live: None, own: &[], etag: &etag });
         Box::pin(async move { answer })
     }
 

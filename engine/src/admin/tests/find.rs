@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use keyline_domain::find::PhoneIndex;
 use keyline_domain::inventory::{Apply, Inventory, Kind, in_order, parse_row};
 use serde_json::{Value, json};
 
@@ -29,8 +30,8 @@ fn many() -> Inventory {
     inventory
 }
 
-fn world(inventory: &Inventory) -> World<'_> {
-    World { inventory, live: None, own: &[], etag: &|_, _| None }
+fn world<'a>(inventory: &'a Inventory, find: &'a PhoneIndex) -> World<'a> {
+    World { inventory, find, live: None, own: &[], etag: &|_, _| None }
 }
 
 fn query(list: List, pairs: &[(&str, &str)]) -> Query {
@@ -41,10 +42,11 @@ fn query(list: List, pairs: &[(&str, &str)]) -> Query {
 /// Keys of all pages, and how many pages there were.
 fn all(inventory: &Inventory, list: List, pairs: &[(&str, &str)]) -> (Vec<String>, usize) {
     let (mut keys, mut cursor, mut pages) = (Vec::new(), None::<String>, 0);
+    let find = PhoneIndex::of(inventory);
     loop {
         let mut asked = pairs.to_vec();
         asked.extend(cursor.as_deref().map(|c| ("cursor", c)));
-        let page = list.page(&world(inventory), &query(list, &asked));
+        let page = list.page(&world(inventory, &find), &query(list, &asked));
         keys.extend(page.items.iter().map(|row| key(list, row)));
         pages += 1;
         match page.next {
@@ -106,13 +108,15 @@ fn r176_criteria_combine_and_are_taken_away_again() {
 fn r177_a_query_goes_on_where_it_was_also_when_its_last_row_is_gone() {
     let mut inventory = many();
     let pairs = [("limit", "5"), ("filter", "security_profile:is_exactly:Lobby")];
-    let first = List::Phones.page(&world(&inventory), &query(List::Phones, &pairs));
+    let first =
+        List::Phones.page(&world(&inventory, &PhoneIndex::of(&inventory)), &query(List::Phones, &pairs));
     let next = first.next.unwrap();
     let seen: Vec<_> = first.items.iter().map(|row| key(List::Phones, row)).collect();
     inventory.remove(Kind::Phone, &seen[4]).unwrap();
     let mut later = pairs.to_vec();
     later.push(("cursor", &next));
-    let second = List::Phones.page(&world(&inventory), &query(List::Phones, &later));
+    let second =
+        List::Phones.page(&world(&inventory, &PhoneIndex::of(&inventory)), &query(List::Phones, &later));
     let second: Vec<_> = second.items.iter().map(|row| key(List::Phones, row)).collect();
     let expected: Vec<_> = (5..10).map(|n| format!("SEP{:012X}", 10 * n + 3)).collect();
     assert_eq!(second, expected);
@@ -126,6 +130,9 @@ fn r178_pages_of_any_size_are_one_list_in_both_directions() {
     let (mut backwards, _) = all(&inventory, List::Phones, &[("limit", "997"), ("sort", "-name")]);
     backwards.reverse();
     assert_eq!(forwards, backwards);
+    let (described, _) = all(&inventory, List::Phones, &[("limit", "990"), ("sort", "-description")]);
+    let sorted = |at: usize| format!("room {}", u64::from_str_radix(&described[at][3..], 16).unwrap() % 7);
+    assert_eq!((described.len(), sorted(0), sorted(PHONES - 1)), (PHONES, "room 6".into(), "room 0".into()));
     // Rows that are equal in the field that is sorted by have an order too: none is lost between pages.
     for sort in ["protocol", "-protocol", "device_security_mode"] {
         let (small, _) = all(&inventory, List::SecurityProfiles, &[("limit", "3"), ("sort", sort)]);
@@ -139,7 +146,7 @@ fn r178_pages_of_any_size_are_one_list_in_both_directions() {
 fn r186_a_profile_says_how_many_phones_use_it_and_they_are_listed() {
     let mut inventory = many();
     let count = |inventory: &Inventory, name: &str| {
-        let shown = List::SecurityProfiles.one(&world(inventory), name).unwrap();
+        let shown = List::SecurityProfiles.one(&world(inventory, &PhoneIndex::default()), name).unwrap();
         let filter = format!("security_profile:is_exactly:{name}");
         let (listed, _) = all(inventory, List::Phones, &[("limit", "1000"), ("filter", &filter)]);
         assert_eq!(shown["phones"], listed.len(), "{name}");

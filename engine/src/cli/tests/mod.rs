@@ -90,9 +90,9 @@ impl OfflineApi for Store {
     }
 
     fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
-        let inventory = crate::admin::tests::fake::inventory();
+        let (inventory, find) = (crate::admin::tests::fake::inventory(), crate::admin::tests::fake::index());
         let etag = |_, _: &str| Some("\"tag\"".to_owned());
-        read(&crate::admin::lists::World { inventory, live: None, own: &[], etag: &etag })
+        read(&crate::admin::lists::World { inventory, find, live: None, own: &[], etag: &etag })
     }
 
     fn certificate(&self, name: &str) -> Option<String> {

@@ -98,6 +98,8 @@ pub struct Metrics {
     pub answers_replayed: IntCounter,
     /// Nonce keys that took over.
     pub nonce_key_rotations: IntCounter,
+    /// New keys for TLS session tickets.
+    pub ticket_key_rotations: IntCounter,
     /// Effects that could not be handed to a worker.
     pub outlet_dropped: IntCounter,
     /// Journal rows that were not accepted because the writer's queue was full.
@@ -227,6 +229,11 @@ impl Metrics {
                 registry,
                 "keyline_nonce_key_rotations_total",
                 "Nonce keys that took over from the one before",
+            )?,
+            ticket_key_rotations: counter(
+                registry,
+                "keyline_tls_ticket_key_rotations_total",
+                "Keys of TLS session tickets that took over from the one before",
             )?,
             outlet_dropped: counter(
                 registry,

@@ -81,6 +81,8 @@ pub struct TreeOptions {
     pub nonce_key_s: u64,
     /// Seconds for which a token key signs before the next one does.
     pub oauth_key_s: u64,
+    /// Seconds for which a key makes TLS tickets before the next one does.
+    pub ticket_key_s: u64,
 }
 
 /// An opened store with its configuration, before or without running.
@@ -359,6 +361,8 @@ impl Loaded {
             nonce_key_s: tree.nonce_key_s,
             oauth: None,
             oauth_key_s: tree.oauth_key_s,
+            tickets: None,
+            ticket_key_s: tree.ticket_key_s,
             restarts: Intensity::new(CATALOG_MAX),
             fatal: fatal.clone(),
         };

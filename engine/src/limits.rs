@@ -124,6 +124,11 @@ limits! {
     /// Verified bearer tokens of phones that are remembered, so that not each request costs a signature. One costs
     /// about 0.5 KB.
     oauth_tokens = 65_536 in 64 ..= 16_777_216;
+    /// Client certificates whose chain check is remembered. One costs about 2 KB.
+    known_certificates = 65_536 in 64 ..= 4_194_304;
+    /// Seconds for which a key makes TLS session tickets before a new one takes over. The three before it still
+    /// open theirs: a phone resumes for three to four times as long after its last whole handshake.
+    ticket_key_s = 21_600 in 1 ..= 604_800;
     /// Wrong bearer tokens that one source address may send to the admin API in a minute; then none is looked at for
     /// a while.
     admin_wrong_tokens_per_minute = 20 in 1 ..= 1_000_000;

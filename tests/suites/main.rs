@@ -68,6 +68,7 @@ mod stop;
 mod strangers;
 mod subscribe;
 mod survival;
+mod tls_resume;
 mod torture;
 mod torture_mutated;
 mod torture_read;

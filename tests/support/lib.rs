@@ -26,6 +26,7 @@ pub mod place;
 mod ports;
 pub mod raw;
 pub mod relay;
+pub mod secure;
 pub mod sip;
 pub mod wait;
 pub mod websocket;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use keyline_domain::ids::UnixMillis;
 use keyline_domain::nonce::NonceKeys;
 use zeroize::Zeroizing;
 
@@ -47,6 +48,48 @@ impl std::fmt::Debug for OauthSecrets {
     }
 }
 
+/// Bytes of the secret of a [`TicketKey`].
+pub const TICKET_SECRET_LEN: usize = 32;
+
+/// A key that seals TLS session tickets.
+pub struct TicketKey {
+    /// Stands in each of its tickets.
+    pub id: u32,
+    /// Since when it makes tickets.
+    pub since: UnixMillis,
+    /// Key of the AEAD.
+    pub secret: Zeroizing<[u8; TICKET_SECRET_LEN]>,
+}
+
+impl std::fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TicketKey({})", self.id)
+    }
+}
+
+/// The ticket keys in force: the newest makes tickets, the others open them. Never empty.
+#[derive(Debug, Clone)]
+pub struct TicketKeys(Arc<[Arc<TicketKey>]>);
+
+impl TicketKeys {
+    /// Newest first; there must be one.
+    pub fn new(newest_first: impl IntoIterator<Item = Arc<TicketKey>>) -> Self {
+        let keys: Arc<[_]> = newest_first.into_iter().collect();
+        assert!(!keys.is_empty(), "a keyring has a ticket key");
+        Self(keys)
+    }
+
+    /// The key that makes tickets.
+    pub fn current(&self) -> &TicketKey {
+        &self.0[0]
+    }
+
+    /// The key of that id, while its tickets are taken.
+    pub fn get(&self, id: u32) -> Option<&TicketKey> {
+        self.0.iter().find(|key| key.id == id).map(|key| &**key)
+    }
+}
+
 /// Everything that packets are checked or made with.
 #[derive(Clone)]
 pub struct Keys {
@@ -54,6 +97,8 @@ pub struct Keys {
     pub nonce: NonceKeys,
     /// Secrets of the keys that sign tokens.
     pub oauth: OauthSecrets,
+    /// Keys of TLS session tickets.
+    pub tickets: TicketKeys,
     /// Key of dialog tags.
     pub tags: TagKey,
     /// Start number of this node: counts starts, so that a nonce of an earlier one is told apart.
@@ -86,6 +131,12 @@ impl KeyBoard {
     pub(crate) fn set_oauth(&self, oauth: OauthSecrets) {
         let keys = self.0.load();
         self.0.store(Arc::new(Keys { oauth, ..Keys::clone(&keys) }));
+    }
+
+    /// Other ticket keys from now on.
+    pub(crate) fn set_tickets(&self, tickets: TicketKeys) {
+        let keys = self.0.load();
+        self.0.store(Arc::new(Keys { tickets, ..Keys::clone(&keys) }));
     }
 
     /// Keys in force. The guard must not be held across an await.

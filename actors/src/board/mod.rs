@@ -28,7 +28,7 @@ pub const DEVICES_MAX: usize = slots::CAPACITY;
 pub use calls::{CallBoard, CallEntry};
 pub use certificates::CertificateBoard;
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
-pub use keys::{KeyBoard, Keys, OauthSecrets};
+pub use keys::{KeyBoard, Keys, OauthSecrets, TICKET_SECRET_LEN, TicketKey, TicketKeys};
 pub use profiles::{Judgement, ProfileBoard};
 pub use rollouts::RolloutBoard;
 pub use settings::{Settings, SettingsBoard};

@@ -15,7 +15,7 @@ use super::import::{Committer, ImportDone, ImportError, Inspect};
 use super::{Catalog, ChangeError, ChangeRequest, Changed, TokenChange, TokenRefused, Tools};
 use crate::board::Boards;
 use crate::clock::now;
-use crate::keyring::NonceRow;
+use crate::keyring::{NonceRow, TicketRow};
 use crate::metrics::{ActorKind, Metrics};
 use crate::route::PartitionTable;
 use crate::shard::{DeviceChanged, Ping, Router};
@@ -65,6 +65,10 @@ pub(crate) struct CatalogActor {
     pub(crate) oauth: Option<NonceRow>,
     /// Seconds for which a token key signs.
     pub(crate) oauth_key_s: u64,
+    /// The keys of TLS tickets as they are kept, once they were read.
+    pub(crate) tickets: Option<TicketRow>,
+    /// Seconds for which a ticket key makes tickets.
+    pub(crate) ticket_key_s: u64,
     pub(crate) restarts: Intensity,
     pub(crate) fatal: Fatal,
 }
@@ -73,7 +77,9 @@ impl Actor for CatalogActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(super::rotate::CHECK, |actor, _| actor.rotate_nonces());
+        // A node that was down for long has keys past their time.
+        self.rotate_keys();
+        ctx.run_interval(super::rotate::CHECK, |actor, _| actor.rotate_keys());
         self.sweep_versions();
         ctx.run_interval(super::versions::SWEEP, |actor, _| actor.sweep_versions());
     }

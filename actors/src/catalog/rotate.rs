@@ -1,29 +1,36 @@
-//! Nonce keys and token keys rotate: a new one is committed, then it mints; the one before it still opens.
+//! Keys of nonces, of tokens and of TLS tickets rotate: a new one is committed, then it is used; those before it
+//! still open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use keyline_storage::Outcome;
+use keyline_storage::{Commit, Outcome};
 
 use super::actor::CatalogActor;
 use crate::clock::now;
 use crate::error::OpenError;
-use crate::keyring::{Keyring, NonceRow, fresh_secret};
+use crate::keyring::{Keyring, NonceRow, TicketRow, fresh_secret};
 use crate::metrics::ActorKind;
 
 /// How often it is asked whether a key is due.
 pub(super) const CHECK: Duration = Duration::from_secs(1);
 
 impl CatalogActor {
-    /// Rotates the nonce keys when the current one has minted for its period. A failure leaves the keys as
-    /// they are and is tried again at the next check.
-    pub(super) fn rotate_nonces(&mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.rotate_if_due().and(self.rotate_oauth(false)))) {
+    /// Rotates what has served for its period. A failure leaves the keys as they are and is tried again at the
+    /// next check.
+    pub(super) fn rotate_keys(&mut self) {
+        self.guarded("nonce keys", Self::rotate_nonces);
+        self.guarded("keys of tokens", |actor| actor.rotate_oauth(false));
+        self.guarded("keys of TLS tickets", Self::rotate_tickets);
+    }
+
+    fn guarded(&mut self, what: &str, rotate: impl FnOnce(&mut Self) -> Result<(), OpenError>) {
+        match catch_unwind(AssertUnwindSafe(|| rotate(self))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "keys did not rotate"),
+            Ok(Err(error)) => tracing::error!(%error, "the {what} did not rotate"),
             Err(_) => {
                 self.metrics.restarted(ActorKind::Catalog);
-                tracing::error!("the rotation of keys panicked");
+                tracing::error!("the rotation of the {what} panicked");
             }
         }
     }
@@ -44,24 +51,17 @@ impl CatalogActor {
             return Ok(());
         }
         let next = row.rotated(fresh_secret()?, at);
-        match self.writer.submit_blocking(keyring.oauth_commit(&next)?) {
-            Outcome::Committed(_) => {}
-            Outcome::Unknown(e) => {
-                self.oauth = None;
-                return Err(e.into());
-            }
-            Outcome::Conflict(_) => {
-                self.oauth = None;
-                return Ok(());
-            }
+        let commit = keyring.oauth_commit(&next)?;
+        self.oauth = None;
+        if self.is_kept(commit)? {
+            self.boards.keys.set_oauth(next.secrets());
+            self.oauth = Some(next);
+            tracing::info!("a new key signs tokens from now on; tokens of the key before it are still taken");
         }
-        self.boards.keys.set_oauth(next.secrets());
-        self.oauth = Some(next);
-        tracing::info!("a new key signs tokens from now on; tokens of the key before it are still taken");
         Ok(())
     }
 
-    fn rotate_if_due(&mut self) -> Result<(), OpenError> {
+    fn rotate_nonces(&mut self) -> Result<(), OpenError> {
         // No nonce may outlive the key before the current one, or phones with right credentials would be
         // told that theirs was forged.
         let period_s = self.nonce_key_s.max(u64::from(self.boards.profiles.longest_nonce_validity_s()) + 1);
@@ -75,22 +75,46 @@ impl CatalogActor {
             return Ok(());
         }
         let next = row.rotated(fresh_secret()?, at);
-        match self.writer.submit_blocking(keyring.nonce_commit(&next)?) {
-            Outcome::Committed(_) => {}
-            // Nothing was published; what is in the store is read again at the next check.
-            Outcome::Unknown(e) => {
-                self.nonces = None;
-                return Err(e.into());
-            }
-            Outcome::Conflict(_) => {
-                self.nonces = None;
-                return Ok(());
-            }
+        let commit = keyring.nonce_commit(&next)?;
+        // Until it is committed nothing is published; else what is in the store is read again at the next check.
+        self.nonces = None;
+        if self.is_kept(commit)? {
+            self.boards.keys.set_nonce(next.keys());
+            self.nonces = Some(next);
+            self.metrics.nonce_key_rotations.inc();
+            tracing::info!("a new nonce key mints from now on");
         }
-        self.boards.keys.set_nonce(next.keys());
-        self.nonces = Some(next);
-        self.metrics.nonce_key_rotations.inc();
-        tracing::info!("a new nonce key mints from now on");
         Ok(())
+    }
+
+    fn rotate_tickets(&mut self) -> Result<(), OpenError> {
+        let keyring = Keyring::new(&**self.writer.store(), &self.node_key);
+        let row: &TicketRow = match &mut self.tickets {
+            Some(row) => row,
+            none => none.insert(keyring.tickets()?),
+        };
+        let at = now();
+        if !row.is_due(at, self.ticket_key_s) {
+            return Ok(());
+        }
+        let next = row.rotated(fresh_secret()?, at, self.ticket_key_s);
+        let commit = keyring.ticket_commit(&next)?;
+        self.tickets = None;
+        if self.is_kept(commit)? {
+            self.boards.keys.set_tickets(next.keys());
+            self.tickets = Some(next);
+            self.metrics.ticket_key_rotations.inc();
+            tracing::info!("a new key makes TLS tickets from now on");
+        }
+        Ok(())
+    }
+
+    /// Commits; `false` when another process was faster.
+    fn is_kept(&self, commit: Commit) -> Result<bool, OpenError> {
+        match self.writer.submit_blocking(commit) {
+            Outcome::Committed(_) => Ok(true),
+            Outcome::Unknown(e) => Err(e.into()),
+            Outcome::Conflict(_) => Ok(false),
+        }
     }
 }

@@ -262,6 +262,7 @@ fn r101_a_profile_is_deleted_or_assigned_never_both() {
         allow_unproven_move: false,
         nonce_key_s: 86_400,
         oauth_key_s: 86_400,
+        ticket_key_s: 21_600,
         phone_idle_ms: 1000,
         subscriptions_per_phone: 1,
     };

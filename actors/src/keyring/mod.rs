@@ -17,8 +17,10 @@ use crate::error::OpenError;
 use crate::route::{GENERATION_MASK, TagKey};
 
 mod nonces;
+mod tickets;
 
 pub(crate) use nonces::NonceRow;
+pub(crate) use tickets::TicketRow;
 
 const SCHEMA: u8 = 1;
 /// Rows removed in one commit.
@@ -35,6 +37,7 @@ const CERTIFICATE: &str = "certificate/";
 const MATERIALS_MAX: usize = 64;
 const TAGS: &[u8] = b"tags";
 const START: &[u8] = b"start";
+const TICKETS: &[u8] = b"tickets";
 
 /// A private key, PKCS#8, PEM; wiped when dropped.
 pub type PrivateKeyPem = Zeroizing<String>;
@@ -91,6 +94,7 @@ impl<'a> Keyring<'a> {
     /// to be had.
     pub fn start(&self) -> Result<Keys, OpenError> {
         let (nonce, oauth) = (self.nonces()?, self.oauth()?);
+        let tickets = self.tickets()?.keys();
         let tags = self.secret(TAGS)?;
         let start = match self.store.get(Table::Meta, START, Consistency::Linearizable)? {
             Some(r) => u32::from_be_bytes(
@@ -104,7 +108,8 @@ impl<'a> Keyring<'a> {
         // Skips 0, so that "no start" stays distinguishable after a wrap.
         let start = (start.wrapping_add(1) & GENERATION_MASK).max(1);
         self.put(Table::Meta, START, start.to_be_bytes().to_vec())?;
-        Ok(Keys { nonce: nonce.keys(), oauth: oauth.secrets(), tags: TagKey::new(&tags), start })
+        let (nonce, oauth) = (nonce.keys(), oauth.secrets());
+        Ok(Keys { nonce, oauth, tickets, tags: TagKey::new(&tags), start })
     }
 
     /// The nonce keys, made at the first start.
@@ -141,6 +146,25 @@ impl<'a> Keyring<'a> {
             .put(Table::Keys, NONCE.to_vec(), SCHEMA, self.sealed(NONCE, &row.write())?)
             .finish()
             .map_err(|e| damaged(NONCE, &e.to_string()))
+    }
+
+    /// The keys of TLS tickets, made at the first start.
+    pub(crate) fn tickets(&self) -> Result<TicketRow, OpenError> {
+        if let Some(r) = self.store.get(Table::Keys, TICKETS, Consistency::Linearizable)? {
+            let open = self.unseal(TICKETS, &r.payload)?;
+            return TicketRow::read(&open).ok_or_else(|| damaged(TICKETS, "not the keys of TLS tickets"));
+        }
+        let first = TicketRow::first(fresh_secret()?, now());
+        self.put(Table::Keys, TICKETS, self.sealed(TICKETS, &first.write())?)?;
+        Ok(first)
+    }
+
+    /// The commit that keeps these ticket keys.
+    pub(crate) fn ticket_commit(&self, row: &TicketRow) -> Result<Commit, OpenError> {
+        Commit::build()
+            .put(Table::Keys, TICKETS.to_vec(), SCHEMA, self.sealed(TICKETS, &row.write())?)
+            .finish()
+            .map_err(|e| damaged(TICKETS, &e.to_string()))
     }
 
     /// Named material: `CallManager`, `TFTP` and so on (R004). `None` before it was made.

@@ -77,6 +77,7 @@ fn tree(shards: u16, idle_ms: u64) -> Tree {
         allow_unproven_move: false,
         nonce_key_s: 86_400,
         oauth_key_s: 86_400,
+        ticket_key_s: 21_600,
         phone_idle_ms: idle_ms,
         subscriptions_per_phone: 8,
     };

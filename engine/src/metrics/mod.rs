@@ -8,6 +8,7 @@ mod pulled;
 
 pub mod process;
 pub mod storage;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +86,8 @@ const HANDSHAKES: [&str; 15] = [
 const UPGRADES: [&str; 5] = ["ok", "deadline", "origin_refused", "no_subprotocol", "bad_request"];
 /// Any other version is counted as the last.
 const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
+/// Completed handshakes: whole ones, and those that went on from a ticket.
+const COMPLETED: [&str; 2] = ["full", "resumed"];
 /// Any other alarm is counted as the last.
 const CISCO_ALARMS: [&str; 3] = ["DeviceTLInfo", "LastOutOfServiceInformation", "other"];
 const RELOADS: [&str; 2] = ["done", "refused"];
@@ -109,6 +112,7 @@ pub struct EngineMetrics {
     reloads: [IntCounter; RELOADS.len()],
     cisco_alarms: [IntCounter; CISCO_ALARMS.len()],
     versions: [IntCounter; VERSIONS.len()],
+    completed: [IntCounter; COMPLETED.len()],
     upgrades: [IntCounter; UPGRADES.len()],
     /// Messages for a worker whose inbox was full.
     pub inbox_dropped: IntCounter,
@@ -255,6 +259,13 @@ impl EngineMetrics {
                 "version",
                 VERSIONS,
             )?,
+            completed: each(
+                registry,
+                "keyline_tls_completed_total",
+                "Completed TLS handshakes by kind: full, or resumed from a ticket",
+                "kind",
+                COMPLETED,
+            )?,
             upgrades: each(
                 registry,
                 "keyline_websocket_handshakes_total",
@@ -369,7 +380,7 @@ impl EngineMetrics {
         self.connections[place(transport)].dec();
     }
 
-    /// A TLS handshake ended; `result` is `ok`, `resumed` or a reason of the closed set.
+    /// A TLS handshake ended; `result` is `ok` or a reason of the closed set.
     pub fn handshake(&self, result: &str) {
         if matches!(result, "deadline" | "silent") {
             self.limit(Limit::Handshake);
@@ -393,6 +404,11 @@ impl EngineMetrics {
     /// A TLS handshake was completed in this version: `1.2` or `1.3`.
     pub fn tls_version(&self, version: &str) {
         self.versions[among(&VERSIONS, version)].inc();
+    }
+
+    /// A TLS handshake was completed, resumed from a ticket or not.
+    pub fn tls_completed(&self, resumed: bool) {
+        self.completed[usize::from(resumed)].inc();
     }
 
     /// Sizes of a worker's tables.

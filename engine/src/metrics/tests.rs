@@ -34,6 +34,7 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_connection_open", 6),
         ("keyline_tls_handshakes_total", HANDSHAKES.len()),
         ("keyline_tls_connections_total", VERSIONS.len()),
+        ("keyline_tls_completed_total", COMPLETED.len()),
         ("keyline_worker_inbox_dropped_total", 1),
         ("keyline_udp_receive_errors_total", 1),
     ] {

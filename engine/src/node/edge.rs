@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyline_domain::mode::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustls::HandshakeKind;
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -179,6 +180,7 @@ async fn secure(
                     _ => "other",
                 });
             }
+            metrics.tls_completed(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
             metrics.handshake("ok");
             Some((stream, facts))
         }

@@ -26,7 +26,7 @@ use crate::edge::bind::BindError;
 use crate::edge::websocket;
 use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
-use crate::metrics::{EngineMetrics, storage};
+use crate::metrics::{self, EngineMetrics, storage};
 use crate::oauth::metrics::OauthMetrics;
 use crate::oauth::{self, Oauth};
 use crate::offline::{self, OfflineError, PemInspector};
@@ -34,6 +34,7 @@ use crate::pki::authority::AuthorityError;
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
 use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext, TokenPort};
 use crate::tls::policy::{self, PolicyError};
+use crate::tls::verify::known::Known;
 use crate::trace::Tap;
 
 /// Why a node does not run, one line.
@@ -109,16 +110,18 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         subscriptions_per_phone: usize::try_from(config.limits.subscriptions_per_phone).unwrap_or(usize::MAX),
         nonce_key_s: config.limits.nonce_key_s,
         oauth_key_s: config.oauth.key_s,
+        ticket_key_s: config.limits.ticket_key_s,
     };
     let handle =
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
     let counters = handle.clone();
     storage::register(&registry, move || counters.storage_counters())?;
-    let tls_context = TlsContext::new(Arc::clone(&handle.boards), config.limits.handshake_s)?;
-    let handshake = Duration::from_secs(config.limits.handshake_s);
+    let tls_context = TlsContext::new(Arc::clone(&handle.boards), &config.limits)?;
+    metrics::tls::register(&registry, Arc::clone(tls_context.known()))?;
     let token_tls = TlsContext::with_source(
         TokenPort::beside(Arc::clone(&handle.boards) as Arc<dyn PolicySource>),
-        Deadlines { first_byte: handshake, handshake },
+        Deadlines::of(&config.limits),
+        Known::new(1),
     )?;
     let oauth = Arc::new(Oauth::new(
         &config.oauth,

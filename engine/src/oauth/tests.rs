@@ -5,7 +5,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyline_actors::board::Keys;
+use keyline_actors::board::{Keys, TicketKey, TicketKeys};
 use keyline_actors::route::TagKey;
 use keyline_domain::nonce::{NonceKey, NonceKeys};
 use keyline_domain::oauth::{ClaimNames, KeySetError};
@@ -42,6 +42,7 @@ fn board(number: u8, previous: Option<u8>) -> KeyBoard {
     KeyBoard::new(Keys {
         nonce: NonceKeys::new(NonceKey::new(0, &[1; 32]), None),
         oauth: OauthSecrets::new((number, 7), secret(number), previous.map(secret)),
+        tickets: TicketKeys::new([Arc::new(TicketKey { id: 1, since: UnixMillis(0), secret: secret(3) })]),
         tags: TagKey::new(&[2; 32]),
         start: 1,
     })

@@ -13,14 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyline_actors::board::Boards;
+use keyline_actors::board::{Boards, TicketKeys};
 use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::cipher::{self, TlsCiphers};
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::Transport;
-use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::UnixTime;
-use rustls::server::{Accepted, Acceptor, ProducesTickets};
+use rustls::server::{Accepted, Acceptor};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -29,9 +28,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::policy::{self, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
-use super::resume::{BoundTicketer, TrustDigest};
+use super::resume::{BoundTicketer, TicketSource, TrustDigest};
+use super::verify::known::Known;
 use super::verify::{ClientTrust, DeviceVerifier};
 use crate::flow::{ConnectionFacts, PeerCertificateFacts};
+use crate::limits::{Limits, size};
 use crate::pki::authority::{self, ServerIdentity};
 
 /// Largest ClientHello in bytes: tickets with a client's chain and post-quantum key shares fit in.
@@ -41,7 +42,7 @@ pub const HELLO_MAX: usize = 16 << 10;
 const CHUNK: usize = 2 << 10;
 
 /// Where the policy comes from.
-pub trait PolicySource: Send + Sync {
+pub trait PolicySource: TicketSource {
     /// Moves whenever the menu or the certificates change, after the change can be read.
     fn generation(&self) -> u64;
     /// The menu in force.
@@ -71,13 +72,20 @@ impl PolicySource for Boards {
 }
 
 /// The source of the OAuth port: the same menu, and no client certificate is asked for, since there a token
-/// proves who somebody is (R167). Tickets of one port are worth nothing on the other.
+/// proves who somebody is (R167). A ticket is bound to the
+/// trust of its port: on the other one it is worth something only where no certificate is asked for either.
 pub struct TokenPort(Arc<dyn PolicySource>, Arc<Vec<CertificateRow>>);
 
 impl TokenPort {
     /// Beside the policy of the other ports.
     pub fn beside(source: Arc<dyn PolicySource>) -> Arc<Self> {
         Arc::new(Self(source, Arc::default()))
+    }
+}
+
+impl TicketSource for TokenPort {
+    fn ticket_keys(&self) -> TicketKeys {
+        self.0.ticket_keys()
     }
 }
 
@@ -108,11 +116,19 @@ pub struct Deadlines {
     pub handshake: Duration,
 }
 
+impl Deadlines {
+    /// Those of the configuration: the first byte must come within the time of a handshake.
+    pub fn of(limits: &Limits) -> Self {
+        let limit = Duration::from_secs(limits.handshake_s);
+        Self { first_byte: limit, handshake: limit }
+    }
+}
+
 /// TLS of a node's SIP listeners, shared by its workers.
 pub struct TlsContext {
     source: Arc<dyn PolicySource>,
     deadlines: Deadlines,
-    ticketer: Arc<dyn ProducesTickets>,
+    known: Arc<Known>,
     built: ArcSwap<Built>,
     /// Generation of the last failure that was logged, plus one.
     reported: AtomicU64,
@@ -142,14 +158,13 @@ impl fmt::Debug for TlsContext {
 }
 
 impl TlsContext {
-    /// Builds the first policy from the boards. `handshake_s` is the limit of that name; the first byte must
-    /// come within the same time.
+    /// Builds the first policy from the boards. The first byte must come within the same time as the end of the
+    /// handshake after it.
     ///
     /// # Errors
     /// [`PolicyError`] when the node's own certificates or this build cannot serve TLS at all.
-    pub fn new(boards: Arc<Boards>, handshake_s: u64) -> Result<Arc<Self>, PolicyError> {
-        let limit = Duration::from_secs(handshake_s);
-        Self::with_source(boards, Deadlines { first_byte: limit, handshake: limit })
+    pub fn new(boards: Arc<Boards>, limits: &Limits) -> Result<Arc<Self>, PolicyError> {
+        Self::with_source(boards, Deadlines::of(limits), Known::new(size(limits.known_certificates)))
     }
 
     /// The same from any source of policies.
@@ -159,16 +174,21 @@ impl TlsContext {
     pub fn with_source(
         source: Arc<dyn PolicySource>,
         deadlines: Deadlines,
+        known: Arc<Known>,
     ) -> Result<Arc<Self>, PolicyError> {
-        let ticketer = Ticketer::new()?;
-        let built = build(&*source, &ticketer, source.generation(), None)?;
+        let built = build(&source, &known, source.generation(), None)?;
         Ok(Arc::new(Self {
             source,
             deadlines,
-            ticketer,
+            known,
             built: ArcSwap::from_pointee(built),
             reported: AtomicU64::new(0),
         }))
+    }
+
+    /// Client certificates that were judged, for metrics.
+    pub fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     /// The node's own certificates that handshakes are served by now.
@@ -192,7 +212,7 @@ impl TlsContext {
         let new = if unchanged {
             Built { generation, ..Built::clone(old) }
         } else {
-            match build(&*self.source, &self.ticketer, generation, Some(old)) {
+            match build(&self.source, &self.known, generation, Some(old)) {
                 Ok(new) => new,
                 Err(error) => {
                     if self.reported.swap(generation.wrapping_add(1), Ordering::AcqRel)
@@ -306,8 +326,8 @@ impl TlsContext {
 /// Builds a policy; what `old` has and the change does not touch stays: certificates that were judged good need
 /// not be judged again because the server's own certificate is another one.
 fn build(
-    source: &dyn PolicySource,
-    ticketer: &Arc<dyn ProducesTickets>,
+    source: &Arc<dyn PolicySource>,
+    known: &Arc<Known>,
     generation: u64,
     old: Option<&Built>,
 ) -> Result<Built, PolicyError> {
@@ -325,10 +345,11 @@ fn build(
             for fault in left_out {
                 tracing::error!("{fault}");
             }
-            (DeviceVerifier::build(&trust, &provider)?, trust.digest())
+            (DeviceVerifier::build(&trust, &provider, known)?, trust.digest())
         }
     };
-    let ticketer = Arc::new(BoundTicketer::new(Arc::clone(ticketer), digest));
+    let keys = Arc::clone(source) as Arc<dyn TicketSource>;
+    let ticketer = Arc::new(BoundTicketer::new(keys, digest));
     let config = policy::sip_server(menu, provider, &identity, verifier.clone(), ticketer)?;
     Ok(Built { generation, menu, certificates, own, identity, config, verifier, trust: digest })
 }

@@ -4,13 +4,18 @@
 //! A session keeps what its first handshake found out about the client. When the trust changes, that may no
 //! longer hold, in both directions: a certificate that chained to a removed authority is no longer believed
 //! (R052), and a phone that was never asked for its certificate must be asked once an authority is there
-//! (R055). So every ticket bears the digest of the trust that it was given out under and is void under
-//! another one: the phone then makes a full handshake. Keys live in memory and rotate every six hours; after
-//! a restart the first handshake is a full one.
+//! (R055). So every ticket is bound to the digest of the trust that it was given out under and is void under
+//! another one: the phone then makes a full handshake.
+//!
+//! Tickets are sealed by keys of the keyring, which keeps and rotates them and publishes them to all workers:
+//! phones resume after a restart too, also after one that nobody planned.
 
 use std::fmt;
 use std::sync::Arc;
 
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use keyline_actors::board::{Boards, TicketKey, TicketKeys};
 use rustls::server::ProducesTickets;
 
 /// Length of a trust digest.
@@ -23,16 +28,37 @@ pub type TrustDigest = [u8; TRUST_DIGEST_LEN];
 /// ClientHello, whose size is bounded too: a client with a longer chain is not resumed.
 pub const SESSION_MAX: usize = 6 << 10;
 
-/// Tickets of one trust, under keys that all trusts of a node share.
+/// Seconds that clients are told to keep a ticket (RFC 8446 §4.6.1: at most a week). One whose key is gone by
+/// then costs a full handshake.
+const LIFETIME_S: u32 = 86_400;
+
+/// Bytes of the id of a key, in front of its tickets.
+const ID: usize = 4;
+const NONCE: usize = 24;
+
+/// Where the keys come from, read for each ticket.
+pub trait TicketSource: Send + Sync {
+    /// Those in force.
+    fn ticket_keys(&self) -> TicketKeys;
+}
+
+impl TicketSource for Boards {
+    fn ticket_keys(&self) -> TicketKeys {
+        self.keys.load().tickets.clone()
+    }
+}
+
+/// Tickets of one trust: id of the key (4 bytes), random nonce (24), session under XChaCha20-Poly1305. With
+/// random nonces of that size nothing needs to be counted, whichever worker makes a ticket.
 pub struct BoundTicketer {
-    inner: Arc<dyn ProducesTickets>,
+    keys: Arc<dyn TicketSource>,
     trust: TrustDigest,
 }
 
 impl BoundTicketer {
-    /// Tickets made by `inner` that are valid under `trust` only.
-    pub fn new(inner: Arc<dyn ProducesTickets>, trust: TrustDigest) -> Self {
-        Self { inner, trust }
+    /// Tickets under these keys that are valid under `trust` only.
+    pub fn new(keys: Arc<dyn TicketSource>, trust: TrustDigest) -> Self {
+        Self { keys, trust }
     }
 }
 
@@ -42,54 +68,108 @@ impl fmt::Debug for BoundTicketer {
     }
 }
 
+fn cipher(key: &TicketKey) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(*key.secret))
+}
+
 impl ProducesTickets for BoundTicketer {
     fn enabled(&self) -> bool {
-        self.inner.enabled()
+        true
     }
 
     fn lifetime(&self) -> u32 {
-        self.inner.lifetime()
+        LIFETIME_S
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
         if session.len() > SESSION_MAX {
             return None;
         }
-        let mut bound = Vec::with_capacity(TRUST_DIGEST_LEN + session.len());
-        bound.extend_from_slice(&self.trust);
-        bound.extend_from_slice(session);
-        self.inner.encrypt(&bound)
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).ok()?;
+        let keys = self.keys.ticket_keys();
+        let key = keys.current();
+        let sealed =
+            cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: session, aad: &self.trust }).ok()?;
+        let mut ticket = Vec::with_capacity(ID + NONCE + sealed.len());
+        ticket.extend_from_slice(&key.id.to_be_bytes());
+        ticket.extend_from_slice(&nonce);
+        ticket.extend_from_slice(&sealed);
+        Some(ticket)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let bound = self.inner.decrypt(ticket)?;
-        // What is compared was authenticated by the ticket's own MAC; it is no secret.
-        bound.strip_prefix(&self.trust).map(<[u8]>::to_vec)
+        let (id, rest) = ticket.split_first_chunk::<ID>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
+        let keys = self.keys.ticket_keys();
+        let key = keys.get(u32::from_be_bytes(*id))?;
+        cipher(key).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &self.trust }).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustls::crypto::aws_lc_rs::Ticketer;
+    use std::sync::Mutex;
+
+    use keyline_domain::ids::UnixMillis;
+    use zeroize::Zeroizing;
 
     use super::*;
 
+    struct Keys(Mutex<TicketKeys>);
+
+    fn keys(ids: &[u32]) -> TicketKeys {
+        let key =
+            |id: &u32| TicketKey { id: *id, since: UnixMillis(0), secret: Zeroizing::new([*id as u8; 32]) };
+        TicketKeys::new(ids.iter().map(key).map(Arc::new))
+    }
+
+    impl TicketSource for Keys {
+        fn ticket_keys(&self) -> TicketKeys {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    fn under(ids: &[u32]) -> Arc<Keys> {
+        Arc::new(Keys(Mutex::new(keys(ids))))
+    }
+
     #[test]
     fn r052_a_ticket_is_void_under_another_trust() {
-        let keys = Ticketer::new().unwrap();
-        let old = BoundTicketer::new(Arc::clone(&keys), [1; 32]);
-        let same = BoundTicketer::new(Arc::clone(&keys), [1; 32]);
+        let keys = under(&[1]);
+        let old = BoundTicketer::new(keys.clone(), [1; 32]);
+        let same = BoundTicketer::new(keys.clone(), [1; 32]);
         let new = BoundTicketer::new(keys, [2; 32]);
         let ticket = old.encrypt(b"session").unwrap();
         assert_eq!(same.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
         assert_eq!(new.decrypt(&ticket), None);
-        assert_eq!(same.decrypt(&ticket[1..]), None);
-        assert_eq!(same.decrypt(b""), None);
+        for end in 0..ticket.len() {
+            assert_eq!(same.decrypt(&ticket[..end]), None);
+            let mut other = ticket.clone();
+            other[end] ^= 1;
+            assert_eq!(same.decrypt(&other), None);
+        }
+    }
+
+    #[test]
+    fn keys_before_the_newest_still_open_and_one_that_is_gone_does_not() {
+        let keys_now = under(&[1]);
+        let tickets = BoundTicketer::new(keys_now.clone(), [0; 32]);
+        let first = tickets.encrypt(b"first").unwrap();
+        *keys_now.0.lock().unwrap() = keys(&[2, 1]);
+        assert_eq!(tickets.decrypt(&first).as_deref(), Some(&b"first"[..]));
+        let second = tickets.encrypt(b"second").unwrap();
+        *keys_now.0.lock().unwrap() = keys(&[3, 2]);
+        assert_eq!(tickets.decrypt(&first), None);
+        assert_eq!(tickets.decrypt(&second).as_deref(), Some(&b"second"[..]));
+        // Another start of the node, with the same keys from the store.
+        let again = BoundTicketer::new(under(&[3, 2]), [0; 32]);
+        assert_eq!(again.decrypt(&second).as_deref(), Some(&b"second"[..]));
     }
 
     #[test]
     fn a_session_with_a_very_long_chain_is_not_resumed() {
-        let ticketer = BoundTicketer::new(Ticketer::new().unwrap(), [0; 32]);
+        let ticketer = BoundTicketer::new(under(&[1]), [0; 32]);
         assert!(ticketer.encrypt(&[0; SESSION_MAX]).is_some());
         assert!(ticketer.encrypt(&[0; SESSION_MAX + 1]).is_none());
     }

@@ -5,5 +5,5 @@ mod cost;
 mod deadlines;
 mod menus;
 mod openssl;
-mod support;
+pub(crate) mod support;
 mod swap;

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use keyline_actors::board::{TicketKey, TicketKeys};
 use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_domain::cipher::TlsCiphers;
+use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::{CertificateRow, Purpose};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -24,6 +26,8 @@ use crate::pki::authority::{self, OwnCertificate, ServerIdentity, self_signed};
 use crate::pki::inspect;
 use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext};
 use crate::tls::refused::HandshakeRefused;
+use crate::tls::resume::TicketSource;
+use crate::tls::verify::known::Known;
 
 pub type Versions = &'static [&'static SupportedProtocolVersion];
 pub const TLS12: Versions = &[&rustls::version::TLS12];
@@ -61,6 +65,13 @@ impl Source {
     }
 }
 
+impl TicketSource for Source {
+    fn ticket_keys(&self) -> TicketKeys {
+        let secret = zeroize::Zeroizing::new([9; 32]);
+        TicketKeys::new([Arc::new(TicketKey { id: 1, since: UnixMillis(0), secret })])
+    }
+}
+
 impl PolicySource for Source {
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -83,7 +94,8 @@ pub const PATIENT: Deadlines =
     Deadlines { first_byte: Duration::from_secs(60), handshake: Duration::from_secs(60) };
 
 pub fn context(source: &Arc<Source>, deadlines: Deadlines) -> Arc<TlsContext> {
-    TlsContext::with_source(Arc::clone(source) as Arc<dyn PolicySource>, deadlines).unwrap()
+    let source = Arc::clone(source) as Arc<dyn PolicySource>;
+    TlsContext::with_source(source, deadlines, Known::new(64)).unwrap()
 }
 
 /// The node's identity, and its two certificates as PEM: RSA, EC.

@@ -4,7 +4,7 @@
 //! profile, which is known only from its REGISTER (design §5). One that is sent and cannot be verified ends
 //! the handshake.
 
-mod known;
+pub mod known;
 pub mod trust;
 
 use std::collections::HashMap;
@@ -30,6 +30,7 @@ use self::known::Known;
 pub use self::trust::{ClientTrust, LeftOut};
 use crate::flow::PeerCertificateFacts;
 use crate::pki::inspect::{self, InspectError};
+use crate::tls::resume::TrustDigest;
 
 /// SHA-256 of a certificate's DER form.
 pub type Fingerprint = [u8; 32];
@@ -43,15 +44,16 @@ pub fn fingerprint(der: &[u8]) -> Fingerprint {
     Sha256::digest(der).into()
 }
 
-/// Verifies clients against one [`ClientTrust`]. What it found out about a certificate is kept as long as
-/// that certificate and its issuers are valid, so that a phone that comes back costs a look-up; possession of
-/// the private key is verified every time.
+/// Verifies clients against one [`ClientTrust`]. What it found out about a certificate is [`Known`] under the
+/// digest of that trust, as long as the certificate and its issuers are valid, so that a phone that comes back
+/// costs a look-up; possession of the private key is verified every time.
 pub struct DeviceVerifier {
     chains: Vec<(ChainedTo, Arc<dyn ClientCertVerifier>)>,
     exact: HashMap<Fingerprint, ChainedTo>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
-    known: Known,
+    digest: TrustDigest,
+    known: Arc<Known>,
 }
 
 impl fmt::Debug for DeviceVerifier {
@@ -84,6 +86,7 @@ impl DeviceVerifier {
     pub fn build(
         trust: &ClientTrust,
         provider: &Arc<CryptoProvider>,
+        known: &Arc<Known>,
     ) -> Result<Option<Arc<Self>>, TrustError> {
         if trust.is_empty() {
             return Ok(None);
@@ -111,7 +114,8 @@ impl DeviceVerifier {
             chains,
             exact: trust.exact.clone(),
             algorithms: provider.signature_verification_algorithms,
-            known: Known::new(),
+            digest: trust.digest(),
+            known: Arc::clone(known),
         })))
     }
 
@@ -127,7 +131,7 @@ impl DeviceVerifier {
     ) -> Result<Arc<PeerCertificateFacts>, Error> {
         let print = fingerprint(leaf);
         let millis = UnixMillis(now.as_secs().saturating_mul(1000));
-        if let Some(facts) = self.known.get(&print, millis) {
+        if let Some(facts) = self.known.get(&print, &self.digest, millis) {
             return Ok(facts);
         }
         let facts = inspect::facts(leaf).map_err(unreadable)?;
@@ -153,7 +157,7 @@ impl DeviceVerifier {
         let until = until.min(facts.not_after);
         let ders = std::iter::once(leaf).chain(intermediates).map(|der| der.as_ref().into()).collect();
         let facts = Arc::new(PeerCertificateFacts { facts, chain, ders });
-        self.known.put(print, until, Arc::clone(&facts));
+        self.known.put(&self.digest, millis, until, Arc::clone(&facts));
         Ok(facts)
     }
 
@@ -182,7 +186,7 @@ impl DeviceVerifier {
 pub fn judge_by<'a>(trusted: &[CertificateRow]) -> Box<dyn Fn(&PeerCertificateFacts) -> ChainedTo + 'a> {
     let (trust, _) = ClientTrust::read(trusted);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = DeviceVerifier::build(&trust, &provider).ok().flatten();
+    let verifier = DeviceVerifier::build(&trust, &provider, &Known::new(1)).ok().flatten();
     Box::new(move |shown| {
         let ders: Vec<CertificateDer<'_>> = shown.ders.iter().map(|d| CertificateDer::from(&**d)).collect();
         let judged = verifier.as_ref().zip(ders.split_first());

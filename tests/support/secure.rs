@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyline_loadtest::tls::TlsOptions;
-use keyline_wire::sip::{Frame, Framer, Message, Side};
+use keyline_wire::sip::Message;
+use keyline_wire::sip::stream::{Frame, Framer, Side};
+
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use crate::sip::Request;
@@ -54,9 +56,10 @@ impl Secure {
         self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// Contact of a line at this connection.
+    /// Contact of a line at this connection, of an instance that is the same over all connections (RFC 5626).
     pub fn contact(&self, dn: &str) -> String {
-        format!("<sip:{dn}@{};transport=tls>", self.local())
+        let instance = format!("<urn:uuid:00000000-0000-0000-0000-{dn:0>12}>");
+        format!("<sip:{dn}@{};transport=tls>;+sip.instance=\"{instance}\"", self.local())
     }
 
     fn local(&self) -> SocketAddr {

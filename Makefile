@@ -17,7 +17,7 @@ FUZZ := $(CACHE)/tools/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := message uri auth sdp stream
 
-BUILD_PACKAGES := build-essential pkg-config python3
+BUILD_PACKAGES := build-essential pkg-config libssl-dev python3
 JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl tshark prometheus chromium
 
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
@@ -26,7 +26,7 @@ ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STA
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load admin-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements bench bench-smoke load admin-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,12 +56,19 @@ test-fast: ## the pure crates: seconds, no RocksDB, no actix
 faults: deps ## the binary with faults on purpose, for the tests of supervision and durability
 	@$(ROCKSDB) cargo build --release --locked --bin keyline-faults --features keyline-engine/faults
 
-test: judges build faults test-fast ## everything: pure crates, whole node over sockets, outside clients
+peer: deps ## a TLS client on OpenSSL 3.6 for the tests, built once beside the caches; 1.5 minutes
+	@start=$$(date +%s); \
+	  cargo build --release --locked -q --manifest-path tests/peer-openssl/Cargo.toml --target-dir $(CACHE)/peer-openssl; \
+	  took=$$(( $$(date +%s) - start )); [ $$took -lt 5 ] || echo "the client on OpenSSL 3.6 took $$took s to build"
+
+test: judges build faults peer test-fast ## everything: pure crates, whole node over sockets, outside clients
 	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest \
 	  -p keyline-tests 2>&1 | tee $(RESULTS)/whole.txt
+	@cargo test --release --locked -p keyline-wire --features integrity-only --lib integrity_only 2>&1 \
+	  | tee $(RESULTS)/integrity.txt | grep -v ' \.\.\. ok$$'
 
 requirements: ## every rule with its tests, their levels and, after `make test`, their results
-	@cd $(RESULTS) 2>/dev/null && ls pure.txt whole.txt >/dev/null 2>&1 && set -- $(RESULTS)/pure.txt $(RESULTS)/whole.txt || set --; \
+	@cd $(RESULTS) 2>/dev/null && ls pure.txt whole.txt integrity.txt >/dev/null 2>&1 && set -- $(RESULTS)/*.txt || set --; \
 	  $(CURDIR)/.ci/requirements "$$@"
 
 bench: deps ## criterion benches, about four minutes; ONLY=digest for one subject

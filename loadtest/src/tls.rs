@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use keyline_wire::integrity_only;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
@@ -21,7 +22,8 @@ pub struct TlsOptions {
     pub server_name: Option<String>,
     /// Versions to offer.
     pub versions: Versions,
-    /// Suites to offer, in order; all that rustls has when `None`.
+    /// Suites to offer, in order, integrity-only ones too; all that rustls has, which are none of these, when
+    /// `None`. A phone in authenticated mode offers integrity-only suites alone.
     pub suites: Option<Vec<CipherSuite>>,
 }
 
@@ -188,7 +190,9 @@ impl TlsOptions {
         let mut provider = aws_lc_rs::default_provider();
         if let Some(wanted) = &self.suites {
             let all = std::mem::take(&mut provider.cipher_suites);
-            let find = |suite: &CipherSuite| all.iter().find(|have| have.suite() == *suite).copied();
+            let stock = |suite: &CipherSuite| all.iter().find(|have| have.suite() == *suite).copied();
+            let find =
+                |suite: &CipherSuite| stock(suite).or_else(|| integrity_only::suite(u16::from(*suite)));
             provider.cipher_suites = wanted.iter().filter_map(find).collect();
         }
         provider

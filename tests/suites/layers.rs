@@ -23,6 +23,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["keyline-actors", "keyline-engine"]),
     ("actix-web", &["keyline-engine"]),
     ("openssl", &["keyline-engine"]),
+    ("tokio-openssl", &["keyline-engine"]),
     ("rcgen", &["keyline-engine", "keyline-loadtest", "keyline-tests"]),
     ("quick-xml", &["keyline-engine"]),
     ("clap", &["keyline-engine", "keyline-loadtest"]),

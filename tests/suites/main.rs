@@ -69,6 +69,7 @@ mod strangers;
 mod subscribe;
 mod survival;
 mod tls_resume;
+mod tls_suites;
 mod torture;
 mod torture_mutated;
 mod torture_read;

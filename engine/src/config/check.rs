@@ -263,8 +263,8 @@ impl<'a> Checker<'a> {
 
     fn tls(&mut self) -> Tls {
         let legacy = self.take("tls", "legacy", flag).unwrap_or(false);
-        if legacy {
-            self.warnings.push("tls.legacy is not built in this version: TLS 1.2 and 1.3 only".to_owned());
+        if legacy && !cfg!(feature = "legacy-tls") {
+            self.warnings.push("tls.legacy is not built into this program: TLS 1.2 and 1.3 only".to_owned());
         }
         Tls { legacy }
     }

@@ -7,6 +7,7 @@ mod limits;
 mod pulled;
 
 pub mod process;
+mod sessions;
 pub mod storage;
 pub mod tls;
 
@@ -65,12 +66,14 @@ const CLOSED: [(Closed, &str); 4] = [
     (Closed::Stuck, "stuck"),
 ];
 /// Any other result is counted as the last.
-const HANDSHAKES: [&str; 15] = [
+const HANDSHAKES: [&str; 17] = [
     "ok",
     "silent",
     "deadline",
     "bad_hello",
     "no_common_version",
+    "cipher_policy",
+    "legacy_off",
     "no_common_suite",
     "no_common_parameters",
     "client_certificate_untrusted",
@@ -84,10 +87,10 @@ const HANDSHAKES: [&str; 15] = [
 ];
 /// Any other result is counted as the last.
 const UPGRADES: [&str; 5] = ["ok", "deadline", "origin_refused", "no_subprotocol", "bad_request"];
-/// Any other version is counted as the last.
-const VERSIONS: [&str; 3] = ["1.3", "1.2", "other"];
 /// Completed handshakes: whole ones, and those that went on from a ticket.
 const COMPLETED: [&str; 2] = ["full", "resumed"];
+/// Any other version is counted as the last.
+const VERSIONS: [&str; 5] = ["1.3", "1.2", "1.1", "1.0", "other"];
 /// Any other alarm is counted as the last.
 const CISCO_ALARMS: [&str; 3] = ["DeviceTLInfo", "LastOutOfServiceInformation", "other"];
 const RELOADS: [&str; 2] = ["done", "refused"];
@@ -113,6 +116,7 @@ pub struct EngineMetrics {
     cisco_alarms: [IntCounter; CISCO_ALARMS.len()],
     versions: [IntCounter; VERSIONS.len()],
     completed: [IntCounter; COMPLETED.len()],
+    sessions: sessions::SessionMetrics,
     upgrades: [IntCounter; UPGRADES.len()],
     /// Messages for a worker whose inbox was full.
     pub inbox_dropped: IntCounter,
@@ -252,6 +256,7 @@ impl EngineMetrics {
                 "alarm",
                 CISCO_ALARMS,
             )?,
+            sessions: sessions::SessionMetrics::new(registry)?,
             versions: each(
                 registry,
                 "keyline_tls_connections_total",
@@ -401,9 +406,10 @@ impl EngineMetrics {
         self.upgrades[among(&UPGRADES, result)].inc();
     }
 
-    /// A TLS handshake was completed in this version: `1.2` or `1.3`.
-    pub fn tls_version(&self, version: &str) {
+    /// A TLS handshake was completed in this version, `1.0` to `1.3`, with the suite of this IANA number.
+    pub fn tls_session(&self, version: &str, suite: u16) {
         self.versions[among(&VERSIONS, version)].inc();
+        self.sessions.session(version, suite);
     }
 
     /// A TLS handshake was completed, resumed from a ticket or not.

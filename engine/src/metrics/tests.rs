@@ -35,6 +35,8 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_tls_handshakes_total", HANDSHAKES.len()),
         ("keyline_tls_connections_total", VERSIONS.len()),
         ("keyline_tls_completed_total", COMPLETED.len()),
+        ("keyline_tls_suites_total", 11),
+        ("keyline_tls_weak_total", 3),
         ("keyline_worker_inbox_dropped_total", 1),
         ("keyline_udp_receive_errors_total", 1),
     ] {
@@ -78,7 +80,8 @@ fn each_event_moves_its_own_series_only() {
     metrics.parse_reject(&ParseError::Empty);
     metrics.handshake("client_certificate_expired");
     metrics.handshake("never heard of");
-    metrics.tls_version("1.2");
+    metrics.tls_session("1.2", 0xC02F);
+    metrics.tls_session("1.1", 0x0002);
     metrics.verdict(&Verdict::Challenge { stale: false, cause: Cause::DigestAbsent });
     metrics.verdict(&Verdict::Challenge { stale: true, cause: Cause::NonceExpired });
     metrics.verdict(&Verdict::Refuse(Refusal {
@@ -96,7 +99,11 @@ fn each_event_moves_its_own_series_only() {
     assert_eq!(moved("keyline_sip_responses_sent_total"), [("1xx".to_owned(), 1.0), ("6xx".to_owned(), 2.0)]);
     assert_eq!(moved("keyline_sip_parse_rejects_total"), once(&["400", "505"]));
     assert_eq!(moved("keyline_tls_handshakes_total"), once(&["client_certificate_expired", "other"]));
-    assert_eq!(moved("keyline_tls_connections_total"), once(&["1.2"]));
+    assert_eq!(moved("keyline_tls_connections_total"), once(&["1.1", "1.2"]));
+    let suites = once(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_NULL_SHA"]);
+    assert_eq!(moved("keyline_tls_suites_total"), suites);
+    let weak = once(&["not_encrypted", "static_rsa", "version_before_1_2"]);
+    assert_eq!(moved("keyline_tls_weak_total"), weak);
     // Labels come in alphabetical order of their names: cause, verdict.
     let verdicts = once(&["digest_absent,challenge", "nonce_expired,stale", "not_on_its_flow,refuse"]);
     assert_eq!(moved("keyline_admission_verdicts_total"), verdicts);

@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use keyline_domain::mode::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rustls::HandshakeKind;
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
-use tokio_rustls::server::TlsStream;
 
 use crate::config::{self, Config, Listener};
 use crate::edge::bind::{BindError, Kind, bind};
@@ -23,6 +21,7 @@ use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
 use crate::limits::{Limit, Limits, size};
 use crate::signaling::{Shared, ToWorker, Worker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
+use crate::tls::stream::Secured;
 
 /// The listeners served here.
 const LISTENERS: [Listener; 6] = [
@@ -169,18 +168,12 @@ async fn secure(
     worker: &Worker,
     stream: TcpStream,
     remote: SocketAddr,
-) -> Option<(TlsStream<TcpStream>, ConnectionFacts)> {
+) -> Option<(Secured<TcpStream>, ConnectionFacts)> {
     let metrics = &worker.shared.metrics;
     match tls.handshake(stream).await {
         Ok((stream, facts)) => {
-            if let Some(version) = stream.get_ref().1.protocol_version() {
-                metrics.tls_version(match version {
-                    rustls::ProtocolVersion::TLSv1_3 => "1.3",
-                    rustls::ProtocolVersion::TLSv1_2 => "1.2",
-                    _ => "other",
-                });
-            }
-            metrics.tls_completed(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
+            metrics.tls_session(stream.version(), facts.suite);
+            metrics.tls_completed(stream.resumed());
             metrics.handshake("ok");
             Some((stream, facts))
         }

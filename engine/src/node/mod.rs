@@ -116,12 +116,13 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         loaded.start(tree, Arc::clone(&outlet) as Arc<dyn Outlet>, Arc::new(PemInspector), &registry)?;
     let counters = handle.clone();
     storage::register(&registry, move || counters.storage_counters())?;
-    let tls_context = TlsContext::new(Arc::clone(&handle.boards), &config.limits)?;
+    let tls_context = TlsContext::new(Arc::clone(&handle.boards), &config.limits, config.tls.legacy)?;
     metrics::tls::register(&registry, Arc::clone(tls_context.known()))?;
     let token_tls = TlsContext::with_source(
         TokenPort::beside(Arc::clone(&handle.boards) as Arc<dyn PolicySource>),
         Deadlines::of(&config.limits),
         Known::new(1),
+        false,
     )?;
     let oauth = Arc::new(Oauth::new(
         &config.oauth,

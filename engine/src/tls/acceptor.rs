@@ -15,31 +15,28 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use keyline_actors::board::{Boards, TicketKeys};
 use keyline_actors::keyring::OwnCertificates;
+use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
 use keyline_domain::inventory::CertificateRow;
-use keyline_domain::mode::Transport;
-use rustls::pki_types::UnixTime;
-use rustls::server::{Accepted, Acceptor};
-use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use keyline_domain::mode::{SuiteKind, Transport};
+use keyline_wire::hello::{Offer, TLS12, TLS13};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ProducesTickets;
+use rustls::{Error, ServerConnection};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::StartHandshake;
-use tokio_rustls::server::TlsStream;
 
-use super::policy::{self, PolicyError};
+use super::hello::{CHUNK, accept, hello};
+use super::policy::{self, Configs, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
 use super::resume::{BoundTicketer, TicketSource, TrustDigest};
+use super::stream::Secured;
 use super::verify::known::Known;
 use super::verify::{ClientTrust, DeviceVerifier};
 use crate::flow::{ConnectionFacts, PeerCertificateFacts};
 use crate::limits::{Limits, size};
 use crate::pki::authority::{self, ServerIdentity};
-
-/// Largest ClientHello in bytes: tickets with a client's chain and post-quantum key shares fit in.
-pub const HELLO_MAX: usize = 16 << 10;
-
-/// Bytes read at once before the ClientHello is whole.
-const CHUNK: usize = 2 << 10;
 
 /// Where the policy comes from.
 pub trait PolicySource: TicketSource {
@@ -51,6 +48,8 @@ pub trait PolicySource: TicketSource {
     fn certificates(&self) -> Arc<Vec<CertificateRow>>;
     /// The node's own certificates with their keys.
     fn own(&self) -> Arc<OwnCertificates>;
+    /// Some applied profile is authenticated, asked at every handshake.
+    fn authenticated(&self) -> bool;
 }
 
 impl PolicySource for Boards {
@@ -68,6 +67,10 @@ impl PolicySource for Boards {
 
     fn own(&self) -> Arc<OwnCertificates> {
         self.settings.own()
+    }
+
+    fn authenticated(&self) -> bool {
+        self.profiles.authenticated_in_use()
     }
 }
 
@@ -105,6 +108,11 @@ impl PolicySource for TokenPort {
     fn own(&self) -> Arc<OwnCertificates> {
         self.0.own()
     }
+
+    /// A token goes with encryption only (R166), and would be read by anybody without it.
+    fn authenticated(&self) -> bool {
+        false
+    }
 }
 
 /// How long a client may take.
@@ -129,6 +137,8 @@ pub struct TlsContext {
     source: Arc<dyn PolicySource>,
     deadlines: Deadlines,
     known: Arc<Known>,
+    /// Configuration `[tls] legacy`, where the build has it.
+    legacy: bool,
     built: ArcSwap<Built>,
     /// Generation of the last failure that was logged, plus one.
     reported: AtomicU64,
@@ -142,9 +152,20 @@ pub(super) struct Built {
     certificates: Arc<Vec<CertificateRow>>,
     own: Arc<OwnCertificates>,
     pub(super) identity: ServerIdentity,
-    pub(super) config: Arc<ServerConfig>,
+    pub(super) configs: Configs,
+    #[cfg(feature = "legacy-tls")]
+    legacy: Option<super::legacy::Contexts>,
     verifier: Option<Arc<DeviceVerifier>>,
     trust: TrustDigest,
+}
+
+impl Built {
+    fn serves_legacy(&self) -> bool {
+        #[cfg(feature = "legacy-tls")]
+        return self.legacy.is_some();
+        #[cfg(not(feature = "legacy-tls"))]
+        false
+    }
 }
 
 impl fmt::Debug for TlsContext {
@@ -163,8 +184,9 @@ impl TlsContext {
     ///
     /// # Errors
     /// [`PolicyError`] when the node's own certificates or this build cannot serve TLS at all.
-    pub fn new(boards: Arc<Boards>, limits: &Limits) -> Result<Arc<Self>, PolicyError> {
-        Self::with_source(boards, Deadlines::of(limits), Known::new(size(limits.known_certificates)))
+    pub fn new(boards: Arc<Boards>, limits: &Limits, legacy: bool) -> Result<Arc<Self>, PolicyError> {
+        let known = Known::new(size(limits.known_certificates));
+        Self::with_source(boards, Deadlines::of(limits), known, legacy)
     }
 
     /// The same from any source of policies.
@@ -175,12 +197,15 @@ impl TlsContext {
         source: Arc<dyn PolicySource>,
         deadlines: Deadlines,
         known: Arc<Known>,
+        legacy: bool,
     ) -> Result<Arc<Self>, PolicyError> {
-        let built = build(&source, &known, source.generation(), None)?;
+        let legacy = legacy && cfg!(feature = "legacy-tls");
+        let built = build(&source, &known, source.generation(), None, legacy)?;
         Ok(Arc::new(Self {
             source,
             deadlines,
             known,
+            legacy,
             built: ArcSwap::from_pointee(built),
             reported: AtomicU64::new(0),
         }))
@@ -212,7 +237,7 @@ impl TlsContext {
         let new = if unchanged {
             Built { generation, ..Built::clone(old) }
         } else {
-            match build(&self.source, &self.known, generation, Some(old)) {
+            match build(&self.source, &self.known, generation, Some(old), self.legacy) {
                 Ok(new) => new,
                 Err(error) => {
                     if self.reported.swap(generation.wrapping_add(1), Ordering::AcqRel)
@@ -247,7 +272,7 @@ impl TlsContext {
     ///
     /// # Errors
     /// [`HandshakeRefused`]; its `as_str` is the metric's label, its `Display` the line for the log.
-    pub async fn handshake<S>(&self, stream: S) -> Result<(TlsStream<S>, ConnectionFacts), HandshakeRefused>
+    pub async fn handshake<S>(&self, stream: S) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -255,7 +280,7 @@ impl TlsContext {
         Box::pin(self.shake(stream)).await
     }
 
-    async fn shake<S>(&self, mut stream: S) -> Result<(TlsStream<S>, ConnectionFacts), HandshakeRefused>
+    async fn shake<S>(&self, mut stream: S) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -267,20 +292,28 @@ impl TlsContext {
             Err(_) => return Err(HandshakeRefused::new(Refusal::Silent, "the client sent nothing")),
         };
         let rest = async {
-            let accepted = hello(&mut stream, &mut chunk, first).await?;
-            drop(chunk);
+            let (bytes, offer) = hello(&mut stream, chunk, first).await?;
             let used = self.current();
-            let offered = {
-                let hello = accepted.client_hello();
-                let served = &used.config.crypto_provider().cipher_suites;
-                served.iter().any(|s| hello.cipher_suites().contains(&s.suite()))
+            let choice = self.choose(&used, offer.as_ref());
+            #[cfg(feature = "legacy-tls")]
+            if let (Ok(Choice { kind, server: Server::Legacy }), Some(legacy)) = (choice, &used.legacy) {
+                let stream = legacy.accept(kind, bytes, stream).await?;
+                let facts = self.legacy_facts(stream.ssl())?;
+                return Ok((Secured::Legacy(Box::new(stream)), facts));
+            }
+            let accepted = accept(&mut stream, &bytes).await?;
+            drop(bytes);
+            // Where there is nothing to choose, rustls finds that out too, and sends the alert.
+            let config = match choice {
+                Ok(Choice { kind, server: Server::Modern { tls13 } }) => used.configs.of(kind, tls13),
+                _ => used.configs.of(SuiteKind::Encrypting, true),
             };
             let stream = StartHandshake::from_parts(accepted, stream)
-                .into_stream(Arc::clone(&used.config))
+                .into_stream(Arc::clone(config))
                 .await
-                .map_err(|error| HandshakeRefused::in_handshake(&error, offered))?;
+                .map_err(|error| HandshakeRefused::in_handshake(&error, choice.err()))?;
             let facts = self.facts(stream.get_ref().1)?;
-            Ok((stream, facts))
+            Ok((Secured::Modern(stream), facts))
         };
         match timeout_at(Instant::now() + self.deadlines.handshake, rest).await {
             Ok(done) => done,
@@ -288,38 +321,73 @@ impl TlsContext {
         }
     }
 
+    /// With what a client is served (design §4, §6).
+    fn choose(&self, used: &Built, offer: Option<&Offer>) -> Result<Choice, NoChoice> {
+        // What cannot be read is rustls' to refuse.
+        let offer = offer.ok_or(NoChoice::Version)?;
+        let policy = cipher::choice::Policy {
+            menu: used.menu,
+            authenticated: self.source.authenticated(),
+            legacy: used.serves_legacy(),
+        };
+        let (tls13, tls12) = (offer.speaks(TLS13), offer.speaks(TLS12));
+        policy.choose(cipher::choice::Offer { suites: &offer.suites, tls13, tls12 })
+    }
+
     /// What a finished handshake, resumed or not, proves under the policy that is in force now.
     pub(super) fn facts(&self, connection: &ServerConnection) -> Result<ConnectionFacts, HandshakeRefused> {
         let internal = |what| HandshakeRefused::new(Refusal::Internal, what);
         let suite =
             connection.negotiated_cipher_suite().ok_or_else(|| internal("no suite was negotiated"))?;
-        let suite = u16::from(suite.suite());
-        let kind = cipher::suite(suite).ok_or_else(|| internal("a suite of no menu was negotiated"))?.kind;
-        Ok(ConnectionFacts {
-            transport: Transport::Tls,
-            suite_kind: kind,
-            suite,
-            certificate: self.certificate(connection)?,
-        })
+        let certificate = self
+            .certificate(connection.peer_certificates().unwrap_or_default())
+            .map_err(|e| HandshakeRefused::of_certificate(&e))?;
+        self.proven(u16::from(suite.suite()), certificate)
+    }
+
+    /// The same of a handshake that the second acceptor made.
+    #[cfg(feature = "legacy-tls")]
+    fn legacy_facts(&self, session: &openssl::ssl::SslRef) -> Result<ConnectionFacts, HandshakeRefused> {
+        let internal = |what: &str| HandshakeRefused::new(Refusal::Internal, what);
+        let suite = session.current_cipher().ok_or_else(|| internal("no suite was negotiated"))?;
+        let chain = super::legacy::client_chain(session).map_err(|e| internal(&e.to_string()))?;
+        let certificate =
+            self.legacy_certificate(&chain).map_err(|e| HandshakeRefused::of_certificate(&e))?;
+        self.proven(u16::from_be_bytes(suite.protocol_id()), certificate)
+    }
+
+    fn proven(
+        &self,
+        suite: u16,
+        certificate: Option<Arc<PeerCertificateFacts>>,
+    ) -> Result<ConnectionFacts, HandshakeRefused> {
+        let kind = cipher::suite(suite)
+            .ok_or_else(|| HandshakeRefused::new(Refusal::Internal, "a suite of no menu was negotiated"))?
+            .kind;
+        Ok(ConnectionFacts { transport: Transport::Tls, suite_kind: kind, suite, certificate })
     }
 
     /// On resumption the certificate comes from the first handshake of the session (RFC 8446 §2.2), and
     /// nothing has checked it since.
-    fn certificate(
-        &self,
-        connection: &ServerConnection,
-    ) -> Result<Option<Arc<PeerCertificateFacts>>, HandshakeRefused> {
-        let Some((leaf, intermediates)) = connection.peer_certificates().and_then(<[_]>::split_first) else {
-            return Ok(None);
-        };
+    fn certificate(&self, chain: &[CertificateDer<'_>]) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
+        let Some((leaf, intermediates)) = chain.split_first() else { return Ok(None) };
         match &self.current().verifier {
-            Some(verifier) => verifier
-                .judge(leaf, intermediates, UnixTime::now())
-                .map(Some)
-                .map_err(|error| HandshakeRefused::of_certificate(&error)),
+            Some(verifier) => verifier.judge(leaf, intermediates, UnixTime::now()).map(Some),
             // Nothing is trusted any more: as if it had not been asked for.
             None => Ok(None),
         }
+    }
+
+    /// The same of an old phone's, whose chain may be weaker than rustls would judge.
+    #[cfg(feature = "legacy-tls")]
+    fn legacy_certificate(
+        &self,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
+        self.certificate(chain).or_else(|verdict| match &self.current().legacy {
+            Some(legacy) => legacy.authorities.judge(chain, verdict).map(|facts| Some(Arc::new(facts))),
+            None => Err(verdict),
+        })
     }
 }
 
@@ -330,6 +398,7 @@ fn build(
     known: &Arc<Known>,
     generation: u64,
     old: Option<&Built>,
+    legacy: bool,
 ) -> Result<Built, PolicyError> {
     let (menu, certificates, own) = (source.menu(), source.certificates(), source.own());
     let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own)) {
@@ -349,52 +418,36 @@ fn build(
         }
     };
     let keys = Arc::clone(source) as Arc<dyn TicketSource>;
-    let ticketer = Arc::new(BoundTicketer::new(keys, digest));
-    let config = policy::sip_server(menu, provider, &identity, verifier.clone(), ticketer)?;
-    Ok(Built { generation, menu, certificates, own, identity, config, verifier, trust: digest })
-}
-
-/// Reads until the ClientHello is whole; `chunk` holds the first `have` bytes.
-async fn hello<S>(stream: &mut S, chunk: &mut [u8], mut have: usize) -> Result<Accepted, HandshakeRefused>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut acceptor = Acceptor::default();
-    let mut total = 0;
-    loop {
-        total += have;
-        let mut rest = &chunk[..have];
-        while !rest.is_empty() {
-            acceptor
-                .read_tls(&mut rest)
-                .map_err(|e| HandshakeRefused::new(Refusal::BadHello, e.to_string()))?;
-            match acceptor.accept() {
-                // Bytes of the same read that the acceptor has not taken would be lost.
-                Ok(Some(_)) if !rest.is_empty() => {
-                    return Err(HandshakeRefused::new(Refusal::BadHello, "too much behind the ClientHello"));
-                }
-                Ok(Some(accepted)) => return Ok(accepted),
-                Ok(None) => {}
-                Err((error, mut alert)) => {
-                    let mut bytes = Vec::new();
-                    // Best effort: the peer may not even speak TLS.
-                    if alert.write_all(&mut bytes).is_ok() {
-                        let _ = stream.write_all(&bytes).await;
-                        let _ = stream.flush().await;
-                    }
-                    return Err(HandshakeRefused::in_hello(&error));
-                }
+    let ticketer: Arc<dyn ProducesTickets> = Arc::new(BoundTicketer::new(keys, digest));
+    let configs = Configs::new(menu, &identity, verifier.as_ref(), &ticketer)?;
+    #[cfg(feature = "legacy-tls")]
+    let legacy = if legacy {
+        let rsa = own.get(authority::OwnCertificate::CallManager.name()).map(|own| &own.material);
+        let kept = kept.and_then(|old| old.legacy.as_ref());
+        match super::legacy::Contexts::new(rsa, &certificates, kept, verifier.is_some()) {
+            Ok(made) => Some(made),
+            Err(error) if old.is_none() => return Err(error.into()),
+            // The others are served on; a change of trust must not wait for this.
+            Err(error) => {
+                tracing::error!(%error, "old phones are not served until this is corrected");
+                None
             }
         }
-        if total > HELLO_MAX {
-            return Err(HandshakeRefused::new(
-                Refusal::BadHello,
-                format!("the ClientHello has more than {HELLO_MAX} bytes"),
-            ));
-        }
-        have = stream.read(chunk).await.map_err(|e| HandshakeRefused::of_io(&e))?;
-        if have == 0 {
-            return Err(HandshakeRefused::of_io(&io::ErrorKind::UnexpectedEof.into()));
-        }
-    }
+    } else {
+        None
+    };
+    #[cfg(not(feature = "legacy-tls"))]
+    let _ = legacy;
+    Ok(Built {
+        generation,
+        menu,
+        certificates,
+        own,
+        identity,
+        configs,
+        #[cfg(feature = "legacy-tls")]
+        legacy,
+        verifier,
+        trust: digest,
+    })
 }

@@ -5,12 +5,19 @@
 //! * [`verify`]: client certificates against CallManager-trust, CAPF-trust and vendor-trust.
 //! * [`resume`]: tickets, void as soon as the trust is another one.
 //! * [`acceptor`]: the policy in force, and the handshake with its deadline.
+//! * [`hello`]: the first bytes of a client.
+//! * `legacy`: the second acceptor, for old phones (feature `legacy-tls`).
+//! * [`stream`]: a connection after its handshake.
 //! * [`refused`]: why a handshake came to nothing.
 
 pub mod acceptor;
+pub mod hello;
+#[cfg(feature = "legacy-tls")]
+mod legacy;
 pub mod policy;
 pub mod refused;
 pub mod resume;
+pub mod stream;
 pub mod verify;
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use keyline_domain::cipher::{self, CertificateKey, TlsCiphers};
 use keyline_domain::inventory::TlsMenu;
+use keyline_domain::mode::SuiteKind;
+use keyline_wire::integrity_only;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ConfigBuilder, ServerConfig, SupportedCipherSuite};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::acceptor::TlsContext;
 use super::verify::{DeviceVerifier, TrustError};
@@ -32,6 +34,10 @@ pub enum PolicyError {
     /// The client trust is unusable.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The second acceptor, for old phones.
+    #[cfg(feature = "legacy-tls")]
+    #[error(transparent)]
+    Legacy(#[from] super::legacy::LegacyError),
     /// rustls refused the combination.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
@@ -55,38 +61,90 @@ pub fn menu(parameter: TlsMenu) -> TlsCiphers {
 /// # Errors
 /// [`PolicyError::EmptyMenu`].
 pub fn provider(menu: TlsCiphers) -> Result<Arc<CryptoProvider>, PolicyError> {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites = menu
-        .tls13()
-        .iter()
-        .chain(menu.tls12())
-        .filter_map(|wanted| {
-            aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|s| u16::from(s.suite()) == wanted.id).copied()
-        })
-        .collect::<Vec<SupportedCipherSuite>>();
-    if provider.cipher_suites.is_empty() {
-        return Err(PolicyError::EmptyMenu(menu.as_str()));
-    }
-    Ok(Arc::new(provider))
+    let stock = |id| aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|s| u16::from(s.suite()) == id).copied();
+    serving(menu.tls13().iter().chain(menu.tls12()), stock).ok_or(PolicyError::EmptyMenu(menu.as_str()))
 }
 
-/// Builds the server side for SIP phones. Without a verifier no client certificate is asked for.
-///
-/// # Errors
-/// [`PolicyError`].
-pub fn sip_server(
-    menu: TlsCiphers,
+/// The same with the integrity-only suites of a menu, if it has any (R119, R130).
+pub fn integrity_only_provider(menu: TlsCiphers) -> Option<Arc<CryptoProvider>> {
+    serving(menu.integrity_only().iter(), integrity_only::suite)
+}
+
+fn serving<'a>(
+    menu: impl Iterator<Item = &'a cipher::Suite>,
+    suite: impl Fn(u16) -> Option<SupportedCipherSuite>,
+) -> Option<Arc<CryptoProvider>> {
+    let cipher_suites: Vec<_> = menu.filter_map(|wanted| suite(wanted.id)).collect();
+    let provider = CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() };
+    (!provider.cipher_suites.is_empty()).then(|| Arc::new(provider))
+}
+
+/// The server sides of one policy. Which of them serves a client is chosen by what its ClientHello offers, so that
+/// suites that encrypt and suites that do not never stand in one offer, and a client with suites of TLS 1.2 in
+/// common only is not lost to its TLS 1.3.
+#[derive(Debug, Clone)]
+pub struct Configs {
+    encrypting: Sides,
+    integrity_only: Option<Sides>,
+}
+
+#[derive(Debug, Clone)]
+struct Sides {
+    tls13: Arc<ServerConfig>,
+    tls12: Arc<ServerConfig>,
+}
+
+impl Configs {
+    /// For SIP phones. Without a verifier no client certificate is asked for.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn new(
+        menu: TlsCiphers,
+        identity: &ServerIdentity,
+        verifier: Option<&Arc<DeviceVerifier>>,
+        ticketer: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, PolicyError> {
+        let sides = |provider: Arc<CryptoProvider>, menu12, prefer_ec| {
+            let resolver = Arc::new(Resolver::new(menu12, prefer_ec, identity)?);
+            let side = |versions: &[&'static SupportedProtocolVersion]| {
+                let provider = Arc::clone(&provider);
+                sip_server(provider, versions, Arc::clone(&resolver), verifier.cloned(), Arc::clone(ticketer))
+            };
+            Ok::<_, PolicyError>(Sides {
+                tls13: side(&[&rustls::version::TLS13, &rustls::version::TLS12])?,
+                tls12: side(&[&rustls::version::TLS12])?,
+            })
+        };
+        let prefer_ec = !menu.prefers_rsa();
+        let integrity_only =
+            integrity_only_provider(menu).map(|p| sides(p, menu.integrity_only(), prefer_ec)).transpose()?;
+        Ok(Self { encrypting: sides(provider(menu)?, menu.tls12(), prefer_ec)?, integrity_only })
+    }
+
+    /// The server side with such suites; with `tls13` false it does not speak TLS 1.3.
+    pub fn of(&self, kind: SuiteKind, tls13: bool) -> &Arc<ServerConfig> {
+        let sides = match (kind, &self.integrity_only) {
+            (SuiteKind::IntegrityOnly, Some(sides)) => sides,
+            _ => &self.encrypting,
+        };
+        if tls13 { &sides.tls13 } else { &sides.tls12 }
+    }
+}
+
+fn sip_server(
     provider: Arc<CryptoProvider>,
-    identity: &ServerIdentity,
+    versions: &[&'static SupportedProtocolVersion],
+    resolver: Arc<Resolver>,
     verifier: Option<Arc<DeviceVerifier>>,
     ticketer: Arc<dyn ProducesTickets>,
 ) -> Result<Arc<ServerConfig>, PolicyError> {
-    let builder = versions(provider)?;
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     let builder = match verifier {
         Some(v) => builder.with_client_cert_verifier(v),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(menu, identity)?));
+    let mut config = builder.with_cert_resolver(resolver);
     // The administrator's order rules, not the phone's (R122–R127).
     config.ignore_client_order = true;
     config.ticketer = ticketer;
@@ -103,7 +161,8 @@ pub fn sip_server(
 /// # Errors
 /// [`PolicyError`].
 pub fn admin_server(phones: Arc<TlsContext>) -> Result<ServerConfig, PolicyError> {
-    let mut config = versions(Arc::new(aws_lc_rs::default_provider()))?
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Present(phones)));
     config.send_tls13_tickets = 0;
@@ -118,15 +177,8 @@ struct Present(Arc<TlsContext>);
 impl ResolvesServerCert for Present {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // Browsers and tools prefer EC; the menus are for phones.
-        Resolver::new(TlsCiphers::MediumEcdsaPreferred, &self.0.identity()).ok()?.resolve(hello)
+        Resolver::new(TlsCiphers::MediumEcdsaPreferred.tls12(), true, &self.0.identity()).ok()?.resolve(hello)
     }
-}
-
-type Versioned = ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
-
-fn versions(provider: Arc<CryptoProvider>) -> Result<Versioned, rustls::Error> {
-    ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
 }
 
 /// Chooses RSA or EC. rustls fixes the certificate before the suite, and of TLS 1.2 suites only those that fit
@@ -141,18 +193,23 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn new(menu: TlsCiphers, identity: &ServerIdentity) -> Result<Self, PolicyError> {
+    fn new(
+        menu: &'static [cipher::Suite],
+        prefer_ec: bool,
+        identity: &ServerIdentity,
+    ) -> Result<Self, PolicyError> {
         if identity.rsa.is_none() && identity.ec.is_none() {
             return Err(PolicyError::NoCertificate);
         }
-        Ok(Self { identity: identity.clone(), menu: menu.tls12(), prefer_ec: !menu.prefers_rsa() })
+        Ok(Self { identity: identity.clone(), menu, prefer_ec })
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let offered =
-            |s: &&cipher::Suite| !s.legacy && hello.cipher_suites().contains(&CipherSuite::from(s.id));
+        let offered = |s: &&cipher::Suite| {
+            !s.legacy && !s.tls13 && hello.cipher_suites().contains(&CipherSuite::from(s.id))
+        };
         let ec = match self.menu.iter().find(offered).map(|s| s.key) {
             Some(CertificateKey::Ecdsa) => true,
             Some(CertificateKey::Rsa) => false,

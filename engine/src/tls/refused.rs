@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use keyline_domain::cipher::choice::NoChoice;
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 /// Why a handshake was refused or broken off.
@@ -16,7 +17,12 @@ pub enum Refusal {
     BadHello,
     /// TLS 1.1 or older.
     NoCommonVersion,
-    /// No suite of the menu in force (R130).
+    /// What the client offers could be served under another `tls_ciphers`, or while a profile is
+    /// authenticated (R130).
+    CipherPolicy,
+    /// What the client offers is served with `[tls] legacy` only.
+    LegacyOff,
+    /// No suite in common with the menu in force, or that this node knows at all.
     NoCommonSuite,
     /// No key exchange group or signature algorithm in common.
     NoCommonParameters,
@@ -38,11 +44,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Silent,
         Self::Deadline,
         Self::BadHello,
         Self::NoCommonVersion,
+        Self::CipherPolicy,
+        Self::LegacyOff,
         Self::NoCommonSuite,
         Self::NoCommonParameters,
         Self::ClientCertificateUntrusted,
@@ -61,6 +69,8 @@ impl Refusal {
             Self::Deadline => "deadline",
             Self::BadHello => "bad_hello",
             Self::NoCommonVersion => "no_common_version",
+            Self::CipherPolicy => "cipher_policy",
+            Self::LegacyOff => "legacy_off",
             Self::NoCommonSuite => "no_common_suite",
             Self::NoCommonParameters => "no_common_parameters",
             Self::ClientCertificateUntrusted => "client_certificate_untrusted",
@@ -83,10 +93,16 @@ impl Refusal {
             Self::BadHello => {
                 "the client does not speak TLS on this port: check transport and port of the phone"
             }
-            Self::NoCommonVersion => "TLS 1.2 and 1.3 are served: update the client or its TLS settings",
-            Self::NoCommonSuite => {
-                "cipher policy: widen the parameter tls_ciphers, or change the phone's device security mode or software"
+            Self::NoCommonVersion => {
+                "TLS 1.2 and 1.3 are served, older ones with [tls] legacy: update the client or its TLS settings"
             }
+            Self::CipherPolicy => {
+                "cipher policy: a phone in authenticated mode needs tls_ciphers all_* and a profile of that mode;                  else widen tls_ciphers, or change the phone's device security mode or software"
+            }
+            Self::LegacyOff => {
+                "an old phone: set [tls] legacy = true if its weak TLS is to be served, or change its software"
+            }
+            Self::NoCommonSuite => "update the client: it offers no suite that any tls_ciphers would serve",
             Self::NoCommonParameters => "update the client: it offers only outdated curves or signatures",
             Self::ClientCertificateUntrusted => {
                 "upload the issuer as CallManager-trust or CAPF-trust, or the certificate itself as vendor-trust"
@@ -140,17 +156,18 @@ impl HandshakeRefused {
         Self::new(why, error.to_string())
     }
 
-    /// What ended the handshake after the ClientHello, which offered a suite of the menu or did not.
-    pub(super) fn in_handshake(error: &io::Error, suite_offered: bool) -> Self {
+    /// What ended the handshake after the ClientHello, for which there was a suite or was none.
+    pub(super) fn in_handshake(error: &io::Error, none: Option<NoChoice>) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
             return Self::of_io(error);
         };
-        let why = match of_tls(tls) {
-            // Named by rustls after what it misses first, for instance a group for a suite that it lacks.
-            Refusal::NoCommonParameters if !suite_offered => Refusal::NoCommonSuite,
-            other => other,
-        };
-        Self::new(why, tls.to_string())
+        match (of_tls(tls), none) {
+            // rustls names what it misses first, for instance a group for a suite that it lacks.
+            (Refusal::NoCommonParameters | Refusal::NoCommonSuite | Refusal::NoCommonVersion, Some(none)) => {
+                Self::new(of_choice(none), none.to_string())
+            }
+            (why, _) => Self::new(why, tls.to_string()),
+        }
     }
 
     /// The certificate of a client is not, or no longer, believed.
@@ -170,6 +187,15 @@ impl HandshakeRefused {
             }
             _ => Self::new(Refusal::Internal, error.to_string()),
         }
+    }
+}
+
+fn of_choice(none: NoChoice) -> Refusal {
+    match none {
+        NoChoice::Version => Refusal::NoCommonVersion,
+        NoChoice::Policy => Refusal::CipherPolicy,
+        NoChoice::LegacyOff => Refusal::LegacyOff,
+        NoChoice::Suite => Refusal::NoCommonSuite,
     }
 }
 

@@ -285,7 +285,8 @@ const TLS13_256_GCM: Suite = tls13(0x1302, "TLS_AES_256_GCM_SHA384", Encrypting)
 const TLS13_128_GCM: Suite = tls13(0x1301, "TLS_AES_128_GCM_SHA256", Encrypting);
 const TLS13_SHA256: Suite = tls13(0xC0B4, "TLS_SHA256_SHA256", IntegrityOnly);
 
-const SUITES: [Suite; 11] = [
+/// All of them, for metrics.
+pub const SUITES: [Suite; 11] = [
     RSA_256_GCM,
     ECDSA_256_GCM,
     RSA_128_GCM,

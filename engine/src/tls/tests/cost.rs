@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::inventory::Purpose;
+use keyline_domain::mode::SuiteKind;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, WebPkiClientVerifier};
@@ -73,7 +74,7 @@ fn ours(context: &TlsContext, hello: &[u8]) -> ServerConnection {
     let mut acceptor = Acceptor::default();
     acceptor.read_tls(&mut Cursor::new(hello)).unwrap();
     let accepted = acceptor.accept().unwrap().unwrap();
-    accepted.into_connection(Arc::clone(&context.current().config)).unwrap()
+    accepted.into_connection(Arc::clone(context.current().configs.of(SuiteKind::Encrypting, true))).unwrap()
 }
 
 fn report(what: &str, mut one: impl FnMut() -> Duration) {

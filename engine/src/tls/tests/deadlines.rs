@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::support::{PATIENT, Source, context, runtime};
-use crate::tls::acceptor::{Deadlines, HELLO_MAX};
+use crate::tls::acceptor::Deadlines;
+use crate::tls::hello::HELLO_MAX;
 use crate::tls::refused::{HandshakeRefused, Refusal};
 
 const SHORT: Duration = Duration::from_millis(20);

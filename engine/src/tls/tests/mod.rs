@@ -3,6 +3,7 @@
 mod clients;
 mod cost;
 mod deadlines;
+mod integrity;
 mod menus;
 mod openssl;
 pub(crate) mod support;

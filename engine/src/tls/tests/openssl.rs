@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::identity::ChainedTo;
 use keyline_domain::inventory::{CertificateRow, Purpose};
+use keyline_domain::mode::SuiteKind;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -22,8 +24,12 @@ fn s_client(
     rows: &[CertificateRow],
     args: &[&str],
 ) -> (Result<ConnectionFacts, HandshakeRefused>, String) {
+    s_client_to(&Source::new(menu, rows), args)
+}
+
+fn s_client_to(source: &Arc<Source>, args: &[&str]) -> (Result<ConnectionFacts, HandshakeRefused>, String) {
     runtime().block_on(async {
-        let context = context(&Source::new(menu, rows), PATIENT);
+        let context = context(source, PATIENT);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
@@ -90,7 +96,7 @@ fn r122_to_r127_the_menus_order_rules_over_openssls() {
             let (outcome, said) = s_client(menu, &[], &["-tls1_2", "-cipher", offer]);
             match (outcome, wanted) {
                 (Ok(facts), Some(suite)) => assert_eq!(facts.suite, suite, "{menu:?}: {said}"),
-                (Err(refused), None) => assert_eq!(refused.why, Refusal::NoCommonSuite),
+                (Err(refused), None) => assert_eq!(refused.why, Refusal::CipherPolicy),
                 (outcome, _) => panic!("{menu:?} {offer}: {outcome:?}"),
             }
         }
@@ -108,7 +114,7 @@ fn r130_a_phone_in_authenticated_mode_is_refused_by_the_cipher_policy() {
         let cipher = "ECDHE-RSA-NULL-SHA:ECDHE-ECDSA-NULL-SHA:NULL-SHA:@SECLEVEL=0";
         let (outcome, said) = s_client(*menu, &[], &["-tls1_2", "-cipher", cipher]);
         let refused = outcome.unwrap_err();
-        assert_eq!(refused.as_str(), "no_common_suite");
+        assert_eq!(refused.as_str(), "cipher_policy");
         assert!(refused.to_string().contains("cipher policy"), "{refused}");
         assert!(said.contains("handshake failure"), "{said}");
     }
@@ -116,10 +122,148 @@ fn r130_a_phone_in_authenticated_mode_is_refused_by_the_cipher_policy() {
 
 #[test]
 fn an_old_version_is_named() {
-    let (outcome, said) =
-        s_client(TlsCiphers::AllRsaPreferred, &[], &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
-    assert_eq!(outcome.err().map(|r| r.why), Some(Refusal::NoCommonVersion), "{said}");
+    let args = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+    let (outcome, said) = s_client(TlsCiphers::MediumRsaPreferred, &[], &args);
+    let refused = outcome.unwrap_err();
+    // That AES128-SHA would be served under another menu says more.
+    assert_eq!(refused.why, Refusal::NoCommonVersion, "{said}");
     assert!(said.contains("alert"), "{said}");
+}
+
+/// Suite, certificate's key as OpenSSL prints it.
+#[test]
+fn r119_null_sha_with_an_ephemeral_key_against_openssl() {
+    let source = Source::new(TlsCiphers::AllRsaPreferred, &[]);
+    source.authenticated(true);
+    for (cipher, suite, key) in [
+        ("ECDHE-RSA-NULL-SHA", 0xC010, "RSA"),
+        ("ECDHE-ECDSA-NULL-SHA", 0xC006, "ECDSA"),
+        ("ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA", 0xC010, "RSA"),
+    ] {
+        let cipher = format!("{cipher}:@SECLEVEL=0");
+        let (outcome, said) = s_client_to(&source, &["-tls1_2", "-cipher", &cipher]);
+        let facts = outcome.unwrap();
+        assert_eq!((facts.suite, facts.suite_kind), (suite, SuiteKind::IntegrityOnly), "{said}");
+        assert!(said.contains(&format!("Peer signature type: {key}")), "{said}");
+    }
+    source.menu(TlsCiphers::AllEcdsaPreferred);
+    let both = "ECDHE-RSA-NULL-SHA:ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0";
+    let (outcome, said) = s_client_to(&source, &["-tls1_2", "-cipher", both]);
+    assert_eq!(outcome.unwrap().suite, 0xC006, "{said}");
+    source.authenticated(false);
+    let (outcome, said) = s_client_to(&source, &["-tls1_2", "-cipher", both]);
+    assert_eq!(outcome.unwrap_err().why, Refusal::CipherPolicy, "{said}");
+}
+
+#[cfg(feature = "legacy-tls")]
+#[test]
+fn r156_old_phones_are_served_by_the_second_acceptor() {
+    let source = Source::new(TlsCiphers::AllRsaPreferred, &[]);
+    source.authenticated(true);
+    for version in ["-tls1", "-tls1_1", "-tls1_2"] {
+        for (cipher, suite, kind) in [
+            ("AES128-SHA", 0x002F, SuiteKind::Encrypting),
+            ("NULL-SHA", 0x0002, SuiteKind::IntegrityOnly),
+            ("NULL-SHA:AES128-SHA", 0x002F, SuiteKind::Encrypting),
+            ("AES256-SHA:AES128-SHA", 0x002F, SuiteKind::Encrypting),
+        ] {
+            let cipher = format!("{cipher}:@SECLEVEL=0");
+            let (outcome, said) = s_client_to(&source, &[version, "-cipher", &cipher]);
+            let facts = outcome.unwrap_or_else(|e| panic!("{version} {cipher}: {e}: {said}"));
+            assert_eq!((facts.suite, facts.suite_kind), (suite, kind), "{version} {said}");
+        }
+        // Of no menu, and no phone's.
+        let (outcome, said) = s_client_to(&source, &[version, "-cipher", "AES256-SHA:@SECLEVEL=0"]);
+        assert!(
+            matches!(outcome.unwrap_err().why, Refusal::NoCommonSuite | Refusal::NoCommonVersion),
+            "{said}"
+        );
+    }
+    for menu in &TlsCiphers::ALL[..4] {
+        source.menu(*menu);
+        for cipher in ["AES128-SHA:@SECLEVEL=0", "NULL-SHA:@SECLEVEL=0"] {
+            let (outcome, said) = s_client_to(&source, &["-tls1_2", "-cipher", cipher]);
+            assert_eq!(outcome.unwrap_err().why, Refusal::CipherPolicy, "{menu:?} {said}");
+            assert!(said.contains("handshake failure"), "{said}");
+        }
+    }
+}
+
+/// The same trust, judged by the same verifier; what that one has no algorithm for is judged by OpenSSL.
+#[cfg(feature = "legacy-tls")]
+#[test]
+fn r052_old_phones_show_certificates_too() {
+    let dir = TempDir::new().unwrap();
+    let ca = Ca::new("Manufacturing");
+    let lsc = ca.phone("SEP00AABBCCDD01");
+    let (cert, key) = (file(&dir, "cert.pem", &lsc.pem), file(&dir, "key.pem", &lsc.key.serialize_pem()));
+    let old = Weak::new(&dir);
+    let rows = [row(Purpose::CallManagerTrust, &ca.pem), row(Purpose::CapfTrust, &old.ca)];
+    let stranger = [row(Purpose::CallManagerTrust, &Ca::new("x").pem)];
+    for version in ["-tls1", "-tls1_2"] {
+        for (cert, key, chain) in
+            [(&cert, &key, ChainedTo::CallManagerTrust), (&old.leaf, &old.key, ChainedTo::CapfTrust)]
+        {
+            let args = [version, "-cipher", "AES128-SHA:@SECLEVEL=0", "-cert", cert, "-key", key];
+            let (outcome, said) = s_client(TlsCiphers::AllRsaPreferred, &rows, &args);
+            let shown = outcome.unwrap_or_else(|e| panic!("{version}: {e}: {said}")).certificate.unwrap();
+            assert_eq!(shown.chain, chain);
+            assert_eq!(shown.ders.len(), 1);
+            let (outcome, _) = s_client(TlsCiphers::AllRsaPreferred, &stranger, &args);
+            assert_eq!(outcome.unwrap_err().why, Refusal::ClientCertificateUntrusted);
+        }
+    }
+}
+
+/// RSA with 1024 bits, signed with SHA-1: what phones of twenty years ago have.
+#[cfg(feature = "legacy-tls")]
+struct Weak {
+    ca: String,
+    leaf: String,
+    key: String,
+}
+
+#[cfg(feature = "legacy-tls")]
+impl Weak {
+    fn new(dir: &TempDir) -> Self {
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let run = |args: &[&str]| {
+            let done = Command::new("openssl").args(args).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        };
+        let (ca, ca_key) = (path("old-ca.pem"), path("old-ca.key"));
+        let (leaf, key, request) = (path("old.pem"), path("old.key"), path("old.csr"));
+        let extensions = file(dir, "old.ext", "basicConstraints=CA:FALSE\n");
+        let new = ["req", "-newkey", "rsa:1024", "-nodes", "-sha1"];
+        let subject = |cn: &str| format!("/CN={cn}");
+        run(&[
+            &new[..],
+            &["-x509", "-days", "30", "-subj", &subject("Old CAPF"), "-keyout", &ca_key, "-out", &ca],
+        ]
+        .concat());
+        run(&[&new[..], &["-subj", &subject("SEP00AABBCCDD02"), "-keyout", &key, "-out", &request]].concat());
+        run(&[
+            "x509",
+            "-req",
+            "-sha1",
+            "-in",
+            &request,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-days",
+            "30",
+            "-set_serial",
+            "7",
+            "-extfile",
+            &extensions,
+            "-out",
+            &leaf,
+        ]);
+        let ca = std::fs::read_to_string(&ca).unwrap();
+        Self { ca, leaf, key }
+    }
 }
 
 #[test]

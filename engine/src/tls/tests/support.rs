@@ -1,6 +1,6 @@
 //! Authorities, phones and a source of policies that tests change.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::pki::inspect;
 use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext};
 use crate::tls::refused::HandshakeRefused;
 use crate::tls::resume::TicketSource;
+use crate::tls::stream::Secured;
 use crate::tls::verify::known::Known;
 
 pub type Versions = &'static [&'static SupportedProtocolVersion];
@@ -38,6 +39,7 @@ pub struct Source {
     generation: AtomicU64,
     state: Mutex<(TlsCiphers, Arc<Vec<CertificateRow>>)>,
     own: Mutex<Arc<OwnCertificates>>,
+    authenticated: AtomicBool,
 }
 
 impl Source {
@@ -46,12 +48,18 @@ impl Source {
             generation: AtomicU64::new(0),
             state: Mutex::new((menu, Arc::new(rows.to_vec()))),
             own: Mutex::new(Arc::new(own_certificates().clone())),
+            authenticated: AtomicBool::new(false),
         })
     }
 
     pub fn own(&self, own: OwnCertificates) {
         *self.own.lock().unwrap() = Arc::new(own);
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether some applied profile is authenticated.
+    pub fn authenticated(&self, yes: bool) {
+        self.authenticated.store(yes, Ordering::Release);
     }
 
     pub fn trust(&self, rows: &[CertificateRow]) {
@@ -88,6 +96,10 @@ impl PolicySource for Source {
     fn own(&self) -> Arc<OwnCertificates> {
         Arc::clone(&self.own.lock().unwrap())
     }
+
+    fn authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Acquire)
+    }
 }
 
 pub const PATIENT: Deadlines =
@@ -95,7 +107,7 @@ pub const PATIENT: Deadlines =
 
 pub fn context(source: &Arc<Source>, deadlines: Deadlines) -> Arc<TlsContext> {
     let source = Arc::clone(source) as Arc<dyn PolicySource>;
-    TlsContext::with_source(source, deadlines, Known::new(64)).unwrap()
+    TlsContext::with_source(source, deadlines, Known::new(64), true).unwrap()
 }
 
 /// The node's identity, and its two certificates as PEM: RSA, EC.
@@ -280,7 +292,7 @@ pub fn stock(versions: Versions, holder: Option<&Holder>) -> Arc<ClientConfig> {
 }
 
 pub type ClientStream = tokio_rustls::client::TlsStream<DuplexStream>;
-pub type ServerStream = tokio_rustls::server::TlsStream<DuplexStream>;
+pub type ServerStream = Secured<DuplexStream>;
 
 /// Both ends of a connection.
 pub struct Connected {
@@ -303,7 +315,7 @@ impl Connected {
     }
 
     pub fn resumed(&self) -> bool {
-        self.server.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        self.server.resumed()
     }
 
     /// Certificate that the server showed.

@@ -15,6 +15,7 @@ pub use keyline_storage::snapshot::Summary;
 
 use crate::error::OpenError;
 use crate::keyring::Keyring;
+use crate::profile::hold_restored;
 
 /// Where a restore lives until it is whole.
 const YOUNG: &str = "store.restoring";
@@ -85,6 +86,7 @@ pub fn check(file: &Path) -> Result<Summary, BackupError> {
 
 /// Fills the empty data directory `data` from a backup; on any error it is as it was. The node key must be in place.
 /// Nonces and calls of the past are left out: a nonce must not serve twice, and the phones of those calls have hung up.
+/// Roll-outs that were open are held: nobody may be surprised by phones that restart.
 ///
 /// # Errors
 /// [`BackupError`].
@@ -123,7 +125,8 @@ fn fill(file: &Path, young: &Path, summary: Summary, key: &NodeKey) -> Result<()
         RocksStore::open(young, RocksOptions { durability: Durability::Power, ..RocksOptions::default() })?;
     snapshot::read(&store, summary, &mut reader(file)?)?;
     let keyring = Keyring::new(&store, key);
-    keyring.check().and_then(|()| keyring.forget_past()).map_err(|e| match e {
+    let settled = keyring.check().and_then(|()| keyring.forget_past()).and_then(|()| hold_restored(&store));
+    settled.map_err(|e| match e {
         OpenError::Store(e) => BackupError::Store(e),
         other => BackupError::Key(other.to_string()),
     })?;

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use keyline_loadtest::phone::Transport;
 use keyline_tests::inventory::Inventory;
 use keyline_tests::node::{Builder, Node};
+use keyline_tests::place::device_on;
 use keyline_tests::sip::{Line, Request};
 use keyline_tests::wait;
+use serde_json::json;
 
 use crate::common::{CALLEE, CALLER, callee_device, caller_device, connect, registered};
+use crate::rollouts_save::{FLEET, add, open_profile, save, view};
 
 on_shards!(a_restored_node_serves_the_phones_that_were_backed_up);
 
@@ -155,4 +158,58 @@ fn a_damaged_or_cut_backup_restores_nothing() {
     assert!(output.status.success(), "{}", text(&output));
     let rows = |output: &Output| text(output).lines().count();
     assert!(rows(&node.run(&["export"])) > 1);
+}
+
+/// A roll-out that was open in the backup tells nobody anything until somebody says that it is still meant.
+#[test]
+fn a_restored_roll_out_is_held_until_it_is_resumed() {
+    let devices: Vec<String> = (0..3u32).map(|n| device_on(0, 1, n)).collect();
+    let dn = |n: usize| (1001 + n).to_string();
+    let mut inventory = Inventory::new();
+    open_profile(&mut inventory);
+    for (n, device) in devices.iter().enumerate() {
+        add(&mut inventory, device, &dn(n));
+    }
+    let mut node = Builder::new().inventory(&inventory).fixed_ports().start();
+    let file = node.folder().join("backup");
+    wait::run(async {
+        let mut phones = Vec::new();
+        for (n, device) in devices.iter().enumerate() {
+            phones.push(registered(node.phone(Transport::Udp, device, &dn(n))).await);
+        }
+        save(&node, json!({"transport": "tcp_udp", "nonce_validity_s": 300}));
+        let path = format!("/security-profiles/{FLEET}/apply");
+        let mut body = json!({"per_second": 1, "gate": {"window_s": 1}});
+        let asked = node.ask("POST", &path, Some(&body)).refused(428, "confirmation_required");
+        body["confirm"] = asked["confirm"].clone();
+        let id = node.ask("POST", &path, Some(&body)).expect(202)["id"].to_string();
+        let output = node.run(&["backup", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output));
+        node.kill9();
+        lose_data(&node);
+        let output = node.run(&["restore", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output));
+        node.start();
+        let found = node.ask("GET", &format!("/rollouts/{id}"), None).expect(200);
+        assert_eq!(found["state"], "paused", "{found:#}");
+        assert!(found["reason"].as_str().is_some_and(|r| r.contains("backup")), "{found:#}");
+        // More than the pace of it allows would have been told by now, were it not held.
+        for phone in &phones {
+            phone.refresh().await.unwrap();
+        }
+        assert_eq!(node.metric("keyline_sip_requests_sent_total", "NOTIFY"), 0.0);
+        // Whoever waits for it sees it go on and end.
+        let waiting = node.command(&["rollout", "wait", &id]).stdout(Stdio::piped()).spawn().unwrap();
+        let resumed = node.run(&["rollout", "resume", &id]);
+        assert!(resumed.status.success(), "{}", text(&resumed));
+        let ended = waiting.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(
+            ended.status.success() && told.lines().last().is_some_and(|l| l.contains("is finished")),
+            "{told}"
+        );
+        for device in &devices {
+            assert_eq!(view(&node, device)["pending"], false, "{device}");
+        }
+    });
 }

@@ -280,6 +280,11 @@ fn it_stops_by_itself_when_phones_do_not_come_back(shards: u16) {
     assert_eq!(gated["failed_phones"][0], json!(fleet.devices[0]));
     assert_eq!(view(&fleet.node, &fleet.devices[15])["pending"], json!(true));
     assert_eq!(fleet.node.metric("keyline_rollout_gated_total", ""), 1.0);
+    // Who waits for it on the command line is told, and fails.
+    let waited = fleet.node.run(&["rollout", "wait", &id.to_string()]);
+    assert_eq!(waited.status.code(), Some(1), "{waited:?}");
+    let (said, why) = (String::from_utf8_lossy(&waited.stdout), String::from_utf8_lossy(&waited.stderr));
+    assert!(said.contains("is gated") && why.contains("did not come back"), "{said}{why}");
     assert_eq!(post(&fleet.node, &format!("/rollouts/{id}/resume"), &json!({})).status, 200);
     let resumed = rollout(&fleet.node, id);
     assert_eq!((&resumed["state"], &resumed["reason"]), (&json!("running"), &Value::Null), "{resumed}");

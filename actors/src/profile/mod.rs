@@ -16,7 +16,7 @@ mod words;
 
 pub(crate) use manager::{Begin, Manager, OrderRollout, Quiesce, ask_facts};
 pub(crate) use metrics::RolloutMetrics;
-pub(crate) use store::load;
+pub(crate) use store::{hold_restored, load};
 
 use std::sync::{Arc, OnceLock};
 

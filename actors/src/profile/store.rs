@@ -53,6 +53,24 @@ pub(super) fn read(store: &dyn Store, id: RolloutId) -> Result<Rollout, String> 
     serde_json::from_slice(&row.payload).map_err(|e| e.to_string())
 }
 
+/// A backup was restored into this store: what it had open is held.
+///
+/// # Errors
+/// [`OpenError`]; some may be held then and others not.
+pub(crate) fn hold_restored(store: &dyn Store) -> Result<(), OpenError> {
+    for (mut rollout, _) in load(store)? {
+        if !rollout.restored() {
+            continue;
+        }
+        let at = key(PREFIX, rollout.id);
+        let bytes = bytes(&rollout).map_err(|e| fault(&at, &e))?;
+        let commit = Commit::build().put(Table::Intents, at.clone(), SCHEMA, bytes).finish();
+        let outcome = store.commit(&commit.map_err(|e| fault(&at, &e))?);
+        settle(outcome).map_err(|e| fault(&at, &e))?;
+    }
+    Ok(())
+}
+
 /// A roll-out and its chosen phones, as a start finds them.
 pub(crate) type Stored = (Rollout, Option<Vec<DeviceName>>);
 

@@ -1,5 +1,7 @@
 //! Roll-outs: a saved version of a profile goes to its phones at a pace.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::args::{RollOut, RollOuts};
@@ -18,7 +20,7 @@ pub(super) fn begin(
     let mut body = body(what);
     let asked = match post(&path, &body, source) {
         // It is about no phone that must be confirmed.
-        Ok(begun) => return told(&begun, what.json, world),
+        Ok(begun) => return begun_one(&begun, what, source, world),
         Err(Failure::Control(ControlError::Refused(problem)))
             if problem["code"] == "confirmation_required" =>
         {
@@ -44,7 +46,66 @@ pub(super) fn begin(
         ask::confirm(&question, world)?;
     }
     body.insert("confirm".to_owned(), asked["confirm"].clone());
-    told(&post(&path, &body, source)?, what.json, world)
+    let begun = post(&path, &body, source)?;
+    begun_one(&begun, what, source, world)
+}
+
+fn begun_one(
+    begun: &Value,
+    what: &RollOut,
+    source: &mut Source,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    match begun["id"].as_u64().filter(|_| what.wait) {
+        Some(id) => follow(id, what.json, source, world),
+        None => told(begun, what.json, world),
+    }
+}
+
+/// How often it is looked whether something changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Stays until a roll-out has ended, and says each change. One that is held is waited for: somebody may let it go on.
+///
+/// # Errors
+/// Refused where it stopped by itself, or was stopped.
+fn follow(id: u64, json: bool, source: &mut Source, world: &mut World<'_>) -> Result<(), Failure> {
+    let path = format!("/api/v1/rollouts/{id}");
+    let mut last = String::new();
+    loop {
+        let ask = Ask { method: Method::GET, path: &path, media: None, body: None, headers: Vec::new() };
+        let now = source.node()?.ask(ask)?.body;
+        let line = if json { now.to_string() } else { progress(&now) };
+        if line != last {
+            writeln!(world.out, "{line}").and_then(|()| world.out.flush()).map_err(Failure::output)?;
+            last = line;
+        }
+        match now["state"].as_str() {
+            Some("finished") => return Ok(()),
+            Some(state @ ("gated" | "stopped")) => {
+                let reason = now["reason"].as_str().map(|r| format!(": {r}")).unwrap_or_default();
+                return Err(Failure::Refused(format!("roll-out {id} is {state}{reason}")));
+            }
+            _ => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+fn progress(rollout: &Value) -> String {
+    let text = |field: &str| line(rollout[field].as_str().unwrap_or_default());
+    let phones = &rollout["phones"];
+    format!(
+        "roll-out {} ({} of {}) is {}: {} of {} phones reached, {} confirmed, {} failed, {} waited for",
+        rollout["id"],
+        text("order"),
+        text("profile"),
+        text("state"),
+        phones["reached"],
+        phones["total"],
+        phones["confirmed"],
+        phones["failed"],
+        phones["waiting"],
+    )
 }
 
 fn body(what: &RollOut) -> Map<String, Value> {
@@ -105,6 +166,7 @@ pub(super) fn execute(what: &RollOuts, source: &mut Source, world: &mut World<'_
         RollOuts::Pause { id } => order(*id, "pause", source),
         RollOuts::Resume { id } => order(*id, "resume", source),
         RollOuts::Stop { id } => order(*id, "stop", source),
+        RollOuts::Wait { id, json } => follow(*id, *json, source, world),
         RollOuts::List(form) => listing::list(source, &listing::ROLLOUTS, form, world),
         RollOuts::Show { id, form } => show::one(source, "rollouts", &id.to_string(), form, world),
     }

@@ -50,7 +50,7 @@ impl Default for Gate {
 pub enum RolloutState {
     /// It walks.
     Running,
-    /// An administrator holds it.
+    /// An administrator holds it, or it was restored from a backup.
     Paused,
     /// It stopped by itself and can be resumed.
     Gated,
@@ -203,7 +203,7 @@ pub struct Rollout {
     pub ended: Option<UnixMillis>,
     /// How it stands.
     pub state: RolloutState,
-    /// Why it stopped by itself.
+    /// Why it stopped by itself, or is held without anybody's order.
     pub reason: Option<Box<str>>,
     /// All phones up to this name were dealt with, but for those in `deferred`.
     pub cursor: Option<DeviceName>,
@@ -330,6 +330,18 @@ impl Rollout {
             self.state = RolloutState::Gated;
             self.reason = Some(reason.into());
         }
+    }
+
+    /// It stood in a backup that was restored: the phones have gone on since, so an administrator must say that it is
+    /// still meant. Whether anything changed.
+    pub fn restored(&mut self) -> bool {
+        let runs = self.state == RolloutState::Running;
+        if runs {
+            self.state = RolloutState::Paused;
+            self.reason =
+                Some("it was restored from a backup: resume it if it is still meant, or stop it".into());
+        }
+        runs
     }
 
     /// It is over when all phones were visited and nothing is waited for.

@@ -213,3 +213,22 @@ fn a_roll_out_survives_its_stored_form() {
     let text = serde_json::to_vec(&r).unwrap();
     assert_eq!(serde_json::from_slice::<Rollout>(&text).unwrap(), r);
 }
+
+#[test]
+fn what_ran_in_a_restored_backup_is_held_with_a_reason_and_what_stood_still_is_as_it_was() {
+    for state in RolloutState::ALL {
+        let mut r = rollout(10, Gate::default());
+        r.state = state;
+        let before = r.clone();
+        let held = r.restored();
+        assert_eq!(held, state == RolloutState::Running, "{state:?}");
+        if held {
+            assert_eq!(r.state, RolloutState::Paused);
+            assert!(r.reason.as_deref().is_some_and(|why| why.contains("backup")));
+            r.resume().unwrap();
+            assert_eq!(r, Rollout { gate_from: r.gate_from, ..before });
+        } else {
+            assert_eq!(r, before);
+        }
+    }
+}

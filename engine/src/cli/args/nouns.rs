@@ -231,6 +231,9 @@ pub(in crate::cli) struct RollOut {
     /// The whole answer as JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
+    /// Stay until it has ended, with a line for each change; exit code 1 where it stops by itself or is stopped
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(in crate::cli) wait: bool,
 }
 
 /// Roll-outs that there are.
@@ -254,6 +257,14 @@ pub(in crate::cli) enum RollOuts {
     Resume {
         /// Its number
         id: u64,
+    },
+    /// Stay until one has ended, with a line for each change; exit code 1 where it stops by itself or is stopped
+    Wait {
+        /// Its number
+        id: u64,
+        /// Each change as a line of JSON
+        #[arg(long)]
+        json: bool,
     },
     /// End one; phones that it has not reached keep their version
     Stop {

@@ -230,14 +230,15 @@ impl Outlet for Nowhere {
 }
 
 const ROUNDS: usize = 1000;
-const PHONES: usize = 40;
+const PHONES: usize = 200;
 
 fn device(n: usize) -> String {
     format!("SEP{:012X}", 0x0011_2233_0000 + n)
 }
 
-/// Assignments race the delete of their profile, in the running catalog, a thousand times: either all of them
-/// are refused, since the profile is gone, or the delete is, since it is in use.
+/// Two hundred assignments, all under way at once from two threads, race the delete of their profile from a third, in the
+/// running catalog, a thousand times: either all of them are refused, since the profile is gone, or the delete is,
+/// since it is in use.
 #[test]
 fn r101_a_profile_is_deleted_or_assigned_never_both() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,12 +277,21 @@ fn r101_a_profile_is_deleted_or_assigned_never_both() {
                 actix::System::new().block_on(async move {
                     let mut done = Vec::new();
                     for round in 0..ROUNDS {
+                        let steps: Vec<_> = (from..to)
+                            .map(|n| {
+                                let body = json!({"security_profile": format!("Race {round}")});
+                                Step::Merge { kind: Kind::Phone, name: device(n), body }
+                            })
+                            .collect();
                         barrier.wait();
+                        let ask = |step| {
+                            let handle = handle.clone();
+                            actix::spawn(async move { handle.change(request(vec![step])).await })
+                        };
+                        let asked: Vec<_> = steps.into_iter().map(ask).collect();
                         let mut taken = 0;
-                        for n in from..to {
-                            let body = json!({"security_profile": format!("Race {round}")});
-                            let step = Step::Merge { kind: Kind::Phone, name: device(n), body };
-                            match handle.change(request(vec![step])).await {
+                        for answer in asked {
+                            match answer.await.unwrap() {
                                 Ok(_) => taken += 1,
                                 Err(ChangeError::Refused { .. }) => {}
                                 Err(other) => panic!("{other}"),

@@ -74,6 +74,8 @@ limits! {
     options_per_source = 200 in 1 ..= 1_000_000;
     /// Unknown phones that one source may have let in by auto-registration in a second; more get 503.
     auto_registrations_per_source = 10 in 1 ..= 1_000_000;
+    /// Phones that auto-registration may have made in all and that are still there; more get 403.
+    auto_registered_phones = 10_000 in 1 ..= 4_000_000;
     /// Wrong digest answers of one source that still get a challenge; then 403. Right ones are served always.
     wrong_digests_per_source = 8 in 1 ..= 120;
     /// Seconds after which one wrong digest answer of a source is forgiven.
@@ -140,6 +142,8 @@ limits! {
     traces = 8 in 1 ..= 64;
     /// Bytes of one request body of the admin API.
     admin_body_bytes = 1_048_576 in 4_096 ..= 1_073_741_824;
+    /// Bytes of an inventory that comes over the admin API; it is held in memory, one at a time.
+    admin_import_bytes = 67_108_864 in 65_536 ..= 536_870_912;
 }
 
 impl Limits {
@@ -209,6 +213,8 @@ counted! {
     /// 503.
     AutoRegistrations "auto_registrations_per_source",
     /// 403.
+    AutoRegisteredPhones "auto_registered_phones",
+    /// 403.
     WrongDigests "wrong_digests_per_source",
     /// Closed at once.
     Connections "connections",
@@ -248,6 +254,8 @@ counted! {
     AdminRequestsPerToken "admin_requests_per_token",
     /// 413.
     AdminBody "admin_body_bytes",
+    /// 413.
+    AdminImport "admin_import_bytes",
     /// 503.
     Traces "traces",
 }

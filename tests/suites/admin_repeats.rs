@@ -103,8 +103,15 @@ fn a_reader_changes_nothing_and_nobody_gets_in_without_a_token() {
         .inventory(&Inventory::new())
         .start();
     let make = |name: &str, role: &str| {
-        let made = node.ask("POST", "/tokens", Some(&json!({"name": name, "role": role}))).expect(200);
-        format!("Bearer {}", made["token"].as_str().expect("its text"))
+        let made = node.ask("POST", "/tokens", Some(&json!({"name": name, "role": role})));
+        let place = made.header("location").expect("a place").strip_prefix("/api/v1").expect("the prefix");
+        let told = made.expect(201);
+        // What stands there is the token without its text.
+        let mut found = node.ask("GET", place, None).expect(200);
+        assert_eq!(found["token"], Value::Null);
+        found["token"] = told["token"].clone();
+        assert_eq!(found, told);
+        format!("Bearer {}", told["token"].as_str().expect("its text"))
     };
     let (reader, operator) = (make("reader", "read-only"), make("operator", "operator"));
     let before = node.run(&["export"]).stdout;
@@ -129,7 +136,7 @@ fn a_reader_changes_nothing_and_nobody_gets_in_without_a_token() {
             }
             let order =
                 ["/apply", "/reset", "/restart", "/message-waiting"].iter().any(|end| path.ends_with(end));
-            let secret = path.starts_with("/trace/") || path.starts_with("/tokens");
+            let secret = ["/trace/", "/tokens", "/export"].iter().any(|begin| path.starts_with(begin));
             if method == "GET" {
                 assert_eq!(as_whom(&reader) == 403, secret, "{method} {path}");
             } else {
@@ -146,6 +153,7 @@ fn a_reader_changes_nothing_and_nobody_gets_in_without_a_token() {
     let sneaky = node.ask_with("GET", "/tr%61ce/phones/SEP000000000001", None, &[("Authorization", &reader)]);
     assert_eq!(sneaky.status, 403);
     node.ask("DELETE", "/tokens/reader", None).expect(200);
+    node.ask("GET", "/tokens/reader", None).refused(404, "token_not_found");
     assert_eq!(node.ask_with("GET", "/phones", None, &[("Authorization", &reader)]).status, 401);
 }
 

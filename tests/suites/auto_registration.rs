@@ -104,3 +104,32 @@ fn newcomers_take_nothing_from_others(shards: u16) {
     let phone = node.admin_get(&format!("/phones/{stranger}")).json();
     assert_eq!(phone["model"], "Third-party SIP Device (Basic)");
 }
+
+/// However many come, auto-registration makes no more phones than it may, also over a restart; one that is deleted makes
+/// room for another.
+#[test]
+fn r212_auto_registration_makes_no_more_phones_than_it_may() {
+    let mut inventory = Inventory::new();
+    inventory.parameter("auto_registration", true);
+    let builder = Builder::new().inventory(&inventory).setting("limits", "auto_registered_phones = 2");
+    let mut node = builder.fixed_ports().start();
+    let device = |n: u32| device_on(0, 1, 50 + n);
+    let comes = |node: &Node, n: u32| {
+        let mut line = Line::udp(node.udp());
+        line.exchange(&register(&format!("30{n:02}"), &device(n), Some(36224), &line)).status()
+    };
+    assert_eq!([0, 1, 2, 3].map(|n| comes(&node, n)), [Some(200), Some(200), Some(403), Some(403)]);
+    let refused =
+        |node: &Node| node.metric("keyline_limits_refused_total", "limit=\"auto_registered_phones\"");
+    assert_eq!((phones(&node), refused(&node)), (2, 2.0));
+    // Those that are in stay in.
+    assert_eq!(comes(&node, 0), Some(200));
+    node.kill9_and_restart();
+    assert_eq!((comes(&node, 4), comes(&node, 1), phones(&node)), (Some(403), Some(200), 2));
+    // What an administrator adds is not counted, and what he deletes no more.
+    let own = serde_json::json!({"name": device(5), "model": "Cisco 8845"});
+    node.ask("POST", "/phones", Some(&own)).expect(201);
+    assert_eq!(comes(&node, 6), Some(403));
+    node.ask("DELETE", &format!("/phones/{}", device(0)), None).expect(200);
+    assert_eq!((comes(&node, 6), comes(&node, 7)), (Some(200), Some(403)));
+}

@@ -173,3 +173,38 @@ fn r042_r097_r146_what_a_type_does_not_have_is_refused() {
     node.ask("PUT", "/parameters/weak_keys", Some(&json!({ "value": "refuse" }))).expect(200);
     node.ask("POST", "/security-profiles", Some(&weak)).refused(422, "weak_key");
 }
+
+/// A closed store takes a package by the same rules as a running node.
+#[test]
+fn r066_a_package_is_installed_while_no_node_runs() {
+    let (key, pem) = signer();
+    let mut inventory = Inventory::new();
+    let mut node = Builder::new().inventory(&inventory).prepare();
+    let file = node.folder().join("acme.json");
+    std::fs::write(&file, package(&key, "1.0").to_string()).expect("a file");
+    let run = |node: &Node, line: &[&str]| {
+        let out = node.run(line);
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        (out.status.code(), text)
+    };
+    let install = ["package", "install", file.to_str().expect("a path")];
+    let (code, text) = run(&node, &install);
+    assert!(code == Some(1) && text.contains("package_signer_unknown"), "{text}");
+    inventory.trust("package-trust", &pem);
+    assert!(node.import(&inventory.ndjson()).status.success());
+    let (code, text) = run(&node, &[&install[..], &["--dry-run"]].concat());
+    assert!(code == Some(0) && text.contains("would be installed"), "{text}");
+    assert!(!run(&node, &["package", "list"]).1.contains("Acme"));
+    let (code, text) = run(&node, &install);
+    assert!(code == Some(0) && text.contains("is installed in version 1.0"), "{text}");
+    let (code, text) = run(&node, &install);
+    assert!(code == Some(1) && text.contains("package_not_newer"), "{text}");
+    assert!(run(&node, &["package", "show", "Acme phones"]).1.contains("1.0"));
+    node.start();
+    assert_eq!(model_names(&node), ["Acme Plain", "Acme Secure"]);
+    // Its models are in use by their own record, there as here.
+    assert_eq!(node.terminate(), Some(0));
+    let (code, text) = run(&node, &["package", "delete", "Acme phones"]);
+    assert!(code == Some(1) && text.contains("in_use"), "{text}");
+}

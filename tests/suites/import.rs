@@ -206,3 +206,77 @@ fn importing_a_row_again_replaces_it() {
         assert!(phone.refresh().await.is_err());
     });
 }
+
+/// Over HTTPS an inventory is taken as it is offline: all or nothing, bounded, by administrators.
+#[test]
+fn an_inventory_comes_and_goes_over_https_all_or_nothing() {
+    let limit = "admin_import_bytes = 65536";
+    let mut node = Builder::new().inventory(&Inventory::new()).setting("limits", limit).fixed_ports().start();
+    let file = node.folder().join("rows.ndjson");
+    let given = format!("@{}", file.display());
+    let send = |node: &Node, token: &str, text: &str, query: &str| {
+        std::fs::write(&file, text).unwrap();
+        let bearer = format!("Authorization: Bearer {token}");
+        let media = "Content-Type: application/x-ndjson";
+        let with = ["-X", "POST", "-H", &bearer, "-H", media, "-H", "Expect:", "--data-binary", &given];
+        node.admin(&format!("/import{query}"), &with)
+    };
+    let admin = node.token();
+    let rows = fleet(50);
+    let done = send(&node, &admin, &rows, "");
+    assert_eq!((done.status, &done.json()["rows"]), (200, &json!(150)), "{done:?}");
+    let all = node.admin("/export", &["-H", &format!("Authorization: Bearer {admin}")]);
+    let (status, text) = (all.status, all.body);
+    assert_eq!((status, text.lines().filter(|l| l.contains(r#""kind":"phone""#)).count()), (200, 50));
+    assert!(!text.contains("Secret1000000"), "no secret");
+    // What comes out goes in again, and changes nothing: credentials that are not told stay.
+    let again = send(&node, &admin, &text, "");
+    assert_eq!(again.status, 200, "{again:?}");
+    // One wrong line, and nothing of it is stored.
+    let bad = format!("{}\n{{\"kind\":\"line\",\"dn\":\"\"}}\n", json!({"kind": "line", "dn": "7777"}));
+    let refused = send(&node, &admin, &bad, "");
+    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("import_refused")), "{refused:?}");
+    assert_eq!(refused.json()["errors"][0]["row"], 2);
+    node.ask("GET", "/lines/7777", None).expect(404);
+    // It cannot be asked what it would do, which must not be taken for an order to do it.
+    let line = json!({"kind": "line", "dn": "7777"}).to_string();
+    assert_eq!(send(&node, &admin, &line, "?dry_run=true").status, 400);
+    node.ask("GET", "/lines/7777", None).expect(404);
+    let long = send(&node, &admin, &fleet(400), "");
+    assert_eq!((long.status, &long.json()["code"]), (413, &json!("body_too_large")), "{long:?}");
+    assert_eq!(node.metric("keyline_limits_refused_total", "limit=\"admin_import_bytes\""), 1.0);
+    for role in ["operator", "read-only"] {
+        let made = node.ask("POST", "/tokens", Some(&json!({"name": role, "role": role}))).expect(201);
+        let token = made["token"].as_str().unwrap();
+        assert_eq!(send(&node, token, &line, "").status, 403, "{role}");
+        let bearer = format!("Authorization: Bearer {token}");
+        assert_eq!(node.admin("/export", &["-H", &bearer]).status, 403, "{role}");
+    }
+    node.ask("GET", "/lines/7777", None).expect(404);
+    let newest = node.ask("GET", "/audit?limit=1&filter=operation:is_exactly:import", None).expect(200);
+    assert_eq!(
+        (&newest["items"][0]["who"], &newest["items"][0]["result"]),
+        (&json!("admin.token"), &json!("refused"))
+    );
+    // A 200 was committed.
+    node.kill9_and_restart();
+    assert_eq!(exported(&node)["phone"], 50);
+    let roots = node.folder().join("node.pem");
+    std::fs::write(&roots, node.server_certificates()).unwrap();
+    let (url, token) = (format!("https://{}", node.address("admin")), node.data().join("admin.token"));
+    let far = |what: &[&str]| {
+        let mut command = std::process::Command::new(keyline_tests::node::binary());
+        command.args(what).args(["--url", &url, "--token-file"]).arg(&token).arg("--ca-file").arg(&roots);
+        command.current_dir(tempfile::tempdir().unwrap().path()).output().unwrap()
+    };
+    let told = far(&["export"]);
+    assert_eq!(String::from_utf8_lossy(&told.stdout), text, "{}", String::from_utf8_lossy(&told.stderr));
+    std::fs::write(&file, &line).unwrap();
+    let told = far(&["import", file.to_str().unwrap()]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    node.ask("GET", "/lines/7777", None).expect(200);
+    std::fs::write(&file, bad).unwrap();
+    let told = far(&["import", file.to_str().unwrap()]);
+    let why = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.status.code() == Some(1) && why.contains(":2:"), "{why}");
+}

@@ -175,6 +175,28 @@ fn sighup_lowers_a_limit_without_closing_what_is_open() {
     assert_eq!(first.exchange(&again).status(), Some(200), "the open one is served");
 }
 
+/// The rates of the admin API act from a reload on; what its server was started with is named as waiting.
+#[test]
+fn sighup_takes_over_the_rates_of_the_admin_api() {
+    let node = Builder::new().setting("limits", "admin_requests_per_token = 1000").start();
+    let refused = || node.metric("keyline_limits_refused_total", "limit=\"admin_requests_per_token\"");
+    let burst = || {
+        let (token, address) = (format!("Authorization: Bearer {}", node.token()), node.address("admin"));
+        // In one connection, so that they come faster than one a second.
+        let url = format!("https://{address}/api/v1/nodes?[1-12]");
+        let arguments = ["-sSk", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", &token, &url];
+        let out = std::process::Command::new("curl").args(arguments).output().expect("curl runs");
+        String::from_utf8_lossy(&out.stdout).lines().filter(|code| *code == "429").count()
+    };
+    assert_eq!((burst(), refused()), (0, 0.0));
+    rewrite(&node, |t| t.replace("_per_token = 1000", "_per_token = 1\nadmin_body_bytes = 8192"));
+    node.signal(Signal::SIGHUP);
+    wait::until("a reload", || (reloads(&node, "done") == 1.0).then_some(()));
+    let now = burst();
+    assert!(now >= 6 && refused() >= now as f64, "{now} of 12");
+    wait::until("the log", || node.stderr().contains("admin_body_bytes").then_some(()));
+}
+
 #[test]
 fn a_service_manager_hears_of_every_step_and_the_watchdog_is_fed() {
     let folder = tempfile::tempdir().unwrap();

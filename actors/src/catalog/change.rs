@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::idempotency::{Noted, Repeatable};
 use super::import::{Committer, Inspect};
-use super::{Catalog, SCHEMA, VERSION_PREFIX, seen};
+use super::{Catalog, SCHEMA, VERSION_PREFIX, adopted, seen};
 use crate::clock::now;
 
 /// Most steps of one change.
@@ -27,6 +27,9 @@ const AUDIT_ROOM: usize = 2;
 
 /// The answer to a repeatable request, and older ones that go with it.
 const ANSWER_ROOM: usize = 1 + super::idempotency::PRUNED_AT_ONCE;
+
+/// The note of a phone that was let in.
+const NEWCOMER_ROOM: usize = 1;
 
 /// A change that is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,6 +46,8 @@ pub struct ChangeRequest {
     pub who: Who,
     /// The request may come again, and is then answered as before.
     pub repeatable: Option<Repeatable>,
+    /// Most phones that auto-registration may have made; none: any number.
+    pub adopted_max: Option<usize>,
 }
 
 /// A remark on a change that was taken.
@@ -237,6 +242,7 @@ impl Catalog {
         let (kind, named) = first.subject();
         let named = named.map(str::to_owned);
         self.expected(request, kind, named.as_deref())?;
+        self.room_for_newcomer(request)?;
         let before = named.as_deref().and_then(|name| self.row(kind, name));
         let staged = self.stage(request, tools)?;
         let name = match first {
@@ -255,7 +261,8 @@ impl Catalog {
             return Ok((changed, Vec::new()));
         }
         let noted = repeatable.map(|what| self.answer_to_keep(&request.who.name, what, &changed));
-        match self.persist(changes, drafts, noted, tools) {
+        let adopted = adopted::newcomer(request).map(|(_, name)| name.clone());
+        match self.persist(changes, drafts, (noted, adopted), tools) {
             Ok(events) => {
                 self.follow(&events);
                 Ok((changed, events))
@@ -325,15 +332,15 @@ impl Catalog {
                 }
             }
         }
-        // A saved profile keeps its version in a record of its own, a phone what it proved in two.
+        // A saved profile keeps its version in a record of its own, a phone what it proved in two, and that it was let in.
         let records = |c: &Change| match c {
             Change::Publish(Event::ProfileSaved { needs_apply: true, .. }) => 1,
-            Change::Publish(Event::DeviceRemoved { .. }) => SeenKind::ALL.len(),
+            Change::Publish(Event::DeviceRemoved { .. }) => SeenKind::ALL.len() + 1,
             Change::Publish(_) => 0,
             Change::Put { .. } | Change::Delete { .. } => 1,
         };
         let records: usize = staged.changes.iter().map(records).sum();
-        let records = records + staged.drafts.len() + AUDIT_ROOM + ANSWER_ROOM;
+        let records = records + staged.drafts.len() + AUDIT_ROOM + ANSWER_ROOM + NEWCOMER_ROOM;
         if records > RECORDS_MAX {
             self.inventory.revert(staged.undo);
             return Err(ChangeError::TooLarge(records));
@@ -346,12 +353,12 @@ impl Catalog {
         &mut self,
         changes: Vec<Change>,
         drafts: Vec<Draft>,
-        noted: Option<Noted>,
+        (noted, adopted): (Option<Noted>, Option<DeviceName>),
         tools: Tools<'_>,
     ) -> Result<Vec<Event>, ChangeError> {
         let internal = |e: &dyn std::fmt::Display| ChangeError::Internal(e.to_string());
         let mut commit: CommitBuilder = Commit::build();
-        let (mut events, mut versions) = (Vec::new(), Vec::new());
+        let (mut events, mut versions, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         let key = |kind: Kind, key: &str| format!("{}/{key}", kind.as_str()).into_bytes();
         for change in changes {
             match change {
@@ -373,10 +380,17 @@ impl Catalog {
                         for kind in SeenKind::ALL {
                             commit = commit.delete(Table::Meta, seen::key(name.as_str(), kind));
                         }
+                        if self.adopted.contains(name) {
+                            commit = commit.delete(Table::Meta, adopted::key(name));
+                            gone.push(name.clone());
+                        }
                     }
                     events.push(event);
                 }
             }
+        }
+        if let Some(name) = &adopted {
+            commit = commit.put(Table::Meta, adopted::key(name), SCHEMA, b"{}".to_vec());
         }
         if let Some(noted) = &noted {
             commit = noted.add_to(commit).map_err(|e| internal(&e))?;
@@ -399,6 +413,8 @@ impl Catalog {
             self.remember(noted);
         }
         self.versions.extend(versions);
+        self.adopted.retain(|name| !gone.contains(name));
+        self.adopted.extend(adopted);
         if let Some(store) = tools.offline {
             self.apply_offline(&events, store, tools.committer).map_err(|e| internal(&e))?;
         }

@@ -4,6 +4,7 @@
 //! then tells the shards. The same code serves an import into a closed store and one into a running node.
 
 mod actor;
+mod adopted;
 mod audited;
 mod change;
 mod copy;
@@ -26,11 +27,11 @@ mod tests;
 #[cfg(test)]
 mod tests_cut_off;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use keyline_domain::find::PhoneIndex;
-use keyline_domain::ids::{ProfileId, ProfileVersion};
+use keyline_domain::ids::{DeviceName, ProfileId, ProfileVersion};
 use keyline_domain::inventory::{Inventory, Kind, Sealer};
 use keyline_domain::phone::AppliedVersion;
 use keyline_domain::profile::ProfileSettings;
@@ -74,6 +75,8 @@ pub struct Catalog {
     tokens: BTreeMap<Box<str>, Token>,
     audit: AuditLog,
     answers: idempotency::Answers,
+    /// Phones that auto-registration made.
+    adopted: HashSet<DeviceName>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -109,7 +112,8 @@ impl Catalog {
         let audit = AuditLog::load(store, &sealer.0)?;
         let answers = idempotency::Answers::load(store)?;
         let find = PhoneIndex::of(&inventory);
-        Ok(Self { inventory, find, versions, sealer, tokens: tokens::load(store)?, audit, answers })
+        let (tokens, adopted) = (tokens::load(store)?, adopted::load(store)?);
+        Ok(Self { inventory, find, versions, sealer, tokens, audit, answers, adopted })
     }
 
     /// The model, for views.

@@ -53,6 +53,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(changes::configure)
         .configure(super::rollouts::configure)
         .configure(super::tokens::configure)
+        .configure(super::inventory::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

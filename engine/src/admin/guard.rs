@@ -1,6 +1,7 @@
 //! Who may ask: bearer tokens (RFC 6750) and their roles.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -28,7 +29,7 @@ pub(super) struct Guard {
     /// Wrong tokens.
     pub(super) attempts: Attempts,
     /// Requests of each source and of each token.
-    pub(super) rates: Rates,
+    pub(super) rates: Arc<Rates>,
 }
 
 /// Who asks.
@@ -62,7 +63,12 @@ fn needs(method: &Method, path: &str) -> Role {
     };
     match *method {
         Method::GET | Method::HEAD | Method::OPTIONS if parts.first() == Some(&"trace") => Role::Operator,
-        Method::GET | Method::HEAD | Method::OPTIONS if parts.first() == Some(&"tokens") => Role::Admin,
+        // An export keeps the catalog busy, so it is not for whoever may read.
+        Method::GET | Method::HEAD | Method::OPTIONS
+            if matches!(parts.first(), Some(&"tokens" | &"export")) =>
+        {
+            Role::Admin
+        }
         Method::GET | Method::HEAD | Method::OPTIONS => Role::ReadOnly,
         _ if ORDERS.iter().any(is) => Role::Operator,
         _ => Role::Admin,
@@ -158,6 +164,8 @@ mod tests {
             (Method::GET, "/api/v1/nothing", ReadOnly),
             (Method::GET, "/api/v1/trace/phones/x", Operator),
             (Method::GET, "/api/v1/tokens", Admin),
+            (Method::GET, "/api/v1/export", Admin),
+            (Method::POST, "/api/v1/import", Admin),
             (Method::OPTIONS, "/api/v1/phones", ReadOnly),
             (Method::POST, "/api/v1/phones", Admin),
             (Method::POST, "/api/v1/phones/SEP1/apply", Operator),

@@ -123,6 +123,7 @@ fn unfit(request: &ServiceRequest) -> Option<Problem> {
 fn forms(path: &str) -> &'static [&'static str] {
     match path {
         path if path.ends_with("/security") => &["application/json", "text/plain"],
+        "/api/v1/export" => &["application/x-ndjson"],
         path if path.starts_with("/api/v1/trace/") => &["application/x-ndjson"],
         path if path.starts_with(PREFIX) => &["application/json"],
         _ => &["*/*"],

@@ -17,6 +17,7 @@ mod backup;
 mod caller;
 mod guard;
 mod http;
+mod inventory;
 mod node;
 mod openapi;
 mod orders;
@@ -33,6 +34,7 @@ mod traces;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use inventory::IMPORT_MAX;
 pub use lists::{CURSOR_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 pub use node::{BackupWriter, BoxFuture, NodeApi, OfflineApi, Reading};
 pub(crate) use openapi::document as description;
@@ -40,6 +42,6 @@ pub use orders::{OrderRefused, PhoneOrder};
 pub use problem::{Code, PROBLEM_JSON, Problem};
 pub use rollouts::{PER_SECOND, RolloutApi};
 pub use server::{ApiSetup, Running, Setup, StartError, start};
-pub use socket::{CONTROL_SOCKET, IMPORT_MAX};
+pub use socket::CONTROL_SOCKET;
 pub use token::{AdminToken, Presented, TOKEN_FILE, TOKEN_MAX, TokenError};
 pub use traces::{TraceOf, none as trace_of_nothing};

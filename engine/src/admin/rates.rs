@@ -18,7 +18,7 @@ const WINDOW_US: u64 = 1_000_000;
 struct Buckets {
     cells: Box<[AtomicU64]>,
     keys: RandomState,
-    cost_us: u64,
+    cost_us: AtomicU64,
 }
 
 /// The counts.
@@ -33,6 +33,12 @@ impl Rates {
     /// So many requests a second, and as many at once.
     pub(super) fn new(per_source: u64, per_token: u64) -> Self {
         Self { sources: Buckets::new(per_source), tokens: Buckets::new(per_token), began: Instant::now() }
+    }
+
+    /// Other limits, from now on.
+    pub(super) fn set(&self, per_source: u64, per_token: u64) {
+        self.sources.cost_us.store(cost_us(per_source), Ordering::Relaxed);
+        self.tokens.cost_us.store(cost_us(per_token), Ordering::Relaxed);
     }
 
     fn now(&self) -> u64 {
@@ -50,19 +56,25 @@ impl Rates {
     }
 }
 
+/// What one request takes of a window.
+fn cost_us(per_second: u64) -> u64 {
+    WINDOW_US / per_second.clamp(1, WINDOW_US)
+}
+
 impl Buckets {
     fn new(per_second: u64) -> Self {
         Self {
             cells: std::iter::repeat_with(AtomicU64::default).take(CELLS).collect(),
             keys: RandomState::new(),
-            cost_us: WINDOW_US / per_second.clamp(1, WINDOW_US),
+            cost_us: cost_us(per_second).into(),
         }
     }
 
     fn take<K: Hash + ?Sized>(&self, key: &K, now: u64) -> Result<(), u64> {
         let cell = &self.cells[(self.keys.hash_one(key) % CELLS as u64) as usize];
+        let cost_us = self.cost_us.load(Ordering::Relaxed);
         let next = |used: u64| {
-            let next = used.max(now).saturating_add(self.cost_us);
+            let next = used.max(now).saturating_add(cost_us);
             (next <= now.saturating_add(WINDOW_US)).then_some(next)
         };
         match cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
@@ -85,5 +97,8 @@ mod tests {
         assert_eq!(taken("b", 5_000_000), 10);
         assert_eq!(taken("a", 5_500_000), 5);
         assert_eq!(taken("a", 60_000_000), 10, "what was not used is not saved up");
+        // As a reload does.
+        buckets.cost_us.store(cost_us(20), Ordering::Relaxed);
+        assert_eq!(taken("a", 70_000_000), 20);
     }
 }

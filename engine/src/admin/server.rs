@@ -21,9 +21,10 @@ use super::attempts::Attempts;
 use super::guard;
 use super::guard::Guard;
 use super::http;
+use super::inventory::ImportGate;
 use super::node::NodeApi;
 use super::rates::Rates;
-use super::socket::{self, CONTROL_SOCKET, ImportGate};
+use super::socket::{self, CONTROL_SOCKET};
 use super::token::AdminToken;
 
 /// Connections that one server keeps open; further ones wait in the backlog.
@@ -67,6 +68,8 @@ pub struct ApiSetup {
     pub requests_per_token: u64,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of an imported inventory.
+    pub import_bytes: usize,
 }
 
 /// Why a server did not start.
@@ -103,6 +106,7 @@ pub struct Running {
     pub metrics: Option<SocketAddr>,
     /// Where the admin API is served.
     pub api: Option<SocketAddr>,
+    rates: Option<Arc<Rates>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -117,6 +121,13 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
+    /// Other limits of requests of one source and of one token in a second, from now on.
+    pub fn set_rates(&self, per_source: u64, per_token: u64) {
+        if let Some(rates) = &self.rates {
+            rates.set(per_source, per_token);
+        }
+    }
+
     /// Stops taking connections, lets requests in progress end for up to five seconds, and removes the
     /// control socket. Blocks until that is done.
     pub fn stop(mut self) {
@@ -136,9 +147,9 @@ pub fn start(node: Arc<dyn NodeApi>, setup: Setup) -> Result<Running, StartError
     let metrics = setup.metrics.map(|address| listen("metrics", address)).transpose()?;
     let api = match setup.api {
         Some(api) => {
-            let rates = Rates::new(api.requests_per_source, api.requests_per_token);
+            let rates = Arc::new(Rates::new(api.requests_per_source, api.requests_per_token));
             let guard = Guard { admin: api.token, attempts: Attempts::new(api.wrong_tokens), rates };
-            Some((listen("admin", api.address)?, api.tls, guard, api.body_bytes))
+            Some((listen("admin", api.address)?, api.tls, guard, (api.body_bytes, api.import_bytes)))
         }
         None => None,
     };
@@ -149,6 +160,7 @@ pub fn start(node: Arc<dyn NodeApi>, setup: Setup) -> Result<Running, StartError
         ),
         None => None,
     };
+    let rates = api.as_ref().map(|(_, _, guard, _)| Arc::clone(&guard.rates));
     let bound = (
         metrics.as_ref().and_then(|l| l.local_addr().ok()),
         api.as_ref().and_then(|(l, ..)| l.local_addr().ok()),
@@ -176,7 +188,7 @@ pub fn start(node: Arc<dyn NodeApi>, setup: Setup) -> Result<Running, StartError
             }
         })
         .map_err(StartError::Runtime)?;
-    let running = Running { metrics: bound.0, api: bound.1, stop: Some(stop), thread: Some(thread) };
+    let running = Running { metrics: bound.0, api: bound.1, rates, stop: Some(stop), thread: Some(thread) };
     match start.recv() {
         Ok(Ok(())) => Ok(running),
         Ok(Err(e)) => Err(StartError::Runtime(e)),
@@ -210,7 +222,8 @@ fn remove_socket(folder: &Path) {
 struct Servers {
     node: Arc<dyn NodeApi>,
     metrics: Option<TcpListener>,
-    api: Option<(TcpListener, ServerConfig, Guard, usize)>,
+    /// With the bytes of a body, and of an inventory.
+    api: Option<(TcpListener, ServerConfig, Guard, (usize, usize))>,
     control: Option<UnixListener>,
 }
 
@@ -230,19 +243,22 @@ macro_rules! common {
 impl Servers {
     fn run(self) -> io::Result<Vec<Server>> {
         let mut servers = Vec::with_capacity(3);
+        let gate = ImportGate::default();
         if let Some(listener) = self.metrics {
             let node = Arc::clone(&self.node);
             let app =
                 move || App::new().app_data(api::data(&node)).wrap(http::headers()).configure(observable);
             servers.push(common!(app).listen(listener)?.run());
         }
-        if let Some((listener, tls, guard, body_bytes)) = self.api {
+        if let Some((listener, tls, guard, (body_bytes, import_bytes))) = self.api {
             let node = Arc::clone(&self.node);
             let guard = web::Data::new(guard);
+            let gate = web::Data::new(gate.bounded(import_bytes));
             let app = move || {
                 App::new()
                     .app_data(api::data(&node))
                     .app_data(guard.clone())
+                    .app_data(gate.clone())
                     .app_data(web::PayloadConfig::new(body_bytes))
                     .wrap(from_fn(http::negotiate))
                     .wrap(from_fn(guard::authorize))
@@ -254,7 +270,7 @@ impl Servers {
         }
         if let Some(listener) = self.control {
             let node = Arc::clone(&self.node);
-            let gate = web::Data::new(ImportGate::default());
+            let gate = web::Data::new(gate);
             let app = move || {
                 App::new()
                     .app_data(api::data(&node))

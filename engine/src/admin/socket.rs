@@ -7,28 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{Error, HttpRequest, HttpResponse, web};
-use serde_json::json;
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::api::{self, Node};
-use super::caller::caller;
 use super::http;
 use super::problem::{Code, Problem};
 use super::tokens;
-use super::views::ImportRefused;
 
 /// File in the data folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
-
-/// Largest inventory file, in bytes: a million phones with their lines and users.
-pub const IMPORT_MAX: usize = 512 << 20;
-
-/// Media type of an inventory.
-const NDJSON: &str = "application/x-ndjson";
 
 /// Longest path that fits into a socket address on every system (`sun_path` of 104 bytes on some).
 const SUN_PATH_MAX: usize = 100;
@@ -78,36 +67,10 @@ pub(super) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// At most one import at a time: a file of [`IMPORT_MAX`] is held in memory while it is checked.
-#[derive(Debug, Default)]
-pub(super) struct ImportGate(AtomicBool);
-
-struct Passage<'a>(&'a AtomicBool);
-
-impl Drop for Passage<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
-impl ImportGate {
-    fn enter(&self) -> Result<Passage<'_>, Problem> {
-        match self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Passage(&self.0)),
-            Err(_) => Err(Problem::new(Code::ImportRunning, "another import is running; try again after it")),
-        }
-    }
-}
-
 /// Adds what only the control socket has, in front of the read API.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
-        .app_data(web::PayloadConfig::new(IMPORT_MAX))
-        .service(
-            web::resource("/import")
-                .route(web::post().to(import))
-                .default_service(web::to(|request: HttpRequest| http::other_method(request, "POST"))),
-        )
+        .configure(super::inventory::configure)
         .service(
             web::resource("/tokens")
                 .route(web::get().to(tokens::list))
@@ -116,61 +79,15 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             web::resource("/tokens/{name}")
+                .route(web::get().to(tokens::one))
                 .route(web::delete().to(tokens::revoke))
-                .default_service(web::to(|r: HttpRequest| http::other_method(r, "DELETE"))),
+                .default_service(web::to(|r: HttpRequest| http::other_method(r, "GET, DELETE"))),
         )
-        .service(http::readable("/export", export))
         .service(http::readable("/backup", super::backup::backup))
         .service(http::readable("/certificates/{name}", certificate));
     #[cfg(feature = "faults")]
     config.route("/faults", web::post().to(faults));
     api::configure(config);
-}
-
-async fn import(
-    node: Node,
-    request: HttpRequest,
-    gate: web::Data<ImportGate>,
-    body: Result<web::Bytes, Error>,
-) -> Result<HttpResponse, Problem> {
-    let body = body.map_err(|e| match e.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            Code::BodyTooLarge,
-            format!("an inventory may have {IMPORT_MAX} bytes; split the file and import the parts"),
-        ),
-        _ => Problem::new(Code::BadRequest, format!("the inventory did not arrive whole: {e}")),
-    })?;
-    // In a task of its own: a client that goes away must not leave half an import behind.
-    let who = caller(&request);
-    let work = actix_web::rt::spawn(async move {
-        let _passage = gate.enter()?;
-        node.import(Vec::from(body), who).await.map_err(refusal)
-    });
-    match work.await {
-        Ok(done) => Ok(HttpResponse::Ok().json(done?)),
-        Err(_) => Err(Problem::new(Code::Internal, "the import failed inside the node; its log says where")),
-    }
-}
-
-fn refusal(refused: ImportRefused) -> Problem {
-    match refused {
-        ImportRefused::Rows { errors, more } => {
-            let count = errors.len() + more;
-            let detail = match errors.first() {
-                Some(first) => format!("{count} of the rows are wrong; line {}: {}", first.row, first.reason),
-                None => format!("{count} of the rows are wrong"),
-            };
-            Problem::new(Code::ImportRefused, detail).with("errors", errors).with("more", json!(more))
-        }
-        ImportRefused::Failed { code, reason } => Problem::new(Code::Internal, reason).narrower(code),
-    }
-}
-
-async fn export(node: Node) -> Result<HttpResponse, Problem> {
-    match node.export().await {
-        Ok(ndjson) => Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).body(ndjson)),
-        Err(reason) => Err(Problem::new(Code::Internal, reason)),
-    }
 }
 
 /// Arms faults on purpose; an empty body disarms all. Only in a binary that is built for it.
@@ -189,19 +106,5 @@ async fn certificate(node: Node, name: web::Path<String>) -> Result<HttpResponse
             Code::CertificateNotFound,
             format!("the node has no own certificate named {:?}", name.as_str()),
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_import_at_a_time() {
-        let gate = ImportGate::default();
-        let first = gate.enter().unwrap();
-        assert_eq!(gate.enter().err().map(|p| p.document()["code"].clone()), Some(json!("import_running")));
-        drop(first);
-        assert!(gate.enter().is_ok());
     }
 }

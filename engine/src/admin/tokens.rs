@@ -1,6 +1,7 @@
 //! Making, listing and revoking tokens: over the control socket, since who has the data directory has the node,
 //! and over HTTPS with the role admin.
 
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,8 +11,9 @@ use keyline_domain::ids::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::Node;
+use super::api::{Node, PREFIX};
 use super::caller::caller;
+use super::control::escape;
 use super::http::{Answer, other_method};
 use super::problem::{Code, Problem};
 use super::token::Presented;
@@ -88,8 +90,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(
             web::resource("/tokens/{name}")
+                .route(web::get().to(one))
                 .route(web::delete().to(revoke))
-                .default_service(other("DELETE, OPTIONS")),
+                .default_service(other("GET, DELETE, OPTIONS")),
         );
 }
 
@@ -106,7 +109,16 @@ pub(super) async fn create(node: Node, request: HttpRequest, body: web::Bytes) -
     node.change_token(TokenChange::Create(token), caller(&request)).await.map_err(|e| refusal(&e))?;
     tracing::info!(token = wanted.name, role = wanted.role.as_str(), "a token of the admin API was made");
     shown["token"] = text.into();
-    Ok(HttpResponse::Ok().json(shown))
+    let place = format!("{PREFIX}/tokens/{}", escape(&wanted.name));
+    Ok(HttpResponse::Created().insert_header((LOCATION, place)).json(shown))
+}
+
+pub(super) async fn one(node: Node, name: web::Path<String>) -> Answer {
+    let name = name.into_inner();
+    match node.tokens().iter().find(|token| *token.name == *name) {
+        Some(token) => Ok(HttpResponse::Ok().json(show(token))),
+        None => Err(refusal(&TokenRefused::Unknown(name.as_str().into()))),
+    }
 }
 
 pub(super) async fn revoke(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {

@@ -7,6 +7,7 @@ mod rate;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
@@ -39,6 +40,8 @@ pub struct Admission {
     pub options: SourceRate,
     /// Auto-registrations by source.
     pub adoptions: SourceRate,
+    /// Phones that auto-registration may have made in all.
+    pub adopted_max: AtomicU64,
     /// All requests by source.
     pub requests: SourceRate,
     /// Bearer tokens.
@@ -58,6 +61,7 @@ impl Admission {
             windows: Windows::for_phones(phones),
             throttle: Throttle::with_limits(THROTTLED_SOURCES, secret, after, forget_s),
             options: SourceRate::new(OPTIONS_SOURCES, limits.options_per_source),
+            adopted_max: AtomicU64::new(limits.auto_registered_phones),
             adoptions: SourceRate::new(OPTIONS_SOURCES, limits.auto_registrations_per_source),
             requests: SourceRate::new(REQUEST_SOURCES, limits.requests_per_source),
             oauth,

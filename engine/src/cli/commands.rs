@@ -38,12 +38,12 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
         Command::Serve => world.backend.serve(config),
         Command::Init => init(&config, world),
         Command::CheckConfig => check_config(&config, world),
-        Command::Import { file } => inventory::import(&config, file, world),
+        Command::Import { file } => inventory::import((place, &config), file, world),
         Command::Export { secrets: Some(_) } => Err(Failure::Refused(
             "export --secrets is not available yet; without it the inventory is exported and secrets stay here"
                 .to_owned(),
         )),
-        Command::Export { secrets: None } => inventory::export(&config, world),
+        Command::Export { secrets: None } => inventory::export((place, &config), world),
         Command::Backup { file } => backup::backup(&config, file, world),
         Command::Restore { file } => backup::restore(&config, file, world),
         Command::Explain(Explain::Call { id }) => {
@@ -162,7 +162,7 @@ fn known(
     }
 }
 
-/// Packages are installed by a running node, which verifies their signature.
+/// Packages; a signature is verified where the change is made.
 fn packages(what: &Package, site: Site<'_>, world: &mut World<'_>) -> Result<(), Failure> {
     let (place, config) = site;
     match what {
@@ -170,12 +170,14 @@ fn packages(what: &Package, site: Site<'_>, world: &mut World<'_>) -> Result<(),
             listing::list(&mut Source::any(place, config, world)?, &listing::PACKAGES, form, world)
         }
         Package::Show { name, form } => {
-            show::one(&mut running(place, config)?, "packages", name, form, world)
+            let found = Source::any(place, config, world)?.listed(&listing::PACKAGES, name)?;
+            show::print(&found, form, world)
         }
         Package::Install { file, dry_run } => {
-            orders::install(file, *dry_run, &mut running(place, config)?, world)
+            let source = &mut Source::changing_unless(*dry_run, place, config, world)?;
+            orders::install(file, *dry_run, source, world)
         }
-        Package::Delete { name } => orders::uninstall(name, &mut running(place, config)?, world),
+        Package::Delete { name } => orders::uninstall(name, &mut Source::any(place, config, world)?, world),
     }
 }
 
@@ -361,7 +363,8 @@ impl Command {
             Self::Options { .. } | Self::HelpText { .. } => true,
             Self::Bulk(_) | Self::Token(_) => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),
-            Self::Serve | Self::Init | Self::CheckConfig | Self::Import { .. } | Self::Export { .. } => false,
+            Self::Import { .. } | Self::Export { .. } => true,
+            Self::Serve | Self::Init | Self::CheckConfig => false,
             Self::Backup { .. } | Self::Restore { .. } | Self::Completion { .. } => false,
         }
     }

@@ -6,16 +6,22 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::args::Place;
+use super::source::remote;
 use super::{Failure, World, failure::line};
 use crate::admin::IMPORT_MAX;
 use crate::admin::control::{Control, ControlError};
 use crate::admin::views::{ImportDone, ImportRefused, RowRefusal};
 use crate::config::Config;
 
-pub(super) fn import(config: &Config, file: &Path, world: &mut World<'_>) -> Result<(), Failure> {
-    let done = match Control::connect(&config.node.data_dir)? {
+pub(super) fn import(
+    (place, config): (&Place, &Config),
+    file: &Path,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let done = match elsewhere_or_here(place, config)? {
         Some(mut node) => {
-            let answer = node.post("/import", read(file)?).map_err(|e| explained(file, e))?;
+            let answer = node.post("/api/v1/import", read(file)?).map_err(|e| explained(file, e))?;
             serde_json::from_value(answer).map_err(|_| Failure::Control(ControlError::Strange))?
         }
         None => {
@@ -27,9 +33,17 @@ pub(super) fn import(config: &Config, file: &Path, world: &mut World<'_>) -> Res
     report(&done, world)
 }
 
-pub(super) fn export(config: &Config, world: &mut World<'_>) -> Result<(), Failure> {
-    match Control::connect(&config.node.data_dir)? {
-        Some(mut node) => Ok(node.copy("/export", world.out)?),
+/// The node of `--url`, or the one that runs here; `None`: the store is opened.
+fn elsewhere_or_here(place: &Place, config: &Config) -> Result<Option<Control>, Failure> {
+    match remote(place)? {
+        Some(remote) => Ok(Some(Control::remote(&remote)?)),
+        None => Ok(Control::connect(&config.node.data_dir)?),
+    }
+}
+
+pub(super) fn export((place, config): (&Place, &Config), world: &mut World<'_>) -> Result<(), Failure> {
+    match elsewhere_or_here(place, config)? {
+        Some(mut node) => Ok(node.copy("/api/v1/export", world.out)?),
         None => {
             let store = world.backend.open(config)?;
             let mut out = Noting { out: world.out, error: None };

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
+use keyline_actors::catalog::ChangeRequest;
+use keyline_domain::audit::{COMMAND_LINE, Who};
+use keyline_domain::inventory::{Kind, Step};
 use serde_json::{Value, json};
 
-use super::source::Source;
+use super::source::{Source, refused};
 use super::{Failure, World, ask, failure::line, said};
-use crate::admin::PhoneOrder;
+use crate::admin::changes::{answered, package_of, package_signers};
 use crate::admin::control::{Ask, Method, escape};
+use crate::admin::{OfflineApi, PhoneOrder};
 
 /// Gives a phone an order and prints its answer.
 pub(super) fn phone(
@@ -37,7 +41,7 @@ pub(super) fn messages(
         .map_err(Failure::output)
 }
 
-/// Installs a package; the node verifies its signature.
+/// Installs a package.
 pub(super) fn install(
     file: &Path,
     dry_run: bool,
@@ -46,7 +50,14 @@ pub(super) fn install(
 ) -> Result<(), Failure> {
     let package = Value::Object(ask::object(file, world)?);
     let query = if dry_run { "?dry_run=true" } else { "" };
-    let answer = send(Method::POST, &format!("/api/v1/packages{query}"), Some(package), source)?;
+    let answer = match source {
+        Source::Node(_) => send(Method::POST, &format!("/api/v1/packages{query}"), Some(package), source)?,
+        Source::Store(store) => {
+            let trusted = store.read(Box::new(package_signers)).map_err(refused)?;
+            let package = package_of(package.to_string().as_bytes(), &trusted).map_err(refused)?;
+            offline(&mut **store, Step::Install(Box::new(package)), dry_run)?
+        }
+    };
     said::warnings(&answer, world);
     let name = answer["name"].as_str().unwrap_or_default();
     let version = answer["after"]["version"].as_str().unwrap_or_default();
@@ -56,8 +67,20 @@ pub(super) fn install(
 
 /// Removes the record of a package.
 pub(super) fn uninstall(name: &str, source: &mut Source, world: &mut World<'_>) -> Result<(), Failure> {
-    send(Method::DELETE, &format!("/api/v1/packages/{}", escape(name)), None, source)?;
+    match source {
+        Source::Node(_) => send(Method::DELETE, &format!("/api/v1/packages/{}", escape(name)), None, source)?,
+        Source::Store(store) => {
+            offline(&mut **store, Step::Remove { kind: Kind::Package, name: name.to_owned() }, false)?
+        }
+    };
     writeln!(world.out, "package {} is removed", line(name)).map_err(Failure::output)
+}
+
+/// A change of a store that no node holds.
+fn offline(store: &mut dyn OfflineApi, step: Step, dry_run: bool) -> Result<Value, Failure> {
+    let who = Who::local(COMMAND_LINE);
+    let request = ChangeRequest { steps: vec![step], dry_run, who, ..ChangeRequest::default() };
+    answered(store.change(request), dry_run).map_err(refused)
 }
 
 /// The counts of messages as the API takes them.

@@ -271,6 +271,7 @@ impl Source {
                     forced: how.force,
                     who: Who::local(COMMAND_LINE),
                     repeatable: repeatable.transpose().map_err(refused)?,
+                    adopted_max: None,
                 };
                 answered(store.change(request), how.dry_run).map_err(refused)
             }
@@ -313,6 +314,7 @@ impl Source {
                     forced: force,
                     who: Who::local(COMMAND_LINE),
                     repeatable: None,
+                    adopted_max: None,
                 };
                 let mut done = |steps| answered(store.change(request(steps)), dry_run);
                 if body["atomic"] == true {
@@ -362,7 +364,7 @@ pub(super) fn refused(problem: crate::admin::Problem) -> Failure {
     Failure::Control(ControlError::Refused(problem.document()))
 }
 
-fn remote(place: &Place) -> Result<Option<Remote>, Failure> {
+pub(super) fn remote(place: &Place) -> Result<Option<Remote>, Failure> {
     let Some(url) = &place.url else { return Ok(None) };
     let read = |file: Option<&Path>, what: &str| {
         let file = file.ok_or_else(|| Failure::Refused(what.to_owned()))?;

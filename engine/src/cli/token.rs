@@ -1,6 +1,6 @@
 //! Tokens of the admin API.
 
-use keyline_actors::catalog::TokenChange;
+use keyline_actors::catalog::{TokenChange, TokenRefused};
 use keyline_actors::clock::now;
 use serde_json::Value;
 
@@ -43,6 +43,16 @@ pub(super) fn execute(
                 Source::Store(store) => store.tokens().iter().map(show).collect(),
             };
             listing::rows(listing::TOKENS, &rows, form.form(), world)
+        }
+        Token::Show { name, form } => {
+            let token = match Source::any(place, config, world)? {
+                Source::Node(mut node) => node.json(&format!("/api/v1/tokens/{}", escape(name)))?,
+                Source::Store(store) => match store.tokens().iter().find(|token| *token.name == **name) {
+                    Some(token) => show(token),
+                    None => return Err(refused(refusal(&TokenRefused::Unknown(name.as_str().into())))),
+                },
+            };
+            super::show::print(&token, form, world)
         }
         Token::Revoke { name, yes } => {
             ask::possible(*yes, world)?;

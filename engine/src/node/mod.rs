@@ -9,6 +9,7 @@ mod service;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keyline_actors::OpenError;
@@ -183,6 +184,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
                 requests_per_source: config.limits.admin_requests_per_source,
                 requests_per_token: config.limits.admin_requests_per_token,
                 body_bytes: size(config.limits.admin_body_bytes),
+                import_bytes: size(config.limits.admin_import_bytes),
             }),
             None => None,
         },
@@ -211,6 +213,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         }
         service::reloading();
         take_over(&mut config, &shared, &bound, &seats, workers);
+        admin.set_rates(config.limits.admin_requests_per_source, config.limits.admin_requests_per_token);
         service::ready();
     }
     service::stopping();
@@ -248,6 +251,7 @@ fn take_over(
     shared.admission.options.set(config.limits.options_per_source);
     shared.admission.adoptions.set(config.limits.auto_registrations_per_source);
     shared.admission.oauth.read_again();
+    shared.admission.adopted_max.store(config.limits.auto_registered_phones, Ordering::Relaxed);
     shared.admission.requests.set(config.limits.requests_per_source);
     seats.set_limits(edge::seat_limits(&config.limits));
     edge::reserve_descriptors(&config.limits, seats);

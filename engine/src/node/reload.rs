@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, Sources};
 use crate::limits::FIELDS;
 
 /// Limits that act from the moment of a reload on.
-pub(super) const LIVE_LIMITS: [&str; 18] = [
+pub(super) const LIVE_LIMITS: [&str; 21] = [
     "message_head_bytes",
     "message_header_bytes",
     "message_headers",
@@ -15,6 +15,9 @@ pub(super) const LIVE_LIMITS: [&str; 18] = [
     "requests_per_source",
     "auto_registrations_per_source",
     "options_per_source",
+    "auto_registered_phones",
+    "admin_requests_per_source",
+    "admin_requests_per_token",
     "connections",
     "connections_per_source",
     "unauthenticated_connections",

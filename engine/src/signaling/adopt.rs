@@ -2,9 +2,10 @@
 //! is then served like any other.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use keyline_actors::catalog::{ChangeError, ChangeRequest, Who};
-use keyline_domain::inventory::Step;
+use keyline_domain::inventory::{RowError, Step};
 use keyline_domain::mode::Transport;
 use keyline_wire::sip::Message;
 
@@ -12,7 +13,7 @@ use super::path::Path;
 use super::register::Read;
 use super::shared::{Shared, ToWorker};
 use super::worker::State;
-use crate::limits::Limit;
+use crate::limits::{Limit, size};
 
 /// Phones that one worker waits for at a time.
 const OPEN_MAX: usize = 64;
@@ -66,7 +67,9 @@ impl State {
         let (path, message, name) = (*path, message.clone().into_owned(), new.name.clone());
         let source: Box<str> = path.remote().to_string().into();
         let who = Who { name: "auto-registration".into(), role: "node".into(), source, ..Who::default() };
-        let request = ChangeRequest { steps: vec![Step::Adopt(new)], who, ..ChangeRequest::default() };
+        let adopted_max = Some(size(shared.admission.adopted_max.load(Ordering::Relaxed)));
+        let steps = vec![Step::Adopt(new)];
+        let request = ChangeRequest { steps, who, adopted_max, ..ChangeRequest::default() };
         actix::spawn(async move {
             let result = handle.change(request).await.map(|_| ());
             let adopted = Adopted { path, message, name, result };
@@ -85,6 +88,9 @@ impl State {
                 self.request(shared, path, &message);
             }
             Err(error) => {
+                if matches!(&error, ChangeError::Refused { error: RowError::AdoptionFull { .. }, .. }) {
+                    shared.metrics.limit(Limit::AutoRegisteredPhones);
+                }
                 tracing::warn!(device = %name, peer = %path.remote(), %error, "not let in by auto-registration");
                 let status = if matches!(error, ChangeError::Refused { .. }) { 403 } else { 503 };
                 self.refuse_stateless(shared, &path, &message, status, "not let in by auto-registration");

@@ -14,6 +14,7 @@ use crate::profile::{
 
 use super::capf::{by_certificate, is_secure};
 use super::parse::shorten;
+use super::remove::counted;
 use super::report::{ERRORS_MAX, Report, Warning, WarningCode};
 use super::rows::{CertificateRow, PhoneModelRow, PhoneRow, Row, SecurityProfileRow, UserRow};
 use super::{CapfOperation, Inventory, Kind, Login, Parameters, Policy, Purpose, RowError};
@@ -200,7 +201,8 @@ impl<'a> Scope<'a> {
             || old.vendor_class != new.vendor_class;
         let profiles = self.inventory.profiles.values().filter(|e| *e.profile.model == *row.name).count();
         if lost && profiles > 0 {
-            let by = format!("{profiles} profiles; only protocols and capabilities may be added");
+            let by =
+                format!("{}; only protocols and capabilities may be added", counted(profiles, "profile"));
             return Err(RowError::InUse { kind: Kind::PhoneModel, name: row.name.to_string(), by });
         }
         Ok(())

@@ -357,6 +357,19 @@ pub enum RowError {
         /// Why.
         reason: String,
     },
+    /// R212: auto-registration made as many phones as it may.
+    #[error(
+        "phone {name} is not let in: auto-registration made {made} phones, and [limits] auto_registered_phones \
+         allows {most}; delete those that nobody wants, or raise it"
+    )]
+    AdoptionFull {
+        /// The phone.
+        name: String,
+        /// How many it made that are still there.
+        made: usize,
+        /// The limit.
+        most: usize,
+    },
     /// Something of that name is there.
     #[error("there is a {kind} `{name}` already; change that one, or take another name")]
     Exists {
@@ -422,6 +435,7 @@ impl RowError {
             Self::CertificateSubject { .. } => "certificate_subject",
             Self::InUse { .. } => "in_use",
             Self::Adoption { .. } => "auto_registration",
+            Self::AdoptionFull { .. } => "auto_registration_full",
             Self::Exists { .. } => "exists",
             Self::NotFound { .. } => "not_found",
             Self::Full(_) => "full",

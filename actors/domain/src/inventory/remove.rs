@@ -59,7 +59,7 @@ impl Inventory {
                 };
                 let devices = self.device_count_of(id);
                 if let Some(first) = self.devices_of(id, None).next() {
-                    return Err(used(format!("{devices} phones, the first is {first}")));
+                    return Err(used(by_phones(devices, first)));
                 }
                 self.profiles.remove(&id);
                 self.profile_names.remove(name);
@@ -70,7 +70,7 @@ impl Inventory {
             Kind::CommonPhoneProfile => {
                 let phones = self.commons.get(name).ok_or_else(gone)?.phones.len();
                 if phones > 0 {
-                    return Err(used(format!("{phones} phones")));
+                    return Err(used(counted(phones, "phone")));
                 }
                 self.commons.remove(name);
                 changes.push(Change::Delete { kind, key: name.to_owned() });
@@ -89,11 +89,7 @@ impl Inventory {
             Kind::Line => {
                 let devices = self.lines.get(name).ok_or_else(gone)?;
                 if let Some(first) = devices.first() {
-                    return Err(used(format!(
-                        "{} phones, the first is {}",
-                        devices.len(),
-                        self.label(*first)
-                    )));
+                    return Err(used(by_phones(devices.len(), self.label(*first))));
                 }
                 if let Some((dn, _)) = self.lines.remove_entry(name) {
                     changes.push(Change::Delete { kind, key: name.to_owned() });
@@ -194,4 +190,17 @@ impl Inventory {
 pub(super) fn certificate_key(name: &str) -> Option<(Purpose, Box<str>)> {
     let (purpose, fingerprint) = name.split_once('/')?;
     Some((Purpose::parse(purpose)?, fingerprint.into()))
+}
+
+/// `1 phone`, `2 phones`.
+pub(super) fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// Who stands in the way of a removal.
+fn by_phones(count: usize, first: impl std::fmt::Display) -> String {
+    match count {
+        1 => format!("phone {first}"),
+        count => format!("{count} phones, the first is {first}"),
+    }
 }

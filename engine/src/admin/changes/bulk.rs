@@ -158,6 +158,7 @@ pub(super) async fn one_by_one(node: &Node, asked: &Asked, steps: Vec<Step>) -> 
             forced: asked.forced,
             who: asked.who.clone(),
             repeatable: asked.repeatable.as_ref().map(part),
+            adopted_max: None,
         };
         results.push(match perform(node, request).await {
             Ok(done) => {

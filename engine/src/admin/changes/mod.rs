@@ -33,6 +33,7 @@ pub use asked::repeatable_as;
 pub use bulk::{OPERATIONS_MAX, bulk_steps};
 pub use dependencies::dependencies;
 pub(super) use dependencies::{SHAPE as DEPENDENCIES, lists as dependency_lists};
+pub(crate) use packages::{package_of, package_signers};
 pub use select::SELECTED_MAX;
 
 /// Name of the one object of its kind.
@@ -223,7 +224,7 @@ impl Done {
 /// The problem that says which rule is broken.
 pub(super) async fn carry_out(node: &Node, asked: Asked, steps: Vec<Step>) -> Result<Done, Problem> {
     let Asked { dry_run, forced, expect, who, repeatable, .. } = asked;
-    perform(node, ChangeRequest { steps, dry_run, expect, forced, who, repeatable }).await
+    perform(node, ChangeRequest { steps, dry_run, expect, forced, who, repeatable, adopted_max: None }).await
 }
 
 /// Carries out a request to the catalog. A deletion that is refused is told what stands in its way.

@@ -147,12 +147,22 @@ fn tokens() -> Vec<Operation> {
     make["requestBody"] = json!({
         "required": true, "content": { "application/json": { "schema": reference("WantedToken") } },
     });
+    let mut made = make["responses"]["200"].take();
+    made["description"] = "Made".into();
+    made["headers"] = json!({ "Location": { "description": "The token", "schema": { "type": "string" } } });
+    if let Some(responses) = make["responses"].as_object_mut() {
+        responses.remove("200");
+        responses.insert("201".to_owned(), made);
+    }
+    let mut one = of("token", "A token; never its text", "Token", &[Code::TokenNotFound]);
+    one["parameters"] = json!([key("name")]);
     let problems = [Code::BadRequest, Code::TokenNotFound, Code::Internal];
     let mut revoke = of("revoke_token", "Void a token at once", "RevokedToken", &problems);
     revoke["parameters"] = json!([key("name")]);
     vec![
         ("/tokens".to_owned(), "get", list),
         ("/tokens".to_owned(), "post", make),
+        ("/tokens/{name}".to_owned(), "get", one),
         ("/tokens/{name}".to_owned(), "delete", revoke),
     ]
 }

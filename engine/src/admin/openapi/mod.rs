@@ -175,6 +175,9 @@ pub(crate) fn document() -> Value {
     for (path, method, operation) in super::rollouts::operations() {
         paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
     }
+    for (path, method, operation) in super::inventory::operations() {
+        paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {

@@ -171,6 +171,7 @@ fn changed() -> serde_json::Map<String, Value> {
             ]),
         ),
         ("Impact", super::impact::schema()),
+        ("ImportDone", super::super::inventory::schema()),
         ("CapfOfPhone", super::bodies::capf()),
         (
             "Login",

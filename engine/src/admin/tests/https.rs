@@ -32,6 +32,7 @@ fn the_api_speaks_tls_and_wants_the_token() {
         requests_per_source: 100,
         requests_per_token: 100,
         body_bytes: 4096,
+        import_bytes: 4096,
     };
     let setup = Setup { metrics: None, api: Some(api), control: None };
     let running = start(Arc::new(Fake::default()), setup).unwrap();

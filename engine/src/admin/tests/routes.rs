@@ -26,7 +26,11 @@ pub(super) struct Answer {
 
 fn guard_of(wrong_tokens: u64) -> web::Data<Guard> {
     let admin = AdminToken::new("correct-horse", "test").unwrap();
-    web::Data::new(Guard { admin, attempts: Attempts::new(wrong_tokens), rates: Rates::new(1000, 1000) })
+    web::Data::new(Guard {
+        admin,
+        attempts: Attempts::new(wrong_tokens),
+        rates: Arc::new(Rates::new(1000, 1000)),
+    })
 }
 
 /// One request to a fresh API; `token` is the whole Authorization value.

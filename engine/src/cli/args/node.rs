@@ -23,6 +23,13 @@ pub(in crate::cli) enum Token {
     },
     /// List them, without their texts
     List(Listing),
+    /// Show one, without its text
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        form: Showing,
+    },
     /// Void one, at once
     Revoke {
         /// Its name

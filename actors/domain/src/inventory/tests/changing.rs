@@ -97,7 +97,13 @@ fn r101_r217_a_profile_in_use_cannot_be_deleted() {
     import(&mut inventory, &[DIGEST, &phone_with(r#""security_profile":"Digest""#)]);
     let error = inventory.remove(Kind::SecurityProfile, "Digest").unwrap_err();
     assert_eq!(error.code(), "in_use");
-    assert!(error.to_string().contains("SEP00AABBCCDD01"), "{error}");
+    assert!(error.to_string().contains("phone SEP00AABBCCDD01"), "{error}");
+    assert!(!error.to_string().contains("1 phones"), "{error}");
+    let second = phone_with(r#""security_profile":"Digest""#).replace("DD01", "DD02");
+    import(&mut inventory, &[&second]);
+    let error = inventory.remove(Kind::SecurityProfile, "Digest").unwrap_err().to_string();
+    assert!(error.contains("2 phones, the first is SEP00AABBCCDD01"), "{error}");
+    assert_eq!(remove_code(&mut inventory, Kind::Phone, "SEP00AABBCCDD02"), "ok");
     assert_eq!(remove_code(&mut inventory, Kind::Phone, "sep00aabbccdd01"), "ok");
     assert_eq!(remove_code(&mut inventory, Kind::SecurityProfile, "Digest"), "ok");
     assert_eq!(remove_code(&mut inventory, Kind::SecurityProfile, "Digest"), "not_found");

@@ -132,7 +132,10 @@ pub enum ProfileError {
         allowed: String,
     },
     /// R097, R164, R170, R171.
-    #[error("`{model}` on {} has no `{field}`; leave the field out", .protocol.label())]
+    #[error(
+        "`{model}` on {} has no `{field}`; leave the field out, and where the profile has it from before, set it to null",
+        .protocol.label()
+    )]
     Unsupported {
         /// Model.
         model: String,

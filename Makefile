@@ -26,7 +26,7 @@ ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STA
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements bench bench-smoke load admin-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -84,6 +84,9 @@ load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 ov
 
 admin-scale: build ## the admin API over PHONES=1000000 phones: find, sort, page, save, dry run; latencies by kind
 	@$(TARGET)/release/keyline-loadtest admin-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)
+
+rollout-scale: build ## Apply Config at 5,000 phones/s to PHONES=50000 registered ones, kill -9 in the middle
+	@$(TARGET)/release/keyline-loadtest rollout-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),50000)
 
 fuzz: ## libFuzzer over each parser for FUZZ_S [60] seconds each; ONLY=uri for one; needs the nightly compiler
 	@if ! rustup run nightly rustc --version > /dev/null 2>&1; then \

@@ -16,9 +16,9 @@ use crate::audit::AuditReader;
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeOwn, ChangeRequest, ChangeToken, Changed, Export,
-    Import, ImportDone, ImportError, Look, MessagesError, Note, NoteError, OwnChange, OwnRefused, See,
-    SetMessages, TokenChange, TokenRefused,
+    AskChange, Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeOwn, ChangeRequest, ChangeToken,
+    Changed, Export, Import, ImportDone, ImportError, Look, MessagesError, Note, NoteError, OwnChange,
+    OwnRefused, See, SetMessages, TokenChange, TokenRefused,
 };
 use crate::profile::{
     Begin, Manager, OrderRollout, Quiesce, RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted,
@@ -284,9 +284,25 @@ impl Handle {
     /// # Errors
     /// [`ChangeError`]; nothing was changed.
     pub async fn change(&self, request: ChangeRequest) -> Result<Changed, ChangeError> {
+        if request.dry_run {
+            return self.ask_change(request).await;
+        }
         match self.catalog.send(ChangeConfig(request)).await {
             Ok(result) => result,
             Err(e) => Err(ChangeError::Internal(e.to_string())),
+        }
+    }
+
+    /// What a change would do, slice by slice: what others change meanwhile may be in the answer or not.
+    async fn ask_change(&self, request: ChangeRequest) -> Result<Changed, ChangeError> {
+        let (request, mut asked) = (Arc::new(request), None);
+        loop {
+            let step = AskChange { request: Arc::clone(&request), asked: asked.take() };
+            let slice = self.catalog.send(step).await.map_err(|e| ChangeError::Internal(e.to_string()))??;
+            if slice.is_done() {
+                return Ok(slice.answer());
+            }
+            asked = Some(slice);
         }
     }
 

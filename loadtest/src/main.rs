@@ -99,6 +99,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start a node, register phones, apply a new version to all of them, kill -9 in the middle: who is judged by what
+    RolloutScale {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Phones
+        #[arg(long, default_value_t = 50_000)]
+        phones: u32,
+        /// Phones a second
+        #[arg(long, default_value_t = 5_000)]
+        per_second: u32,
+        /// Refreshes a second by phones that were not told yet
+        #[arg(long, default_value_t = 200)]
+        refresh_per_s: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
     AdminScale {
         /// The keyline program
@@ -190,6 +208,11 @@ async fn run(command: Command) -> Result<bool, Fault> {
             };
             let measured = figures::measure(&keyline, Plan { carrier, phones, rate }).await?;
             print(json, &measured, &measured)?;
+        }
+        Command::RolloutScale { keyline, phones, per_second, refresh_per_s, json } => {
+            let plan = scale::RolloutPlan { phones: phones.clamp(10, 1_000_000), per_second, refresh_per_s };
+            let done = scale::roll_out(&keyline, plan).await?;
+            print(json, &done, &done)?;
         }
         Command::AdminScale { keyline, phones, samples, json } => {
             let plan =

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// How long a start may take: a big store is read first.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(600);
 /// How long a clean stop may take before the node is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// Lines of the node's own log that an error shows.
@@ -263,6 +263,13 @@ impl Server {
             Err(e) => e.to_string(),
         };
         ServerError::Ended { how, log: self.tail() }
+    }
+
+    /// Kills the node (SIGKILL) and waits until it is gone.
+    pub async fn kill(mut self) {
+        // It may have ended meanwhile.
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
     }
 
     /// Stops the node cleanly (SIGTERM), or kills it when that takes too long.

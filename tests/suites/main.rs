@@ -57,6 +57,7 @@ mod registrar;
 mod registrar_bindings;
 mod registrar_digest;
 mod rollout_points;
+mod rollout_scale;
 mod rollouts;
 mod rollouts_save;
 mod security;

@@ -146,8 +146,31 @@ impl CatalogActor {
         }
     }
 
+    /// Does something with what a change works with.
+    pub(super) fn tooled<R>(&mut self, work: impl FnOnce(&mut Catalog, Tools<'_>) -> R) -> R {
+        let boards = &self.boards;
+        // What a phone proved when it registered counts as known (R214).
+        let known = |name: &DeviceName| {
+            let index = boards.devices.by_name(name.as_str());
+            let row = index.and_then(|i| boards.devices.slot(i)).and_then(|slot| slot.row());
+            row.is_some_and(|row| row.has_certificate()) || boards.certificates.of(name.as_str()).is_some()
+        };
+        let committer = ThroughWriter(&self.writer);
+        let at = now();
+        let live = NodeLive { boards, inspect: &*self.inspect, now: at };
+        let tools = Tools {
+            live: &live,
+            now: at,
+            committer: &committer,
+            inspect: &*self.inspect,
+            has_certificate: &known,
+            offline: None,
+        };
+        work(&mut self.catalog, tools)
+    }
+
     /// A panic was caught: counted, and too many end the node.
-    fn panicked(&mut self) -> After {
+    pub(super) fn panicked(&mut self) -> After {
         self.metrics.restarted(ActorKind::Catalog);
         tracing::error!("the catalog panicked; it reads its memory again");
         if self.restarts.failed(now().0) {
@@ -259,29 +282,9 @@ impl Handler<ChangeConfig> for CatalogActor {
     type Result = Result<Changed, ChangeError>;
 
     fn handle(&mut self, ChangeConfig(request): ChangeConfig, _: &mut Self::Context) -> Self::Result {
-        let writer = self.writer.clone();
         let step = catch_unwind(AssertUnwindSafe(|| {
             faults::hit("catalog.change");
-            let boards = &self.boards;
-            // What a phone proved when it registered counts as known (R214).
-            let known = |name: &DeviceName| {
-                let index = boards.devices.by_name(name.as_str());
-                let row = index.and_then(|i| boards.devices.slot(i)).and_then(|slot| slot.row());
-                row.is_some_and(|row| row.has_certificate())
-                    || boards.certificates.of(name.as_str()).is_some()
-            };
-            let committer = ThroughWriter(&writer);
-            let at = now();
-            let live = NodeLive { boards, inspect: &*self.inspect, now: at };
-            let tools = Tools {
-                live: &live,
-                now: at,
-                committer: &committer,
-                inspect: &*self.inspect,
-                has_certificate: &known,
-                offline: None,
-            };
-            self.catalog.change(&request, tools)
+            self.tooled(|catalog, tools| catalog.change(&request, tools))
         }));
         self.audit_written();
         let kept = self.catalog.answers_kept();

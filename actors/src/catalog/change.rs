@@ -232,34 +232,18 @@ impl Catalog {
         request: &ChangeRequest,
         tools: Tools<'_>,
     ) -> Result<(Changed, Vec<Event>), ChangeError> {
-        let Some(first) = request.steps.first().filter(|_| request.steps.len() <= STEPS_MAX) else {
-            return Err(ChangeError::Steps(request.steps.len()));
-        };
-        let repeatable = request.repeatable.as_ref().filter(|_| !request.dry_run);
+        if request.dry_run {
+            let mut asked = self.ask(request, tools)?;
+            while !asked.is_done() {
+                self.ask_on(request, tools, &mut asked)?;
+            }
+            return Ok((asked.answer(), Vec::new()));
+        }
+        let repeatable = request.repeatable.as_ref();
         if let Some(what) = repeatable {
             self.done_before(&request.who.name, what)?;
         }
-        let (kind, named) = first.subject();
-        let named = named.map(str::to_owned);
-        self.expected(request, kind, named.as_deref())?;
-        self.room_for_newcomer(request)?;
-        let before = named.as_deref().and_then(|name| self.row(kind, name));
-        let staged = self.stage(request, tools)?;
-        let name = match first {
-            Step::Rename { to, .. } => to.clone(),
-            _ => named.or_else(|| name_of_put(kind, &staged.changes)).unwrap_or_default(),
-        };
-        let Staged { changes, mut warnings, undo, drafts } = staged;
-        let after = self.row(kind, &name);
-        let etag = self.etag(kind, &name);
-        let scope = Scope::of(&self.inventory, &changes);
-        warnings.extend(self.mixed_remarks(&scope));
-        let mut changed = Changed { kind, name, before, after, etag, warnings, impact: None };
-        if request.dry_run {
-            self.inventory.revert(undo);
-            changed.impact = Some(Box::new(self.impact_of(request, tools, &scope)?));
-            return Ok((changed, Vec::new()));
-        }
+        let (changed, _, Staged { changes, undo, drafts, .. }) = self.judged(request, tools)?;
         let noted = repeatable.map(|what| self.answer_to_keep(&request.who.name, what, &changed));
         let adopted = adopted::newcomer(request).map(|(_, name)| name.clone());
         match self.persist(changes, drafts, (noted, adopted), tools) {
@@ -272,6 +256,34 @@ impl Catalog {
                 Err(error)
             }
         }
+    }
+
+    /// Does all steps in memory, and says what that comes to and whom it touches.
+    pub(super) fn judged(
+        &mut self,
+        request: &ChangeRequest,
+        tools: Tools<'_>,
+    ) -> Result<(Changed, Scope, Staged), ChangeError> {
+        let Some(first) = request.steps.first().filter(|_| request.steps.len() <= STEPS_MAX) else {
+            return Err(ChangeError::Steps(request.steps.len()));
+        };
+        let (kind, named) = first.subject();
+        let named = named.map(str::to_owned);
+        self.expected(request, kind, named.as_deref())?;
+        self.room_for_newcomer(request)?;
+        let before = named.as_deref().and_then(|name| self.row(kind, name));
+        let mut staged = self.stage(request, tools)?;
+        let name = match first {
+            Step::Rename { to, .. } => to.clone(),
+            _ => named.or_else(|| name_of_put(kind, &staged.changes)).unwrap_or_default(),
+        };
+        let mut warnings = std::mem::take(&mut staged.warnings);
+        let after = self.row(kind, &name);
+        let etag = self.etag(kind, &name);
+        let scope = Scope::of(&self.inventory, &staged.changes);
+        warnings.extend(self.mixed_remarks(&scope));
+        let changed = Changed { kind, name, before, after, etag, warnings, impact: None };
+        Ok((changed, scope, staged))
     }
 
     /// A row without secrets, as JSON.

@@ -2,11 +2,13 @@
 
 use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
-use keyline_domain::impact::{Before, CallLegs, Chains, Impact, Live, LivePhone, Scope, mixed_now};
+use keyline_domain::impact::{
+    Before, CallLegs, Chains, Live, LivePhone, Progress, SLICE, Scope, Slice, mixed_now,
+};
 use keyline_domain::inventory::CertificateRow;
 
 use super::Catalog;
-use super::change::{ChangeError, ChangeRequest, Remark, Tools};
+use super::change::{ChangeError, ChangeRequest, Changed, Remark, Tools};
 use super::import::Inspect;
 use crate::board::Boards;
 
@@ -25,9 +27,12 @@ impl Live for NodeLive<'_> {
     fn phone(&self, index: DeviceIndex) -> Option<LivePhone> {
         let slot = self.boards.devices.slot(index)?;
         let device = slot.device()?;
-        let row = slot.row();
-        let judged = self.boards.profiles.judge(device.profile, row.as_deref(), self.now);
-        Some(LivePhone { settings: judged.map(|j| j.settings), row, shown: slot.shown() })
+        let Some(row) = slot.row() else {
+            // Judged by the saved version of its profile.
+            return Some(LivePhone { settings: None, row: None, shown: None });
+        };
+        let judged = self.boards.profiles.judge(device.profile, Some(&row), self.now);
+        Some(LivePhone { settings: judged.map(|j| j.settings), row: Some(row), shown: slot.shown() })
     }
 
     fn chains<'a>(&'a self, trusted: &[CertificateRow]) -> Chains<'a> {
@@ -43,20 +48,57 @@ impl Live for NodeLive<'_> {
     }
 }
 
+/// A question that is answered slice by slice, so that nobody who changes something waits for all of it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    changed: Changed,
+    scope: Scope,
+    progress: Progress,
+    slice: Option<Slice>,
+}
+
+impl Asked {
+    /// All phones were looked at.
+    pub(crate) fn is_done(&self) -> bool {
+        self.slice.is_some_and(Slice::is_last)
+    }
+
+    /// The answer.
+    pub(crate) fn answer(self) -> Changed {
+        Changed { impact: Some(Box::new(self.progress.done())), ..self.changed }
+    }
+}
+
 impl Catalog {
-    /// What a request would do. Nothing of it is done when this is called, and nothing afterwards: it is done
-    /// in memory once more, looked at, and taken back.
-    pub(super) fn impact_of(
+    /// Begins to say what a request would do: what the change itself would answer.
+    ///
+    /// # Errors
+    /// As for the change itself.
+    pub(crate) fn ask(&mut self, request: &ChangeRequest, tools: Tools<'_>) -> Result<Asked, ChangeError> {
+        let (changed, scope, staged) = self.judged(request, tools)?;
+        self.inventory.revert(staged.undo);
+        Ok(Asked { changed, scope, progress: Progress::default(), slice: None })
+    }
+
+    /// What a request would do, of one more slice of the phones that it touches. Nothing of it is done when this is
+    /// called, and nothing afterwards: it is done in memory once more, looked at, and taken back.
+    ///
+    /// # Errors
+    /// As for the change itself, also when what was changed meanwhile stands in its way.
+    pub(crate) fn ask_on(
         &mut self,
         request: &ChangeRequest,
         tools: Tools<'_>,
-        scope: &Scope,
-    ) -> Result<Impact, ChangeError> {
-        let before = Before::take(&self.inventory, scope, tools.live, tools.now);
+        asked: &mut Asked,
+    ) -> Result<(), ChangeError> {
+        let slice = asked.scope.slice(&self.inventory, asked.slice, SLICE);
+        let (scope, progress) = (&asked.scope, &mut asked.progress);
+        let before = Before::take(&self.inventory, scope, slice, tools.live, tools.now, progress);
         let again = self.stage(request, tools)?;
-        let impact = before.compare(&self.inventory);
+        before.compare(&self.inventory, progress);
         self.inventory.revert(again.undo);
-        Ok(impact)
+        asked.slice = Some(slice);
+        Ok(())
     }
 
     /// Shared lines that are mixed now and that the change touches (R015).

@@ -5,6 +5,7 @@
 
 mod actor;
 mod adopted;
+mod asking;
 mod audited;
 mod change;
 mod copy;
@@ -44,6 +45,7 @@ use crate::board::Token;
 use crate::error::OpenError;
 
 pub(crate) use actor::{CatalogActor, ChangeConfig, ChangeToken, Export, Import, Look};
+pub(crate) use asking::AskChange;
 pub(crate) use audited::Note;
 pub use audited::NoteError;
 pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools};

@@ -7,7 +7,7 @@ use keyline_wire::sip::{Challenge, HeaderName, Message};
 use super::users::User;
 
 /// A kept challenge: one nonce, its uses counted.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     realm: Box<str>,
     nonce: Box<str>,
     opaque: Option<Box<str>>,
@@ -21,7 +21,7 @@ pub(super) struct Kept {
 impl Kept {
     /// The challenge of a 401 or 407: the one with the wanted algorithm, else the topmost that is known.
     /// `known` is the challenge before: its HA1 is taken over when it still fits.
-    pub(super) fn read(
+    pub(crate) fn read(
         response: &Message<'_>,
         user: &User,
         wanted: Option<Algorithm>,
@@ -63,7 +63,7 @@ impl Kept {
     }
 
     /// Appends the header that answers under this nonce, its count one higher.
-    pub(super) fn authorize(&mut self, out: &mut String, user: &User, method: &str, uri: &str, salt: u32) {
+    pub(crate) fn authorize(&mut self, out: &mut String, user: &User, method: &str, uri: &str, salt: u32) {
         use std::fmt::Write as _;
         self.count += 1;
         let cnonce = format!("{:08x}", salt.wrapping_mul(0x9e37_79b1) ^ self.count);

@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 pub use keyline_domain::digest::Algorithm;
 
 pub use self::call::CallPlan;
+pub(crate) use self::digest::Kept;
 pub use self::process::{Process, machine};
 pub use self::report::{Report, Spread};
 pub use self::setup::{Certificates, SetupError, TlsSetup};

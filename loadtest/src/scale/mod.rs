@@ -6,6 +6,8 @@ mod client;
 mod fleet;
 mod queries;
 mod report;
+mod rollout;
+mod signalled;
 
 use std::fs;
 use std::io::Write as _;
@@ -19,6 +21,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 pub use report::{Measured, Times};
+pub use rollout::{RolledOut, RolloutPlan, roll_out};
 
 use crate::load::{Process, machine};
 use crate::server::{Node, ServerError};

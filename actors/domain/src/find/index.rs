@@ -1,6 +1,5 @@
 //! The index itself, and how it follows the inventory.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -40,121 +39,13 @@ impl Profiles {
     }
 }
 
-/// What phones are searched by. A clone is a view that stands still.
+/// Texts of all phones.
 #[derive(Debug, Clone, Default)]
-pub struct PhoneIndex {
+pub(super) struct Texts {
     pub(super) blocks: Arc<Vec<Arc<Block>>>,
-    pub(super) names: Order,
-    pub(super) descriptions: Order,
-    pub(super) profiles: Arc<Profiles>,
 }
 
-impl PhoneIndex {
-    /// Of an inventory as it is now.
-    pub fn of(inventory: &Inventory) -> Self {
-        let mut profiles = Profiles::default();
-        for (profile, _) in inventory.profiles_with_phones() {
-            profiles.set(inventory, profile.id);
-        }
-        let count = inventory.device_indexes().last().map_or(0, |last| last.0 as usize / ROWS + 1);
-        let blocks = (0..count).map(|number| Arc::new(Block::of(inventory, &profiles, number))).collect();
-        let names: Vec<u32> =
-            inventory.phones_from(Bound::Unbounded, false).map(|phone| phone.index.0).collect();
-        let mut index = Self { blocks: Arc::new(blocks), profiles: Arc::new(profiles), ..Self::default() };
-        // Most are told apart by their first bytes.
-        let head = |text: &str| {
-            let mut head = [0; 8];
-            let len = text.len().min(8);
-            head[..len].copy_from_slice(&text.as_bytes()[..len]);
-            u64::from_be_bytes(head)
-        };
-        let mut sorted: Vec<(u64, u32)> =
-            names.iter().map(|n| (head(index.text(TextField::Description, *n)), *n)).collect();
-        sorted.sort_unstable_by(|(a, m), (b, n)| {
-            a.cmp(b).then_with(|| index.described(*m).cmp(&index.described(*n)))
-        });
-        let descriptions: Vec<u32> = sorted.into_iter().map(|(_, number)| number).collect();
-        index.names = Order::of(&names);
-        index.descriptions = Order::of(&descriptions);
-        index
-    }
-
-    /// Phones.
-    pub fn len(&self) -> usize {
-        self.names.from(|_| false).count()
-    }
-
-    /// There is no phone.
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
-    }
-
-    /// Follows the inventory, of which these phones and profiles may have changed since.
-    pub fn update(&mut self, inventory: &Inventory, phones: &[DeviceIndex], profiles: &[ProfileId]) {
-        if phones.len() > ANEW.max(inventory.phone_count() / 16) {
-            *self = Self::of(inventory);
-            return;
-        }
-        for id in profiles {
-            Arc::make_mut(&mut self.profiles).set(inventory, *id);
-        }
-        let changed: BTreeSet<u32> = phones.iter().map(|index| index.0).collect();
-        for id in changed.iter().filter_map(|n| Some(inventory.phone_view(DeviceIndex(*n))?.profile.id)) {
-            if self.profiles.number(id).is_none() {
-                Arc::make_mut(&mut self.profiles).set(inventory, id);
-            }
-        }
-        let (mut renamed, mut moved) = (Vec::new(), Vec::new());
-        for number in &changed {
-            let new = inventory.phone_view(DeviceIndex(*number));
-            let was = self.has(*number);
-            if was != new.is_some() {
-                renamed.push(*number);
-            }
-            let same =
-                was && new.is_some_and(|p| p.description == self.text(TextField::Description, *number));
-            if !same {
-                moved.push(*number);
-            }
-        }
-        // Out by what they were, in by what they are: in between nothing in the orders has changed.
-        let old = self.clone();
-        for number in renamed.iter().filter(|n| old.has(**n)) {
-            self.names.remove(*number, |other| old.name(other).cmp(old.name(*number)));
-        }
-        for number in moved.iter().filter(|n| old.has(**n)) {
-            self.descriptions.remove(*number, |other| old.described(other).cmp(&old.described(*number)));
-        }
-        self.read_again(inventory, &changed);
-        let new = self.clone();
-        for number in renamed.iter().filter(|n| new.has(**n)) {
-            self.names.insert(*number, |other| new.name(other).cmp(new.name(*number)));
-        }
-        for number in moved.iter().filter(|n| new.has(**n)) {
-            let compare = |other| -> Ordering { new.described(other).cmp(&new.described(*number)) };
-            self.descriptions.insert(*number, compare);
-        }
-    }
-
-    /// Blocks of changed phones.
-    fn read_again(&mut self, inventory: &Inventory, changed: &BTreeSet<u32>) {
-        let numbers: BTreeSet<usize> = changed.iter().map(|n| *n as usize / ROWS).collect();
-        let Some(last) = numbers.last() else { return };
-        let profiles = Arc::clone(&self.profiles);
-        let blocks = Arc::make_mut(&mut self.blocks);
-        while blocks.len() <= *last {
-            blocks.push(Arc::new(Block::of(inventory, &profiles, blocks.len())));
-        }
-        for number in numbers {
-            blocks[number] = Arc::new(Block::of(inventory, &profiles, number));
-        }
-    }
-
-    /// Bytes that it takes, all told.
-    pub fn bytes(&self) -> usize {
-        self.blocks.iter().map(|b| b.bytes()).sum::<usize>() + self.names.bytes() + self.descriptions.bytes()
-    }
-
+impl Texts {
     fn block(&self, number: u32) -> Option<(&Block, usize)> {
         let number = number as usize;
         Some((self.blocks.get(number / ROWS)?, number % ROWS))
@@ -175,5 +66,121 @@ impl PhoneIndex {
     /// What phones are in order of, by description.
     pub(super) fn described(&self, number: u32) -> (&str, &str) {
         (self.text(TextField::Description, number), self.name(number))
+    }
+}
+
+/// What phones are searched by. A clone is a view that stands still.
+#[derive(Debug, Clone, Default)]
+pub struct PhoneIndex {
+    pub(super) texts: Texts,
+    pub(super) names: Order,
+    pub(super) descriptions: Order,
+    pub(super) profiles: Arc<Profiles>,
+}
+
+impl PhoneIndex {
+    /// Of an inventory as it is now.
+    pub fn of(inventory: &Inventory) -> Self {
+        let mut profiles = Profiles::default();
+        for (profile, _) in inventory.profiles_with_phones() {
+            profiles.set(inventory, profile.id);
+        }
+        let count = inventory.device_indexes().last().map_or(0, |last| last.0 as usize / ROWS + 1);
+        let blocks = (0..count).map(|number| Arc::new(Block::of(inventory, &profiles, number))).collect();
+        let names: Vec<u32> =
+            inventory.phones_from(Bound::Unbounded, false).map(|phone| phone.index.0).collect();
+        let texts = Texts { blocks: Arc::new(blocks) };
+        // Most are told apart by their first bytes.
+        let head = |text: &str| {
+            let mut head = [0; 8];
+            let len = text.len().min(8);
+            head[..len].copy_from_slice(&text.as_bytes()[..len]);
+            u64::from_be_bytes(head)
+        };
+        let mut sorted: Vec<(u64, u32)> =
+            names.iter().map(|n| (head(texts.text(TextField::Description, *n)), *n)).collect();
+        sorted.sort_unstable_by(|(a, m), (b, n)| {
+            a.cmp(b).then_with(|| texts.described(*m).cmp(&texts.described(*n)))
+        });
+        let descriptions: Vec<u32> = sorted.into_iter().map(|(_, number)| number).collect();
+        let (names, descriptions) = (Order::of(&names), Order::of(&descriptions));
+        Self { texts, names, descriptions, profiles: Arc::new(profiles) }
+    }
+
+    /// Phones.
+    pub fn len(&self) -> usize {
+        self.names.from(|_| false).count()
+    }
+
+    /// There is no phone.
+    pub fn is_empty(&self) -> bool {
+        self.texts.blocks.is_empty()
+    }
+
+    /// Follows the inventory, of which these phones and profiles may have changed since.
+    pub fn update(&mut self, inventory: &Inventory, phones: &[DeviceIndex], profiles: &[ProfileId]) {
+        if phones.len() > ANEW.max(inventory.phone_count() / 16) {
+            *self = Self::of(inventory);
+            return;
+        }
+        for id in profiles {
+            Arc::make_mut(&mut self.profiles).set(inventory, *id);
+        }
+        let changed: BTreeSet<u32> = phones.iter().map(|index| index.0).collect();
+        for id in changed.iter().filter_map(|n| Some(inventory.phone_view(DeviceIndex(*n))?.profile.id)) {
+            if self.profiles.number(id).is_none() {
+                Arc::make_mut(&mut self.profiles).set(inventory, id);
+            }
+        }
+        let (mut renamed, mut moved) = (Vec::new(), Vec::new());
+        for number in &changed {
+            let new = inventory.phone_view(DeviceIndex(*number));
+            let was = self.texts.has(*number);
+            if was != new.is_some() {
+                renamed.push(*number);
+            }
+            let same =
+                was && new.is_some_and(|p| p.description == self.texts.text(TextField::Description, *number));
+            if !same {
+                moved.push(*number);
+            }
+        }
+        // Out by what they were, in by what they are: in between nothing in the orders has changed.
+        let Self { texts, names, descriptions, .. } = self;
+        for number in renamed.iter().filter(|n| texts.has(**n)) {
+            names.remove(*number, |other| texts.name(other).cmp(texts.name(*number)));
+        }
+        for number in moved.iter().filter(|n| texts.has(**n)) {
+            descriptions.remove(*number, |other| texts.described(other).cmp(&texts.described(*number)));
+        }
+        self.read_again(inventory, &changed);
+        let Self { texts, names, descriptions, .. } = self;
+        for number in renamed.iter().filter(|n| texts.has(**n)) {
+            names.insert(*number, |other| texts.name(other).cmp(texts.name(*number)));
+        }
+        for number in moved.iter().filter(|n| texts.has(**n)) {
+            descriptions.insert(*number, |other| texts.described(other).cmp(&texts.described(*number)));
+        }
+    }
+
+    /// Blocks of changed phones.
+    fn read_again(&mut self, inventory: &Inventory, changed: &BTreeSet<u32>) {
+        let numbers: BTreeSet<usize> = changed.iter().map(|n| *n as usize / ROWS).collect();
+        let Some(last) = numbers.last() else { return };
+        let profiles = Arc::clone(&self.profiles);
+        let blocks = Arc::make_mut(&mut self.texts.blocks);
+        while blocks.len() <= *last {
+            blocks.push(Arc::new(Block::of(inventory, &profiles, blocks.len())));
+        }
+        for number in numbers {
+            blocks[number] = Arc::new(Block::of(inventory, &profiles, number));
+        }
+    }
+
+    /// Bytes that it takes, all told.
+    pub fn bytes(&self) -> usize {
+        self.texts.blocks.iter().map(|b| b.bytes()).sum::<usize>()
+            + self.names.bytes()
+            + self.descriptions.bytes()
     }
 }

@@ -122,10 +122,10 @@ impl PhoneIndex {
             Sort::Profile(field) => self.by_profile(search, field, &ready, page),
             Sort::Name => self.by_name(search, &ready, page),
             Sort::Description => {
-                let key = |number| self.described(number);
+                let key = |number| self.texts.described(number);
                 let after = search.after.map(|p| (p.value.as_str(), p.key.as_str()));
                 let place = |number| {
-                    let (value, key) = self.described(number);
+                    let (value, key) = self.texts.described(number);
                     Place { value: value.to_owned(), key: key.to_owned() }
                 };
                 let order = &self.descriptions;
@@ -171,16 +171,18 @@ impl PhoneIndex {
         });
         let prefix = begins.map(|c| c.text.to_ascii_uppercase()).unwrap_or_default();
         let after = search.after.map(|p| p.key.as_str());
-        let over = |number| !self.name(number).starts_with(&prefix);
-        let place = |number| Place { value: String::new(), key: self.name(number).to_owned() };
+        let over = |number| !self.texts.name(number).starts_with(&prefix);
+        let place = |number| Place { value: String::new(), key: self.texts.name(number).to_owned() };
         match search.backwards {
             false => {
-                let below = |n| self.name(n) < prefix.as_str() || after.is_some_and(|a| self.name(n) <= a);
+                let below = |n| {
+                    self.texts.name(n) < prefix.as_str() || after.is_some_and(|a| self.texts.name(n) <= a)
+                };
                 self.walk(self.names.from(below), ready, page, over, place)
             }
             true => {
                 let within = |name: &str| name < prefix.as_str() || name.starts_with(&prefix);
-                let below = |n| within(self.name(n)) && after.is_none_or(|a| self.name(n) < a);
+                let below = |n| within(self.texts.name(n)) && after.is_none_or(|a| self.texts.name(n) < a);
                 self.walk(self.names.back(below), ready, page, over, place)
             }
         }
@@ -201,7 +203,7 @@ impl PhoneIndex {
             let fits = match &mask {
                 _ if ready.all => true,
                 Some(mask) => mask.get(at).is_some_and(|m| m[row / 64] & (1 << (row % 64)) != 0),
-                None => self.blocks.get(at).is_some_and(|block| ready.admits(block, row)),
+                None => self.texts.blocks.get(at).is_some_and(|block| ready.admits(block, row)),
             };
             if fits && page.take(number) {
                 page.found.next = numbers.peek().is_some().then(|| place(number));
@@ -224,7 +226,7 @@ impl PhoneIndex {
             }
             mask
         };
-        let blocks = self.blocks.iter().map(|block| {
+        let blocks = self.texts.blocks.iter().map(|block| {
             let mut mask = fitting(block);
             for needle in &ready.needles {
                 if mask == Mask::default() {
@@ -280,7 +282,7 @@ impl PhoneIndex {
         let mask = (!ready.needles.is_empty()).then(|| self.mask(ready));
         let mut deal = |number: usize| {
             let (block, row) = (number / ROWS, number % ROWS);
-            let profile = self.blocks[block].profiles[row];
+            let profile = self.texts.blocks[block].profiles[row];
             let at = rank.get(profile as usize).copied().unwrap_or(usize::MAX);
             let Some(group) = dealt.get_mut(at).filter(|group| group.len() < most) else { return };
             let fits = mask.as_ref().is_none_or(|m| m[block][row / 64] & (1 << (row % 64)) != 0);
@@ -288,7 +290,7 @@ impl PhoneIndex {
                 group.push(number);
             }
         };
-        let all = 0..self.blocks.len() * ROWS;
+        let all = 0..self.texts.blocks.len() * ROWS;
         if search.backwards {
             all.rev().for_each(&mut deal)
         } else {

@@ -36,7 +36,7 @@ pub enum Fate {
 }
 
 /// What the phone's digest would be worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Knows {
     /// It has the credentials of the user whose digest counts.
     Right,

@@ -1,39 +1,60 @@
-//! Whom a change touches, and the comparison of before and after.
+//! Whom a change touches: single phones by their number, the phones of whole profiles and common phone profiles by
+//! theirs, so that a save of a profile of a million phones costs no list of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::class::{LegFacts, class_of_call};
-use crate::hardening;
-use crate::identity::ShownCertificate;
-use crate::ids::{DeviceIndex, DeviceName, Dn, UnixMillis, UserId};
-use crate::inventory::{Change, Event, Inventory, PhoneView, Purpose, Secret, Switch};
-use crate::mode::{DeviceSecurityMode, SecurityClass, SuiteKind};
-use crate::profile::ProfileSettings;
+use crate::ids::{DeviceIndex, Dn, ProfileId, UserId};
+use crate::inventory::{Change, Event, Inventory, PhoneView, Purpose};
+use crate::mode::DeviceSecurityMode;
 
-use super::fate::newest;
-use super::keys::Keys;
-use super::{
-    CallLoss, Failure, Fate, Impact, Knows, Live, LivePhone, MixedLine, ModeChange, fate, lines, notes,
-};
+use super::{MixedLine, lines};
+
+/// Phones that one slice looks at: some milliseconds.
+pub const SLICE: usize = 16_384;
+
+/// A part of the phones in question: numbers from `from` on, below `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    from: u32,
+    to: u32,
+    last: bool,
+}
+
+impl Slice {
+    /// There is none behind it.
+    pub fn is_last(self) -> bool {
+        self.last
+    }
+}
+
+/// All phones of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Group {
+    /// The change has to be applied to them before it acts.
+    applies: bool,
+    /// As it is saved afterwards.
+    mode: DeviceSecurityMode,
+}
 
 /// Whom a change touches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Phones, and whether the change has to be applied to them before it acts.
+    /// Single phones, and whether the change has to be applied to them before it acts.
     phones: BTreeMap<DeviceIndex, bool>,
-    /// A parameter or an authority: any phone may be touched.
-    everybody: bool,
-    /// Trust stores change.
-    trust: bool,
-    /// Hardening switches change.
-    web: bool,
-    /// The TLS menu changes.
-    menu: bool,
-    /// Users whose credentials may change.
-    users: BTreeSet<UserId>,
-    /// A phone that names its common phone profile.
+    /// All phones of these profiles.
+    profiles: BTreeMap<ProfileId, Group>,
+    /// All phones of these common phone profiles.
     commons: BTreeSet<String>,
+    /// A parameter or an authority: any phone may be touched.
+    pub(super) everybody: bool,
+    /// Trust stores change.
+    pub(super) trust: bool,
+    /// Hardening switches change.
+    pub(super) web: bool,
+    /// The TLS menu changes.
+    pub(super) menu: bool,
+    /// Users whose credentials may change.
+    pub(super) users: BTreeSet<UserId>,
 }
 
 impl Scope {
@@ -44,9 +65,7 @@ impl Scope {
             let Change::Publish(event) = change else { continue };
             match event {
                 Event::ProfileSaved { id, needs_apply, .. } => {
-                    for index in inventory.device_indexes_of(*id) {
-                        scope.touch(index, *needs_apply);
-                    }
+                    scope.touch_profile(inventory, *id, *needs_apply);
                 }
                 Event::DeviceChanged { index, assigned, .. } => {
                     scope.touch(*index, *assigned);
@@ -54,8 +73,9 @@ impl Scope {
                 }
                 Event::DeviceRemoved { index, .. } => scope.touch(*index, false),
                 Event::ModelChanged(model) => {
-                    for index in inventory.device_indexes_of_model(model) {
-                        scope.touch(index, false);
+                    let profiles = inventory.profiles_with_phones().filter(|(p, _)| p.model == *model);
+                    for (profile, _) in profiles {
+                        scope.touch_profile(inventory, profile.id, false);
                     }
                 }
                 Event::UserChanged { id, .. } => {
@@ -84,9 +104,6 @@ impl Scope {
                 Event::CommonPhoneProfileChanged(name) => {
                     scope.web = true;
                     scope.commons.insert(name.clone());
-                    for index in inventory.devices_of_common(name) {
-                        scope.touch(index, false);
-                    }
                 }
                 Event::EnterprisePhoneChanged => (scope.everybody, scope.web) = (true, true),
                 _ => {}
@@ -99,246 +116,87 @@ impl Scope {
         *self.phones.entry(index).or_default() |= applies;
     }
 
+    fn touch_profile(&mut self, inventory: &Inventory, id: ProfileId, applies: bool) {
+        if let Some(profile) = inventory.profile(id) {
+            let mode = profile.settings.device_security_mode;
+            let group = self.profiles.entry(id).or_insert(Group { applies, mode });
+            *group = Group { applies: group.applies | applies, mode };
+        }
+    }
+
     /// The change touches no phone.
     pub fn is_empty(&self) -> bool {
-        self.phones.is_empty() && !self.everybody
+        self.phones.is_empty() && self.profiles.is_empty() && self.commons.is_empty() && !self.everybody
     }
 
-    /// All phones in question, and whether the change is to be applied to them.
-    fn each<'a>(&'a self, inventory: &'a Inventory) -> Box<dyn Iterator<Item = (DeviceIndex, bool)> + 'a> {
-        if !self.everybody {
-            return Box::new(self.phones.iter().map(|(index, applies)| (*index, *applies)));
-        }
-        let applies = |index: DeviceIndex| self.phones.get(&index).copied().unwrap_or_default();
-        // Removed ones have no place in the inventory any more.
-        let gone = self.phones.keys().filter(|i| inventory.phone_view(**i).is_none()).map(|i| (*i, false));
-        Box::new(inventory.device_indexes().map(move |i| (i, applies(i))).chain(gone))
-    }
-}
-
-/// One phone before the change.
-struct Was {
-    name: DeviceName,
-    mode: DeviceSecurityMode,
-    fate: Fate,
-    user: Option<UserId>,
-    web_off: bool,
-    keys: Keys,
-}
-
-/// The state before a change, as far as the change touches it.
-pub struct Before<'a> {
-    scope: &'a Scope,
-    live: &'a dyn Live,
-    now: UnixMillis,
-    phones: HashMap<DeviceIndex, Was>,
-    secrets: BTreeMap<UserId, Option<Secret>>,
-    /// Offending devices of the shared lines that are mixed already.
-    mixed: BTreeMap<Dn, u64>,
-}
-
-impl std::fmt::Debug for Before<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Before({} phones)", self.phones.len())
-    }
-}
-
-impl<'a> Before<'a> {
-    /// Looks at what a change touches, before it.
-    pub fn take(inventory: &Inventory, scope: &'a Scope, live: &'a dyn Live, now: UnixMillis) -> Self {
-        let mut before = Self {
-            scope,
-            live,
-            now,
-            phones: HashMap::new(),
-            secrets: BTreeMap::new(),
-            mixed: BTreeMap::new(),
-        };
-        for id in &scope.users {
-            before.secrets.insert(id.clone(), inventory.user(id.as_str()).and_then(|u| u.credentials));
-        }
-        let mut shared = BTreeSet::new();
-        for (index, _) in scope.each(inventory) {
-            let Some(phone) = inventory.phone_view(index) else { continue };
-            let known = live.phone(index);
-            let settings = settings_of(&phone, known.as_ref(), false);
-            let chain = |shown: &ShownCertificate| shown.chain;
-            let fate = known.as_ref().map_or(Fate::NotRegistered, |known| {
-                fate(inventory, &phone, known, &settings, &chain, Knows::Right, now)
-            });
-            shared.extend(lines::shared(inventory, phone.lines.iter()));
-            let was = Was {
-                name: phone.name.clone(),
-                mode: settings.device_security_mode,
-                fate,
-                user: phone.em_user.or(phone.digest_user).cloned(),
-                web_off: scope.web && web_off(inventory, &phone),
-                keys: Keys::of(&phone),
-            };
-            before.phones.insert(index, was);
-        }
-        for line in shared {
-            if let Some(mixed) = lines::mixed(inventory, &line) {
-                before.mixed.insert(line, mixed.offending.count);
-            }
-        }
-        before
+    /// The phone is touched by itself: row, lines, user or profile of its own may change.
+    pub(super) fn is_single(&self, index: DeviceIndex) -> bool {
+        self.phones.contains_key(&index)
     }
 
-    /// Compares with the state after the change.
-    pub fn compare(&self, inventory: &Inventory) -> Impact {
-        let mut impact = Impact::default();
-        let trusted: Vec<_> =
-            if self.scope.trust { inventory.all_certificates().cloned().collect() } else { Vec::new() };
-        let rejudged = self.scope.trust.then(|| self.live.chains(&trusted));
-        let chain = |shown: &ShownCertificate| match &rejudged {
-            Some(judge) => judge(shown),
-            None => shown.chain,
-        };
-        let menu = inventory.parameters().tls_ciphers;
-        let integrity_only = !crate::cipher::TlsCiphers::from(menu).integrity_only().is_empty();
-        let mut shared = BTreeSet::new();
-        for (index, applies) in self.scope.each(inventory) {
-            impact.phones += 1;
-            let was = self.phones.get(&index);
-            let registered = was.is_some_and(|w| w.fate != Fate::NotRegistered);
-            impact.registered += u64::from(registered);
-            let Some(phone) = inventory.phone_view(index) else {
-                if let Some(was) = was.filter(|_| registered) {
-                    impact.fails(&was.name, "phone_removed", "the phone is deleted");
-                }
-                continue;
-            };
-            shared.extend(lines::shared(inventory, phone.lines.iter()));
-            let known = self.live.phone(index);
-            let settings = settings_of(&phone, known.as_ref(), applies);
-            let mode = settings.device_security_mode;
-            if let Some(was) = was.filter(|w| w.mode != mode) {
-                let (from, to) = (was.mode, mode);
-                impact.mode_changes.add(|| ModeChange { phone: phone.name.clone(), from, to });
-            }
-            if self.scope.web && web_off(inventory, &phone) && was.is_some_and(|w| !w.web_off) {
-                impact.web_access_off.add(|| phone.name.clone());
-            }
-            Keys::of(&phone).tell(was.map(|w| w.keys), &phone, &mut impact);
-            let no_suite = mode == DeviceSecurityMode::Authenticated && !integrity_only;
-            let newly = self.scope.menu || was.is_none_or(|w| w.mode != mode);
-            if no_suite && newly {
-                impact.cipher_policy.add(|| phone.name.clone());
-            }
-            let (Some(was), Some(known)) = (was, known) else { continue };
-            let knows = self.knows(inventory, &phone, was);
-            let after = fate(inventory, &phone, &known, &settings, &chain, knows, self.now);
-            let suite = newest(&known, self.now).map(|b| b.origin.peer.suite_kind);
-            match after {
-                // What served before and does not now.
-                Fate::Refused(cause) if was.fate != after => {
-                    impact.fails(phone.name, cause.as_str(), cause.text());
-                }
-                Fate::Asked if was.fate != after => impact.asked_for_digest.add(|| phone.name.clone()),
-                Fate::Unknown => impact.unknown.add(|| phone.name.clone()),
-                // Admission never sees it: no suite is left for its handshake.
-                Fate::Admitted if no_suite && newly && suite == Some(SuiteKind::IntegrityOnly) => {
-                    impact.fails(
-                        phone.name,
-                        "cipher_policy",
-                        "the TLS menu has no suite for authenticated mode",
-                    );
-                }
-                _ => {}
-            }
-        }
-        for line in shared {
-            let Some(mixed) = lines::mixed(inventory, &line) else { continue };
-            let more = self.mixed.get(&line).is_none_or(|before| mixed.offending.count > *before);
-            if more {
-                impact.mixed_lines.add(|| mixed);
-            }
-        }
-        self.calls(inventory, &mut impact);
-        impact.notes = notes::of(&impact);
-        impact
+    /// The phone is touched, and the change is to be applied to it before it acts.
+    pub(super) fn applies(&self, phone: &PhoneView<'_>) -> Option<bool> {
+        let single = self.phones.get(&phone.index).copied();
+        let group = self.profiles.get(&phone.profile.id).map(|group| group.applies);
+        let common = phone.common_phone_profile.is_some_and(|name| self.commons.contains(name));
+        let other = (common || self.everybody).then_some(false);
+        [single, group, other].into_iter().flatten().reduce(|a, b| a | b)
     }
 
-    /// What the credentials are worth that the phone has from before the change.
-    fn knows(&self, inventory: &Inventory, phone: &PhoneView<'_>, was: &Was) -> Knows {
-        let user = phone.em_user.or(phone.digest_user);
-        let Some(had) = &was.user else { return Knows::Wrong };
-        let now = || inventory.user(had.as_str()).and_then(|u| u.credentials);
-        if self.secrets.get(had).is_some_and(|before| *before != now()) {
-            return Knows::Wrong;
-        }
-        if user == Some(had) { Knows::Right } else { Knows::OtherUser }
+    /// Another mode is saved for the profile of a phone that is as it was before the change.
+    pub(super) fn changes_mode(&self, phone: &PhoneView<'_>) -> bool {
+        let group = self.profiles.get(&phone.profile.id);
+        group.is_some_and(|group| group.mode != phone.profile.settings.device_security_mode)
     }
 
-    fn calls(&self, inventory: &Inventory, impact: &mut Impact) {
-        if self.scope.is_empty() {
-            return;
+    /// How many phones are touched, roughly: some may be counted twice.
+    fn count(&self, inventory: &Inventory) -> usize {
+        let profiles = self.profiles.keys().map(|id| inventory.device_count_of(*id));
+        let commons = self.commons.iter().map(|name| inventory.device_count_of_common(name));
+        match self.everybody {
+            true => inventory.phone_count() + self.phones.len(),
+            false => self.phones.len() + profiles.sum::<usize>() + commons.sum::<usize>(),
         }
-        let cluster = inventory.parameters().cluster_security_mode;
-        self.live.calls(&mut |call| {
-            let touched = |leg: &LegFacts| {
-                let index = inventory.device_index(&leg.device)?;
-                let applies = self.scope.phones.get(&index).copied();
-                (self.scope.everybody || applies.is_some()).then(|| (index, applies.unwrap_or_default()))
-            };
-            if !call.legs.iter().any(|leg| touched(leg).is_some()) {
-                return;
-            }
-            let after: Vec<LegFacts> = call
-                .legs
-                .iter()
-                .map(|leg| {
-                    let Some((index, applies)) = touched(leg) else { return leg.clone() };
-                    let Some(phone) = inventory.phone_view(index) else { return leg.clone() };
-                    let settings = settings_of(&phone, self.live.phone(index).as_ref(), applies);
-                    LegFacts {
-                        trusted: phone.model.trusted,
-                        profile: phone.profile.name.as_str().into(),
-                        applied_mode: settings.device_security_mode,
-                        digest_authentication: settings.digest_authentication,
-                        cluster,
-                        ..leg.clone()
-                    }
-                })
-                .collect();
-            let (from, to) = (class_of_call(call.legs), class_of_call(&after));
-            if from.class > SecurityClass::NonSecure && to.class < from.class {
-                let at = to.legs.iter().filter(|leg| leg.class == to.class);
-                let devices = at.map(|leg| leg.device.clone()).collect();
-                let (from, to) = (from.class, to.class);
-                impact.calls_losing_class.add(|| CallLoss { call: call.call.to_owned(), from, to, devices });
-            }
-        });
     }
-}
 
-impl Impact {
-    fn fails(&mut self, phone: &DeviceName, cause: &'static str, text: &'static str) {
-        *self.would_fail_by_cause.entry(cause).or_default() += 1;
-        self.would_fail.add(|| Failure { phone: phone.clone(), cause, text });
+    /// The slice behind another one, or the first, of about `most` phones ([`SLICE`]). So few are one slice.
+    pub fn slice(&self, inventory: &Inventory, after: Option<Slice>, most: usize) -> Slice {
+        let (count, places) = (self.count(inventory).max(1), inventory.device_places());
+        let width = u64::try_from(most * places.max(most) / count).unwrap_or(u64::MAX).max(most as u64);
+        let from = after.map_or(0, |slice| slice.to);
+        let to = u64::from(from) + width;
+        // New phones have their numbers behind all others.
+        match count <= most || to >= places as u64 {
+            true => Slice { from, to: u32::MAX, last: true },
+            false => Slice { from, to: u32::try_from(to).unwrap_or(u32::MAX), last: false },
+        }
+    }
+
+    /// The phones of a slice in order of their numbers, also those that are not there before or after.
+    pub(super) fn members(&self, inventory: &Inventory, slice: Slice) -> Vec<DeviceIndex> {
+        let (from, to) = (DeviceIndex(slice.from), DeviceIndex(slice.to));
+        let mut members: Vec<DeviceIndex> = self.phones.range(from..to).map(|(index, _)| *index).collect();
+        if self.everybody {
+            members.extend(inventory.device_indexes_between(from, to));
+        } else {
+            let profiles = self.profiles.keys();
+            members.extend(profiles.flat_map(|id| inventory.device_indexes_of_between(*id, from, to)));
+            let commons = self.commons.iter();
+            members.extend(commons.flat_map(|name| inventory.devices_of_common_between(name, from, to)));
+        }
+        members.sort_unstable();
+        members.dedup();
+        members
     }
 }
 
 /// Shared lines that are mixed now, of the phones that a change touches; none when these are more than `most`.
 pub fn mixed_now(inventory: &Inventory, scope: &Scope, most: usize) -> Vec<MixedLine> {
-    if scope.everybody || scope.phones.len() > most {
+    if scope.everybody || scope.count(inventory) > most {
         return Vec::new();
     }
-    let phones = scope.phones.keys().filter_map(|index| inventory.phone_view(*index));
+    let members = scope.members(inventory, scope.slice(inventory, None, most));
+    let phones = members.iter().filter_map(|index| inventory.phone_view(*index));
     let shared: BTreeSet<Dn> = phones.flat_map(|p| lines::shared(inventory, p.lines.iter())).collect();
     shared.iter().filter_map(|line| lines::mixed(inventory, line)).take(most).collect()
-}
-
-/// What a phone is judged by: the saved version of its profile once that is applied, or where nothing is
-/// registered; what is applied else.
-fn settings_of(phone: &PhoneView<'_>, live: Option<&LivePhone>, applies: bool) -> Arc<ProfileSettings> {
-    let now = live.and_then(|l| l.settings.as_ref()).filter(|_| !applies);
-    now.map_or_else(|| Arc::new(phone.profile.settings.clone()), Arc::clone)
-}
-
-fn web_off(inventory: &Inventory, phone: &PhoneView<'_>) -> bool {
-    let common = phone.common_phone_profile.and_then(|name| inventory.common_phone_profile(name));
-    let all = hardening::effective(&phone.hardening, common.as_ref(), &inventory.enterprise_phone());
-    all.iter().any(|s| s.name == "web_access" && s.value == Switch::Disabled)
 }

@@ -142,18 +142,46 @@ impl Inventory {
         self.profiles.get(&profile).into_iter().flat_map(|entry| entry.devices.iter().copied())
     }
 
-    /// The places of a model's phones.
-    pub fn device_indexes_of_model(&self, model: &str) -> impl Iterator<Item = DeviceIndex> {
-        let profiles = self.profiles.values().filter(move |entry| entry.profile.model == model);
-        profiles.flat_map(|entry| entry.devices.iter().copied())
+    /// Places that phones have or had: the next new one gets this.
+    pub fn device_places(&self) -> usize {
+        self.phones.len()
     }
 
-    /// The places of the phones that name a common phone profile. Looks at all phones.
-    pub fn devices_of_common(&self, name: &str) -> impl Iterator<Item = DeviceIndex> {
-        let names = move |phone: &PhoneEntry| {
-            phone.extra.as_ref().is_some_and(|extra| extra.common.as_deref() == Some(name))
-        };
-        self.device_indexes().filter(move |index| self.phone(*index).is_some_and(names))
+    /// The places of all phones from one on, below another.
+    pub fn device_indexes_between(
+        &self,
+        from: DeviceIndex,
+        to: DeviceIndex,
+    ) -> impl Iterator<Item = DeviceIndex> {
+        let to = (to.0 as usize).min(self.phones.len());
+        let part = self.phones.get(from.0 as usize..to).unwrap_or_default();
+        (from.0..).zip(part).filter(|(_, phone)| phone.is_some()).map(|(at, _)| DeviceIndex(at))
+    }
+
+    /// The places of a profile's phones from one on, below another.
+    pub fn device_indexes_of_between(
+        &self,
+        profile: ProfileId,
+        from: DeviceIndex,
+        to: DeviceIndex,
+    ) -> impl Iterator<Item = DeviceIndex> {
+        let entry = self.profiles.get(&profile).into_iter();
+        entry.flat_map(move |entry| entry.devices.range(from..to).copied())
+    }
+
+    /// The places of a common phone profile's phones from one on, below another.
+    pub fn devices_of_common_between(
+        &self,
+        name: &str,
+        from: DeviceIndex,
+        to: DeviceIndex,
+    ) -> impl Iterator<Item = DeviceIndex> {
+        self.commons.get(name).into_iter().flat_map(move |common| common.phones.range(from..to).copied())
+    }
+
+    /// How many phones name a common phone profile.
+    pub fn device_count_of_common(&self, name: &str) -> usize {
+        self.commons.get(name).map_or(0, |common| common.phones.len())
     }
 
     /// The places of the phones that use a user's credentials: as digest user, or logged in.

@@ -67,16 +67,22 @@ fn merge(kind: Kind, name: &str, body: Value) -> Step {
     Step::Merge { kind, name: name.into(), body }
 }
 
-/// What would happen, asked as the catalog asks; the inventory is as before.
+/// What would happen, asked as the catalog asks, but in slices of two phones; the inventory is as before.
 fn ask(inventory: &mut Inventory, live: &World, steps: &[Step]) -> Impact {
     let done = change(inventory, steps);
     let scope = Scope::of(inventory, &done.changes);
     inventory.revert(done.undo);
-    let before = Before::take(inventory, &scope, live, NOW);
-    let done = change(inventory, steps);
-    let impact = before.compare(inventory);
-    inventory.revert(done.undo);
-    impact
+    let (mut progress, mut slice) = (Progress::default(), scope.slice(inventory, None, 2));
+    loop {
+        let before = Before::take(inventory, &scope, slice, live, NOW, &progress);
+        let done = change(inventory, steps);
+        before.compare(inventory, &mut progress);
+        inventory.revert(done.undo);
+        if slice.is_last() {
+            return progress.done();
+        }
+        slice = scope.slice(inventory, Some(slice), 2);
+    }
 }
 
 /// The node around an inventory.

@@ -199,9 +199,11 @@ impl Run {
         self.reaches("told before the kill", &told, phones * 2 / 5).await?;
         let (took, told_at_kill) = (begun.elapsed(), told(&self.board));
         let spent = first.cpu().map_err(ScaleError::io("/proc"))?.saturating_sub(cpu);
+        self.board.breaks.fetch_add(1, Ordering::Relaxed);
         server.kill().await;
         eprintln!("killed with {told_at_kill} phones told; starting again");
         let server = self.node.serve().await?;
+        self.board.breaks.fetch_add(1, Ordering::Relaxed);
         let (again, told_again) = (Instant::now(), told(&self.board));
         let watched = async {
             self.reaches("told", &told, phones).await?;

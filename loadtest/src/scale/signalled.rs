@@ -32,6 +32,8 @@ const T2: Duration = Duration::from_secs(4);
 pub(super) struct Board {
     /// End.
     pub stop: AtomicBool,
+    /// Times that the node went or came: what is under way meanwhile tells nothing of its latency.
+    pub breaks: AtomicU32,
     /// Refresh the registration of phones that were not told anything, so many a second.
     pub refresh_per_s: AtomicU32,
     /// Phones registered once.
@@ -72,6 +74,8 @@ struct Open {
     /// The phone had been told when it was first sent.
     told: bool,
     tries: u8,
+    /// Breaks until it was first sent.
+    breaks: u32,
 }
 
 struct Phone {
@@ -87,7 +91,7 @@ struct Phone {
     asked_untold: bool,
     kept: Option<Kept>,
     open: Option<Open>,
-    since: Option<Instant>,
+    since: Option<(Instant, u32)>,
 }
 
 /// The phones.
@@ -204,16 +208,18 @@ impl Phones {
             kept.authorize(&mut bytes, &phone.user, "REGISTER", &uri, cseq);
         }
         bytes.push_str("Content-Length: 0\r\n\r\n");
-        let (first, told, tries) = match phone.open.take() {
-            Some(open) if authorized => (open.first, open.told, open.tries + 1),
-            _ => (now, phone.signals > 0, 0),
+        let breaks = self.board.breaks.load(Ordering::Relaxed);
+        let (first, told, tries, breaks) = match phone.open.take() {
+            Some(open) if authorized => (open.first, open.told, open.tries + 1, open.breaks),
+            _ => (now, phone.signals > 0, 0, breaks),
         };
         if tries == 0 {
             self.waiting.push(at);
         }
         let _ = self.sockets[at % SOCKETS].0.send_to(bytes.as_bytes(), self.target);
         let (resend, wait) = (now + T1, T1);
-        self.phones[at].open = Some(Open { cseq, first, resend, wait, bytes, authorized, told, tries });
+        self.phones[at].open =
+            Some(Open { cseq, first, resend, wait, bytes, authorized, told, tries, breaks });
     }
 
     /// Repeats what got no answer.
@@ -270,7 +276,7 @@ impl Phones {
         if phone.signals == 1 {
             self.board.told.fetch_add(1, Ordering::Relaxed);
         }
-        phone.since = Some(now);
+        phone.since = Some((now, self.board.breaks.load(Ordering::Relaxed)));
         match phone.open {
             Some(_) => phone.again = true,
             None => self.register(at, false, now),
@@ -281,20 +287,26 @@ impl Phones {
         let phone = &mut self.phones[at];
         let Some(open) = phone.open.as_ref() else { return };
         let (authorized, told, first, tries) = (open.authorized, open.told, open.first, open.tries);
+        let breaks = self.board.breaks.load(Ordering::Relaxed);
+        let whole = open.breaks == breaks;
         match status {
             200 => {
                 phone.open = None;
                 if !std::mem::replace(&mut phone.registered, true) {
                     self.board.registered.fetch_add(1, Ordering::Relaxed);
                 } else if told && authorized {
-                    self.seen.back.add(phone.since.map_or(Duration::ZERO, |since| now - since));
+                    if let Some((since, _)) = phone.since.filter(|(_, then)| *then == breaks) {
+                        self.seen.back.add(now - since);
+                    }
                     if !std::mem::replace(&mut phone.back, true) {
                         self.board.back.fetch_add(1, Ordering::Relaxed);
                     }
                 } else if told {
                     self.seen.old_after += 1;
                 } else {
-                    self.seen.refresh.add(now - first);
+                    if whole {
+                        self.seen.refresh.add(now - first);
+                    }
                     self.seen.old_before += u64::from(!authorized);
                 }
             }

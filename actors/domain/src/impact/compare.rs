@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::SmallVec;
 
 use crate::class::{LegFacts, class_of_call};
-use crate::hardening;
 use crate::identity::ShownCertificate;
 use crate::ids::{DeviceIndex, DeviceName, Dn, UnixMillis, UserId};
-use crate::inventory::{Inventory, PhoneView, Secret, Switch};
+use crate::inventory::{Inventory, PhoneView, Secret};
 use crate::mode::{DeviceSecurityMode, SecurityClass, SuiteKind};
 use crate::profile::ProfileSettings;
 
@@ -105,8 +104,8 @@ impl<'a> Before<'a> {
             let was = Was {
                 mode: settings.device_security_mode,
                 fate: groups.fate(&phone, known.as_ref(), settings, Knows::Right),
-                web_off: scope.web && web_off(inventory, &phone),
-                keys: Keys::of(&phone),
+                web_off: scope.web && groups.web_off(&phone),
+                keys: groups.keys(&phone),
                 shared: lines,
                 single,
             };
@@ -162,10 +161,10 @@ impl<'a> Before<'a> {
                 let (from, to) = (was.mode, mode);
                 impact.mode_changes.add(|| ModeChange { phone: phone.name.clone(), from, to });
             }
-            if self.scope.web && was.is_some_and(|w| !w.web_off) && web_off(inventory, &phone) {
+            if self.scope.web && was.is_some_and(|w| !w.web_off) && groups.web_off(&phone) {
                 impact.web_access_off.add(|| phone.name.clone());
             }
-            Keys::of(&phone).tell(was.map(|w| w.keys), &phone, impact);
+            groups.keys(&phone).tell(was.map(|w| w.keys), &phone, impact);
             let no_suite = mode == DeviceSecurityMode::Authenticated && !integrity_only;
             let newly = self.scope.menu || was.is_none_or(|w| w.mode != mode);
             if no_suite && newly {
@@ -275,10 +274,4 @@ impl Impact {
 fn settings_of<'a>(phone: &PhoneView<'a>, live: Option<&'a LivePhone>, applies: bool) -> &'a ProfileSettings {
     let now = live.and_then(|l| l.settings.as_deref()).filter(|_| !applies);
     now.unwrap_or(&phone.profile.settings)
-}
-
-fn web_off(inventory: &Inventory, phone: &PhoneView<'_>) -> bool {
-    let common = phone.common_phone_profile.and_then(|name| inventory.common_phone_profile(name));
-    let all = hardening::effective(&phone.hardening, common.as_ref(), &inventory.enterprise_phone());
-    all.iter().any(|s| s.name == "web_access" && s.value == Switch::Disabled)
 }

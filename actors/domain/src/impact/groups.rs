@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use crate::hardening;
 use crate::identity::{
     CertificateFault, ChainedTo, Expected, PeerCertificate, Proven, ShownCertificate, prove,
 };
 use crate::ids::UnixMillis;
-use crate::inventory::{Inventory, PhoneView};
+use crate::inventory::{Hardening, Inventory, PhoneView, Switch};
 use crate::mode::{PeerProof, SuiteKind, Transport};
 use crate::model::{ModelId, TlsCertificate, VendorClass};
 use crate::profile::ProfileSettings;
 
 use super::fate::newest;
+use super::keys::Keys;
 use super::{Fate, Knows, LivePhone, fate};
 
 /// All that [`fate`] depends on, of phones of one inventory. What of a certificate counts is what it proves; what
@@ -40,6 +42,10 @@ pub(super) struct Groups<'a> {
     now: UnixMillis,
     last: Option<(Kind, Fate)>,
     known: HashMap<Kind, Fate>,
+    keys: HashMap<(usize, ModelId), Keys>,
+    last_keys: Option<((usize, ModelId), Keys)>,
+    /// Web access by the phone's own switches and its common phone profile; the last answer.
+    web: Option<(Hardening, Option<&'a str>, bool)>,
 }
 
 impl<'a> Groups<'a> {
@@ -48,7 +54,34 @@ impl<'a> Groups<'a> {
         chain: &'a dyn Fn(&ShownCertificate) -> ChainedTo,
         now: UnixMillis,
     ) -> Self {
-        Self { inventory, chain, now, last: None, known: HashMap::new() }
+        let (known, keys) = (HashMap::new(), HashMap::new());
+        Self { inventory, chain, now, last: None, known, keys, last_keys: None, web: None }
+    }
+
+    /// What stands to be said of the keys of phones with this profile and model.
+    pub(super) fn keys(&mut self, phone: &PhoneView<'a>) -> Keys {
+        let kind = (std::ptr::from_ref(phone.profile).addr(), phone.model.id);
+        if let Some((last, keys)) = self.last_keys
+            && last == kind
+        {
+            return keys;
+        }
+        let keys = *self.keys.entry(kind).or_insert_with(|| Keys::of(phone));
+        self.last_keys = Some((kind, keys));
+        keys
+    }
+
+    /// Web access of the phone is off.
+    pub(super) fn web_off(&mut self, phone: &PhoneView<'a>) -> bool {
+        let (own, common) = (phone.hardening, phone.common_phone_profile);
+        if let Some((_, _, off)) = self.web.filter(|(last, name, _)| *last == own && *name == common) {
+            return off;
+        }
+        let switches = common.and_then(|name| self.inventory.common_phone_profile(name));
+        let all = hardening::effective(&own, switches.as_ref(), &self.inventory.enterprise_phone());
+        let off = all.iter().any(|s| s.name == "web_access" && s.value == Switch::Disabled);
+        self.web = Some((own, common, off));
+        off
     }
 
     /// [`fate`] of the first phone of its kind, and of all others of it.

@@ -11,7 +11,7 @@ use keyline_domain::inventory::{CertificateRow, Parameters};
 use keyline_domain::phone::ExpiryLimits;
 use papaya::HashMap;
 
-use crate::keyring::OwnCertificates;
+use super::OwnCertificates;
 
 /// The parameters in force and what is derived from them once instead of per packet.
 #[derive(Debug, Clone)]

@@ -3,7 +3,6 @@
 //! Nonce and tag keys are made here; key pairs and certificates are made by the engine and kept here as
 //! named material. Nothing leaves this module unsealed but through its typed readers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyline_domain::nonce::NONCE_SECRET_LEN;
@@ -39,41 +38,7 @@ const TAGS: &[u8] = b"tags";
 const START: &[u8] = b"start";
 const TICKETS: &[u8] = b"tickets";
 
-/// A private key, PKCS#8, PEM; wiped when dropped.
-pub type PrivateKeyPem = Zeroizing<String>;
-
-/// The node's own certificates by name.
-pub type OwnCertificates = BTreeMap<Box<str>, Arc<Own>>;
-
-/// One of the node's own certificates.
-#[derive(Clone)]
-pub struct Own {
-    /// What is served.
-    pub material: Material,
-    /// A key that was made for a certificate request and waits for its certificate.
-    pub pending: Option<PrivateKeyPem>,
-}
-
-impl std::fmt::Debug for Own {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Own")
-    }
-}
-
-/// A certificate with its private key, as the engine makes it.
-#[derive(Clone)]
-pub struct Material {
-    /// Certificate chain, leaf first, PEM.
-    pub certificate_pem: String,
-    /// PKCS#8 private key, PEM.
-    pub private_key_pem: PrivateKeyPem,
-}
-
-impl std::fmt::Debug for Material {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Material")
-    }
-}
+pub use crate::board::{Material, Own, OwnCertificates, PrivateKeyPem};
 
 /// The keyring of an opened store.
 pub struct Keyring<'a> {

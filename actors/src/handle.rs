@@ -18,7 +18,7 @@ use crate::board::Boards;
 use crate::catalog::{
     AskChange, Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeOwn, ChangeRequest, ChangeToken,
     Changed, Export, Import, ImportDone, ImportError, Look, MessagesError, Note, NoteError, OwnChange,
-    OwnRefused, See, SetMessages, TokenChange, TokenRefused,
+    OwnRefused, RotateOauth, See, SetMessages, TokenChange, TokenRefused,
 };
 use crate::profile::{
     Begin, Manager, OrderRollout, Quiesce, RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted,
@@ -325,6 +325,17 @@ impl Handle {
         match self.catalog.send(ChangeOwn(change, who)).await {
             Ok(result) => result,
             Err(e) => Err(OwnRefused::Store(e.to_string())),
+        }
+    }
+
+    /// Another key signs tokens for phones from now on; done when it is committed, with its entry of the audit.
+    ///
+    /// # Errors
+    /// [`NoteError`].
+    pub async fn rotate_oauth(&self, who: Who) -> Result<(), NoteError> {
+        match self.catalog.send(RotateOauth(who)).await {
+            Ok(result) => result,
+            Err(e) => Err(NoteError(e.to_string())),
         }
     }
 

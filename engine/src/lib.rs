@@ -20,3 +20,4 @@ pub mod pki;
 pub mod signaling;
 pub mod tls;
 pub mod trace;
+pub mod trunk;

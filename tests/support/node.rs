@@ -198,7 +198,7 @@ impl Builder {
         });
         section("listen", on.chain(OFF.iter().map(|key| format!("{key} = \"\""))).collect());
         section("shards", vec![format!("count = {}", self.shards)]);
-        for name in ["storage", "tls", "websocket", "limits"] {
+        for name in ["storage", "tls", "websocket", "oauth", "limits"] {
             if self.settings.contains_key(name) {
                 section(name, Vec::new());
             }

@@ -40,10 +40,19 @@ impl Authority {
     /// Signs a client certificate for that common name: `SEP<MAC>` for an LSC,
     /// `CP-<model>-SEP<MAC>` for a manufacturer's one.
     pub fn issue(&self, common_name: &str) -> Issued {
+        self.issue_for(common_name, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// Signs a server certificate for that common name, which is no host's.
+    pub fn issue_server(&self, common_name: &str) -> Issued {
+        self.issue_for(common_name, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn issue_for(&self, common_name: &str, purpose: ExtendedKeyUsagePurpose) -> Issued {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().expect("a key pair");
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
         Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }

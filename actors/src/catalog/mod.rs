@@ -56,6 +56,7 @@ pub use messages::MessagesError;
 pub(crate) use messages::{SetMessages, load_messages};
 pub(crate) use own::ChangeOwn;
 pub use own::{OwnChange, OwnRefused};
+pub(crate) use rotate::RotateOauth;
 pub(crate) use seen::{See, load_seen};
 pub use tokens::{TOKEN_NAME_MAX, TOKENS_MAX, TokenChange, TokenRefused};
 pub(crate) use versions::SweepVersions;

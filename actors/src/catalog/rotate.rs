@@ -4,9 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use actix::{Handler, Message};
+use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_storage::{Commit, Outcome};
 
-use super::actor::CatalogActor;
+use super::actor::{CatalogActor, ThroughWriter};
+use super::audited::NoteError;
 use crate::clock::now;
 use crate::error::OpenError;
 use crate::keyring::{Keyring, NonceRow, TicketRow, fresh_secret};
@@ -14,6 +17,33 @@ use crate::metrics::ActorKind;
 
 /// How often it is asked whether a key is due.
 pub(super) const CHECK: Duration = Duration::from_secs(1);
+
+/// Rotate the secrets of token keys now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), NoteError>")]
+pub(crate) struct RotateOauth(pub(crate) Who);
+
+impl Handler<RotateOauth> for CatalogActor {
+    type Result = Result<(), NoteError>;
+
+    fn handle(&mut self, RotateOauth(who): RotateOauth, _: &mut Self::Context) -> Self::Result {
+        let writer = self.writer.clone();
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            self.rotate_oauth(true).map_err(|e| NoteError(e.to_string()))?;
+            let draft = Draft::new(&who, "oauth_rotate", "oauth_key", "", Happened::Done);
+            self.catalog.note(draft, &ThroughWriter(&writer))
+        }));
+        let done = step.unwrap_or_else(|_| {
+            self.metrics.restarted(ActorKind::Catalog);
+            Err(NoteError("a fault inside the node; its log says where".to_owned()))
+        });
+        self.audit_written();
+        if done.is_err() {
+            self.recover();
+        }
+        done
+    }
+}
 
 impl CatalogActor {
     /// Rotates what has served for its period. A failure leaves the keys as they are and is tried again at the

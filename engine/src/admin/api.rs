@@ -54,6 +54,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(super::rollouts::configure)
         .configure(super::tokens::configure)
         .configure(super::inventory::configure)
+        .configure(super::oauth::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

@@ -19,8 +19,8 @@ use super::rates::Rates;
 use super::token::{AdminToken, Presented};
 use crate::limits::Limit;
 
-/// What is served without a token: what a load balancer and a client generator need.
-const OPEN: [&str; 3] = ["/api/v1/health", "/api/v1/ready", "/api/v1/openapi.json"];
+/// What is served without a token: what a load balancer, a client generator, and whoever checks tokens of ours need.
+const OPEN: [&str; 4] = ["/api/v1/health", "/api/v1/ready", "/api/v1/openapi.json", "/api/v1/oauth/keys"];
 
 /// What the guard knows.
 pub(super) struct Guard {

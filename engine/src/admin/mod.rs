@@ -19,6 +19,7 @@ mod guard;
 mod http;
 mod inventory;
 mod node;
+pub mod oauth;
 mod openapi;
 mod orders;
 mod problem;

@@ -14,6 +14,7 @@ use keyline_domain::subscription::MessageWaiting;
 use serde_json::Value;
 
 use super::lists::{Position, World};
+use super::oauth::OauthApi;
 use super::orders::{OrderRefused, PhoneOrder};
 use super::problem::Problem;
 use super::rollouts::RolloutApi;
@@ -93,6 +94,8 @@ pub trait NodeApi: Send + Sync + 'static {
     fn order(&self, phone: String, order: PhoneOrder, who: Who) -> BoxFuture<Result<u16, OrderRefused>>;
     /// Roll-outs of profiles.
     fn rollouts(&self) -> &dyn RolloutApi;
+    /// The issuer of bearer tokens for phones.
+    fn oauth(&self) -> &dyn OauthApi;
     /// The inventory as NDJSON without secrets; else why not, on one line.
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>>;
     /// Writes a backup; runs on a thread of its own and may take long. Else why not, on one line.

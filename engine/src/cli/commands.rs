@@ -11,8 +11,8 @@ use super::args::{
 use super::noun::{self, Noun};
 use super::source::{self, Source};
 use super::{
-    Failure, World, audit, backup, bulk, change, completion, inventory, listing, orders, pem, rollout, said,
-    show, token, trace,
+    Failure, World, audit, backup, bulk, change, completion, inventory, listing, oauth, orders, pem, rollout,
+    said, show, token, trace,
 };
 use crate::admin::changes;
 use crate::admin::control::{Control, escape};
@@ -132,6 +132,7 @@ pub(super) fn execute(arguments: &Arguments, world: &mut World<'_>) -> Result<()
             show::print(&found, form, world)
         }
         Command::Token(what) => token::execute(what, (place, &config), world),
+        Command::Oauth(what) => oauth::execute(what, place, &config, world),
         Command::Trace(what) => trace::execute(what, &mut running(place, &config)?, world),
         Command::Bulk(what) => bulk::execute(what, (place, &config), world),
         Command::Audit(what) => audit::execute(what, place, &config, world),
@@ -361,7 +362,7 @@ impl Command {
             Self::Audit(_) | Self::Rollout(_) | Self::Nodes(_) | Self::Openapi => true,
             Self::Package(_) | Self::Feature(_) | Self::Gateway(_) | Self::HardeningTemplate(_) => true,
             Self::Options { .. } | Self::HelpText { .. } => true,
-            Self::Bulk(_) | Self::Token(_) => true,
+            Self::Bulk(_) | Self::Token(_) | Self::Oauth(_) => true,
             Self::Cert(what) => !matches!(what, Cert::Export { .. }),
             Self::Import { .. } | Self::Export { .. } => true,
             Self::Serve | Self::Init | Self::CheckConfig => false,

@@ -20,6 +20,7 @@ mod inventory;
 mod listing;
 mod log;
 mod noun;
+mod oauth;
 mod orders;
 mod pem;
 mod rollout;

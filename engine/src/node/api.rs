@@ -19,8 +19,10 @@ use keyline_domain::subscription::MessageWaiting;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
+use super::oauth::Issuer;
 use super::rollouts::Rollouts;
 use crate::admin::lists::{Live, Position, SCAN_MAX, World, binding};
+use crate::admin::oauth::OauthApi;
 use crate::admin::views::{
     CallDetail, CallSecurityView, CallState, CallView, Health, ImportDone, ImportRefused, Readiness,
     RegistrationPage, RegistrationView, Timestamp,
@@ -34,6 +36,7 @@ use crate::limits::Limit;
 use crate::offline;
 use crate::signaling::{Shared, orders};
 use crate::trace::{Stream, Subject};
+use crate::trunk::Trunks;
 
 /// How long a read of the configuration may wait for its turn: behind an import, at most.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
@@ -49,6 +52,8 @@ pub(super) struct RunningNode {
     started: UnixMillis,
     ready: AtomicBool,
     rollouts: Rollouts,
+    issuer: Issuer,
+    trunks: Trunks,
 }
 
 impl RunningNode {
@@ -59,9 +64,12 @@ impl RunningNode {
         config: &Config,
         began: Instant,
         secret: [u8; 32],
+        trunks: Trunks,
     ) -> Self {
         Self {
             rollouts: Rollouts::new(handle.clone(), secret),
+            trunks,
+            issuer: Issuer { handle: handle.clone(), oauth: Arc::clone(&shared.admission.oauth) },
             handle,
             shared,
             registry,
@@ -250,9 +258,10 @@ impl NodeApi for RunningNode {
     fn read(&self, read: Reading) -> BoxFuture<Result<Value, Problem>> {
         let (handle, domain) = (self.handle.clone(), Arc::clone(&self.domain));
         let boards = Arc::clone(&self.handle.boards);
+        let trunks = self.trunks.clone();
         Box::pin(async move {
             let look = handle.look(move |catalog| {
-                let live = Live { boards: &boards, domain: &domain, at: now() };
+                let live = Live { boards: &boards, domain: &domain, at: now(), trunks: Some(&trunks) };
                 let etag = |kind, name: &str| catalog.etag(kind, name);
                 let own = offline::own_facts(&boards.settings.own());
                 let (inventory, find) = (catalog.inventory(), catalog.find());
@@ -349,6 +358,10 @@ impl NodeApi for RunningNode {
 
     fn rollouts(&self) -> &dyn RolloutApi {
         &self.rollouts
+    }
+
+    fn oauth(&self) -> &dyn OauthApi {
+        &self.issuer
     }
 
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {

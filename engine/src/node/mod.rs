@@ -3,6 +3,7 @@
 mod api;
 mod drain;
 mod edge;
+mod oauth;
 mod reload;
 mod rollouts;
 mod service;
@@ -29,7 +30,7 @@ use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
 use crate::metrics::{self, EngineMetrics, storage};
 use crate::oauth::metrics::OauthMetrics;
-use crate::oauth::{self, Oauth};
+use crate::oauth::{Oauth, source};
 use crate::offline::{self, OfflineError, PemInspector};
 use crate::pki::authority::AuthorityError;
 use crate::signaling::{INBOX, Inboxes, Shared, ToWorker, WorkerLimits};
@@ -37,6 +38,7 @@ use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext, TokenPort};
 use crate::tls::policy::{self, PolicyError};
 use crate::tls::verify::known::Known;
 use crate::trace::Tap;
+use crate::trunk::{self, Origin, Trunks};
 
 /// Why a node does not run, one line.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +133,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         size(config.limits.oauth_tokens),
         OauthMetrics::new(&registry)?,
     ));
-    oauth::source::start(&oauth).await;
+    source::start(&oauth).await;
     let traces = usize::try_from(config.limits.traces).unwrap_or(1);
     let tap = Arc::new(Tap::new(workers, traces, &registry)?);
     let shared = Arc::new(Shared::new(
@@ -165,6 +167,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         });
     }
 
+    let trunks = Trunks::new(&registry)?;
     let node = Arc::new(api::RunningNode::new(
         handle.clone(),
         Arc::clone(&shared),
@@ -172,13 +175,14 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         config,
         began,
         random()?,
+        trunks.clone(),
     ));
     let setup = Setup {
         metrics: config.listen.get(Listener::Metrics),
         api: match config.listen.get(Listener::Admin) {
             Some(address) => Some(ApiSetup {
                 address,
-                tls: policy::admin_server(tls_context)?,
+                tls: policy::admin_server(Arc::clone(&tls_context))?,
                 token: AdminToken::read(&config.node.data_dir)?,
                 wrong_tokens: config.limits.admin_wrong_tokens_per_minute,
                 requests_per_source: config.limits.admin_requests_per_source,
@@ -196,6 +200,9 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     node.set_ready(true);
     print_ready(&bound, &admin);
     service::ready();
+    let origin =
+        Origin { boards: Arc::clone(&handle.boards), tls: tls_context, domain: config.node.domain.clone() };
+    let keeper = actix::spawn(trunk::keep(handle.clone(), trunks, Arc::new(origin)));
     let watchdog = actix::spawn(service::watchdog(handle.clone()));
     let mut config = config.clone();
     loop {
@@ -222,6 +229,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     handle.quiesce_rollouts();
     drain(&mut signals, &shared, &handle, patience, config.node.calls_at_stop).await;
     watchdog.abort();
+    keeper.abort();
     shared.tap.close();
     admin.stop();
     handle.close();

@@ -1,7 +1,7 @@
 //! Bearer tokens of the SIP OAuth listener: whose signatures are believed, tokens that were verified, and the
 //! node's own issuer. What a token is worth is judged by `keyline_domain::oauth`.
 //!
-//! * [`sign`]: signatures.
+//! * [`sign`]: signatures, checked and made.
 //! * [`cache`]: tokens whose signature was found right.
 //! * [`source`]: the key set of an issuer outside, from a file or over HTTPS.
 //! * [`metrics`]: what is counted.

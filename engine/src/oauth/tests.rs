@@ -60,11 +60,13 @@ fn claims() -> Value {
     json!({"iss": ISSUER, "aud": "keyline", "scope": "sip", "sub": "anna", "exp": NOW.0 / 1000 + 600})
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A signer and its public key.
 struct Signer {
     algorithm: &'static str,
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 impl Signer {

@@ -5,12 +5,14 @@
 //! * [`verify`]: client certificates against CallManager-trust, CAPF-trust and vendor-trust.
 //! * [`resume`]: tickets, void as soon as the trust is another one.
 //! * [`acceptor`]: the policy in force, and the handshake with its deadline.
+//! * [`client`]: the policy of connections that the node begins.
 //! * [`hello`]: the first bytes of a client.
 //! * `legacy`: the second acceptor, for old phones (feature `legacy-tls`).
 //! * [`stream`]: a connection after its handshake.
 //! * [`refused`]: why a handshake came to nothing.
 
 pub mod acceptor;
+pub mod client;
 pub mod hello;
 #[cfg(feature = "legacy-tls")]
 mod legacy;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyline_wire::sip::{HeaderName, Message, Method, Printer};
+use keyline_wire::sip::{Challenge, HeaderName, Message, Method, Printer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -54,16 +54,23 @@ impl Inner {
         watcher: &mut impl Watcher,
     ) -> Result<Arc<Message<'static>>, PhoneError> {
         let mut fresh = false;
+        let mut bearer: Option<(&'static str, String)> = None;
         for attempt in 1.. {
-            let credentials = {
+            let shown = bearer.is_some();
+            let credentials = bearer.take().or_else(|| {
                 let mut state = self.lock();
                 state.digest.as_mut().map(|digest| digest.authorize(&out.method, &out.uri))
-            };
+            });
             let branch = branch();
             watcher.sending(&out, &branch);
             let response = self.transact(&out, &branch, credentials, watcher).await?;
             if !matches!(response.status(), Some(401 | 407)) || attempt == TRIES {
                 return Ok(response);
+            }
+            if let Some(token) = self.bearer_for(&response).filter(|_| !shown) {
+                bearer = Some(token);
+                out.cseq = watcher.next_cseq(out.cseq);
+                continue;
             }
             let Some(login) = &self.config.login else {
                 return Ok(response);
@@ -84,6 +91,18 @@ impl Inner {
             out.cseq = watcher.next_cseq(out.cseq);
         }
         Err(self.late("final response"))
+    }
+
+    /// The answer to a Bearer challenge: as RFC 8898 has it to a 401, as Cisco's clients write it to a 407.
+    fn bearer_for(&self, response: &Message<'_>) -> Option<(&'static str, String)> {
+        let proxy = response.status() == Some(407);
+        let header = if proxy { HeaderName::ProxyAuthenticate } else { HeaderName::WwwAuthenticate };
+        response.all(header).find(|c| matches!(Challenge::parse(c), Ok(Challenge::Bearer(_))))?;
+        let token = self.lock().token.clone().or_else(|| self.config.token.clone())?;
+        Some(match proxy {
+            true => ("Proxy-Authorization", format!("Bearer token=\"{}\"", token.0)),
+            false => ("Authorization", format!("Bearer {}", token.0)),
+        })
     }
 
     /// One transaction (RFC 3261 §17.1).

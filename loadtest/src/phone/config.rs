@@ -60,6 +60,16 @@ impl fmt::Debug for Login {
     }
 }
 
+/// A bearer token; its text does not appear in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
 /// How the phone offers and answers SRTP with keys in the SDP (RFC 4568).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Srtp {
@@ -146,6 +156,8 @@ pub struct PhoneConfig {
     pub model: Option<u32>,
     /// Digest user and password.
     pub login: Option<Login>,
+    /// Bearer token with which it answers a Bearer challenge (RFC 8898).
+    pub token: Option<Token>,
     /// Algorithms that the phone knows.
     pub algorithms: Vec<Algorithm>,
     /// Seconds asked for in REGISTER.
@@ -181,6 +193,7 @@ impl PhoneConfig {
             device: None,
             model: None,
             login: None,
+            token: None,
             algorithms: Algorithm::ALL.to_vec(),
             expires: 3600,
             srtp: Srtp::None,
@@ -206,6 +219,13 @@ impl PhoneConfig {
     #[must_use]
     pub fn login(mut self, user: &str, password: &str) -> PhoneConfig {
         self.login = Some(Login { user: user.to_owned(), password: password.to_owned() });
+        self
+    }
+
+    /// Sets the bearer token.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> PhoneConfig {
+        self.token = Some(Token(token.to_owned()));
         self
     }
 

@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, watch};
 use crate::tls::TlsSession;
 
 pub use self::call::{Call, End, Ended, Phase};
-pub use self::config::{Answer, Login, PhoneConfig, Reaction, Srtp, Transport};
+pub use self::config::{Answer, Login, PhoneConfig, Reaction, Srtp, Token, Transport};
 pub use self::error::PhoneError;
 pub use self::operate::{Invite, OfferChoice};
 pub use self::record::{CallInfo, Direction, Event, RECORD_MAX, Record, call_info, header, sdp_of};
@@ -87,6 +87,8 @@ struct State {
     answer: Option<Answer>,
     reactions: HashMap<String, Reaction>,
     digest: Option<Session>,
+    /// In place of the configured one.
+    token: Option<Token>,
     clients: HashMap<ClientKey, mpsc::Sender<Arc<Message<'static>>>>,
     acks: Kept<String, Vec<u8>>,
     served: Kept<TransactionKey, Served>,
@@ -240,6 +242,11 @@ impl Phone {
         let mark = self.inner.record.mark();
         self.send_raw(b"\r\n\r\n")?;
         self.inner.record.wait(mark, "pong", |e| e.is_received() && &*e.bytes == b"\r\n").await.map(drop)
+    }
+
+    /// Answers Bearer challenges with this token from now on.
+    pub fn show_token(&self, token: &str) {
+        self.inner.lock().token = Some(Token(token.to_owned()));
     }
 
     /// Forgets the nonce: the next request goes without credentials.

@@ -94,7 +94,7 @@ impl Verdict {
     /// A wrong answer, to be counted by [`super::Throttle::wrong`].
     pub fn is_wrong_answer(&self) -> bool {
         match self {
-            // A token that has run out was right once, and a key may be known in a moment.
+            // A token that has run out, or whose key was withdrawn, was right once.
             Self::Challenge { cause, .. } => matches!(
                 cause,
                 Cause::DigestWrong
@@ -102,7 +102,6 @@ impl Verdict {
                     | Cause::TokenTooLarge
                     | Cause::TokenAlgorithm
                     | Cause::TokenIssuer
-                    | Cause::TokenKeyUnknown
                     | Cause::TokenSignature
                     | Cause::TokenAudience
             ),

@@ -40,6 +40,7 @@ pub use scan::page_of;
 pub use setup::setup;
 
 use super::problem::{Code, Problem};
+use crate::trunk::Trunks;
 
 /// Rows that one slice looks at. At 0.1 to 0.7 µs a row the catalog is kept for 20 ms at most.
 pub const SCAN_MAX: usize = 25_000;
@@ -68,6 +69,8 @@ pub struct Live<'a> {
     pub domain: &'a str,
     /// Now.
     pub at: UnixMillis,
+    /// How trunks stand, where that is asked for.
+    pub trunks: Option<&'a Trunks>,
 }
 
 /// A page of any list.

@@ -98,7 +98,7 @@ impl View {
             .collect();
         // What the index does not know stands on the boards, phone by phone.
         let others: Vec<_> = query.filters.iter().filter(|f| field(f.field).is_none()).collect();
-        let live = self.live.as_ref().map(|(boards, at)| Live { boards, domain: "", at: *at });
+        let live = self.live.as_ref().map(|(boards, at)| Live { boards, domain: "", at: *at, trunks: None });
         let mut keep = |index: DeviceIndex| {
             let status = live.as_ref().and_then(|live| Status::of(live, index));
             others.iter().all(|f| {

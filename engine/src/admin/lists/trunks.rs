@@ -1,9 +1,11 @@
 //! `/sip-realms`, `/trunk-security-profiles`, `/trunks`. Credentials are never shown, only whether there are some.
 
+use keyline_domain::cipher;
 use keyline_domain::inventory::{RealmView, TrunkRow, TrunkSecurityProfileRow};
 use serde_json::{Value, json};
 
 use super::{Page, Query, Row, Shape, World, pick};
+use crate::admin::views::Timestamp;
 
 pub(super) static REALMS: Shape = Shape {
     name: "sip-realms",
@@ -71,10 +73,19 @@ impl Row for &TrunkRow {
     }
 }
 
-fn trunk(row: &&TrunkRow) -> Value {
+/// With its connection, where a node runs that keeps one.
+fn trunk(world: &World<'_>, row: &TrunkRow) -> Value {
+    let status = world.live.and_then(|live| live.trunks?.get(&row.name));
     json!({
         "name": row.name, "description": row.description, "destination": row.destination,
         "security_profile": row.security_profile,
+        "connection": status.map(|s| json!({
+            "state": s.state.as_str(),
+            "carries_calls": s.state.carries_calls(),
+            "reason": s.detail,
+            "suite": cipher::suite(s.suite).map(|suite| suite.name),
+            "since": Timestamp(s.since),
+        })),
     })
 }
 
@@ -95,9 +106,9 @@ pub(super) fn one_profile(world: &World<'_>, name: &str) -> Option<Value> {
 }
 
 pub(super) fn trunks(world: &World<'_>, query: &Query) -> Page {
-    pick(query, TRUNKS.key, world.inventory.trunks(), trunk)
+    pick(query, TRUNKS.key, world.inventory.trunks(), |row| trunk(world, row))
 }
 
 pub(super) fn one_trunk(world: &World<'_>, name: &str) -> Option<Value> {
-    world.inventory.trunks().find(|row| *row.name == *name).map(|row| trunk(&row))
+    world.inventory.trunks().find(|row| *row.name == *name).map(|row| trunk(world, row))
 }

@@ -175,7 +175,9 @@ pub(crate) fn document() -> Value {
     for (path, method, operation) in super::rollouts::operations() {
         paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
     }
-    for (path, method, operation) in super::inventory::operations() {
+    for (path, method, operation) in
+        super::inventory::operations().into_iter().chain(super::oauth::operations())
+    {
         paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
     }
     json!({
@@ -340,7 +342,7 @@ fn problem(code: Code) -> Value {
     json!({ "description": code.as_str(), "content": { PROBLEM_JSON: { "schema": reference("Problem") } } })
 }
 
-fn responses(schema: &str, problems: &[Code]) -> Value {
+pub(super) fn responses(schema: &str, problems: &[Code]) -> Value {
     let mut out = json!({
         "200": { "description": "Done", "content": { "application/json": { "schema": reference(schema) } } },
         "304": { "description": "The client has it (If-None-Match)" },

@@ -144,6 +144,7 @@ pub(super) fn all() -> Value {
     if let Some(all) = out.as_object_mut() {
         all.extend(super::bodies::all());
         all.extend(changed());
+        all.extend(crate::admin::oauth::schemas());
     }
     out
 }
@@ -460,6 +461,10 @@ fn configured() -> Value {
         "Trunk": object(&[
             ("name", text()), ("description", text()), ("destination", text()),
             ("security_profile", maybe_text()),
+            ("connection", nullable(object(&[
+                ("state", choice(&["open", "secured", "cipher_policy", "cipher_mismatch", "suite_refused", "down"])),
+                ("carries_calls", boolean()), ("reason", text()), ("suite", maybe_text()), ("since", instant()),
+            ]))),
         ]),
         "Trunks": page(reference("Trunk")),
         "EnterprisePhone": object(&[("hardening", json!({ "type": "object" }))]),

@@ -21,6 +21,7 @@ use keyline_domain::subscription::MessageWaiting;
 use serde_json::{Value, json};
 
 use crate::admin::lists::{Position, World};
+use crate::admin::oauth::{OauthApi, Wanted};
 use crate::admin::views::*;
 use crate::admin::{
     BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, RolloutApi,
@@ -268,6 +269,10 @@ impl NodeApi for Fake {
         self
     }
 
+    fn oauth(&self) -> &dyn OauthApi {
+        self
+    }
+
     fn export(&self) -> BoxFuture<Result<Vec<u8>, String>> {
         Box::pin(async { Ok(b"{\"kind\":\"line\",\"dn\":\"1001\"}\n".repeat(100_000)) })
     }
@@ -294,6 +299,21 @@ impl NodeApi for Fake {
 }
 
 /// No roll-out, and none can begin.
+impl OauthApi for Fake {
+    fn keys(&self) -> Value {
+        json!({ "keys": [] })
+    }
+
+    fn issue(&self, wanted: Wanted, _: Who) -> BoxFuture<Result<Value, Problem>> {
+        let told = json!({ "access_token": "a.b.c", "token_type": "Bearer", "expires_in": wanted.expires_s.unwrap_or(60), "scope": "sip" });
+        Box::pin(async move { Ok(told) })
+    }
+
+    fn rotate(&self, _: Who) -> BoxFuture<Result<(), Problem>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
 impl RolloutApi for Fake {
     fn list(&self) -> Vec<Arc<Rollout>> {
         Vec::new()

@@ -9,7 +9,7 @@ mod node;
 mod nouns;
 
 pub(in crate::cli) use forms::{Bulk, Fields, Form, How, Listing, Showing};
-pub(in crate::cli) use node::{Audit, Call, Explain, Format, OwnName, Token, Trace, Tracing};
+pub(in crate::cli) use node::{Audit, Call, Explain, Format, Oauth, OwnName, Token, Trace, Tracing};
 pub(in crate::cli) use nouns::{
     Cert, Delete, Dependencies, Enterprise, Line, Named, Object, Parameter, Phone, Profile, RollOut,
     RollOuts, Show, User, Write,
@@ -111,6 +111,9 @@ pub(in crate::cli) enum Command {
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(Token),
+    /// Bearer tokens with which phones register on the SIP OAuth port, from the node's own issuer
+    #[command(subcommand)]
+    Oauth(Oauth),
     /// Watch the signaling of a phone or a call as it happens, secrets masked
     #[command(subcommand)]
     Trace(Trace),

@@ -41,6 +41,36 @@ pub(in crate::cli) enum Token {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Oauth {
+    /// Issue a token and print it: whoever has it is the phone until it ends
+    Issue {
+        /// The phone that it is for
+        #[arg(long, required_unless_present = "user", conflicts_with = "user")]
+        phone: Option<String>,
+        /// The user whose phones it is for
+        #[arg(long)]
+        user: Option<String>,
+        /// A line that it is for; several times for several [default: all of the phone's]
+        #[arg(long = "line", value_name = "DN")]
+        lines: Vec<String>,
+        /// When it ends: a number with s, m, h or d [default: oauth.token_s]
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        expires: Option<u64>,
+        /// The whole answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the issuer's public keys (JSON Web Key Set)
+    Keys,
+    /// Sign with another key from now on; tokens of the present key are still taken until the next rotation
+    Rotate {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 fn role(text: &str) -> Result<Role, String> {
     let all = Role::ALL.map(Role::as_str).join(", ");
     text.parse().map_err(|()| format!("use {all}"))

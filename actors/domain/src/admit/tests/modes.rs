@@ -125,12 +125,15 @@ fn a_bad_token_is_challenged_anew_and_one_of_somebody_else_is_not() {
         let challenge = Verdict::Challenge { stale: false, cause: fault.into() };
         assert_eq!(got(bad, Some(&device), false), challenge);
         assert_eq!(got(bad, None, false), challenge, "nobody learns which devices there are");
-        // A token that ran out is no guess: it is never held against its source.
+        // A token that ran out, or whose key did, is no guess: it is never held against its source.
         let expected = match challenge.is_wrong_answer() {
             true => Some((403, Cause::TokenWrongTooOften)),
             false => None,
         };
-        assert_eq!(expected.is_none(), matches!(fault, Fault::Expired | Fault::NotYetValid));
+        assert_eq!(
+            expected.is_none(),
+            matches!(fault, Fault::Expired | Fault::NotYetValid | Fault::KeyUnknown)
+        );
         assert_eq!(refused(&got(bad, Some(&device), true)), expected);
     }
     assert_eq!(

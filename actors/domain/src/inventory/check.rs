@@ -67,6 +67,11 @@ impl Inventory {
                 Row::Parameter(r) => {
                     let result = scope.parameters.check();
                     failed_parameter = result.is_err();
+                    if matches!(r.spec().name, "tls_ciphers" | "srtp_ciphers")
+                        && !scope.parameters.srtp_as_recommended()
+                    {
+                        warn(WarningCode::SrtpCiphersDiffer);
+                    }
                     result.and_then(|()| self.check_node(r))
                 }
                 Row::PhoneModel(r) => scope.check_model(r),

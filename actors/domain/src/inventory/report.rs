@@ -55,6 +55,8 @@ pub enum WarningCode {
     EndOfMaintenance,
     /// R214.
     CapfCertificateUnknown,
+    /// R128, R129.
+    SrtpCiphersDiffer,
 }
 
 impl WarningCode {
@@ -74,6 +76,7 @@ impl WarningCode {
             Self::HeadsetAlone => "headset_alone",
             Self::EndOfMaintenance => "end_of_maintenance",
             Self::CapfCertificateUnknown => "capf_certificate_unknown",
+            Self::SrtpCiphersDiffer => "srtp_ciphers_differ",
         }
     }
 
@@ -113,6 +116,10 @@ impl WarningCode {
             Self::EndOfMaintenance => {
                 "the model gets no firmware any more: such phones should stay on releases before the change to \
                  SHA-256 signatures"
+            }
+            Self::SrtpCiphersDiffer => {
+                "with a strongest or medium tls_ciphers the same level is recommended for srtp_ciphers: AEAD AES-256 \
+                 GCM only, or both AEAD AES-GCM"
             }
             Self::WeakRsaKey => "RSA keys of 512 or 1024 bits are weak; use 2048 or more",
             Self::LongRsaKey => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cipher::TlsCiphers;
+use crate::cipher::{SrtpCiphers, TlsCiphers};
 use crate::digest::Algorithm;
 use crate::mode::ClusterMode;
 
@@ -66,6 +66,16 @@ pub enum SrtpMenu {
     Medium,
     /// AES-CM too.
     All,
+}
+
+impl From<SrtpMenu> for SrtpCiphers {
+    fn from(menu: SrtpMenu) -> Self {
+        match menu {
+            SrtpMenu::Strongest => Self::Strongest,
+            SrtpMenu::Medium => Self::Medium,
+            SrtpMenu::All => Self::All,
+        }
+    }
 }
 
 /// All parameters with the values in force.
@@ -163,6 +173,15 @@ impl Parameters {
     /// Puts the default of a parameter in force.
     pub(super) fn reset(&mut self, spec: &ParameterSpec) {
         self.assign(spec, &spec.default_value());
+    }
+
+    /// The SRTP menu is the one that goes with the TLS menu, as far as one is recommended: the source recommends
+    /// nothing for `all_*` (R128, R129).
+    pub(super) fn srtp_as_recommended(&self) -> bool {
+        match TlsCiphers::from(self.tls_ciphers).recommended_srtp() {
+            SrtpCiphers::All => true,
+            recommended => recommended == SrtpCiphers::from(self.srtp_ciphers),
+        }
     }
 
     /// Checks the parameters against each other.

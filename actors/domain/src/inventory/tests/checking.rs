@@ -261,3 +261,38 @@ fn errors_are_bounded() {
     let report = Inventory::new().check(&all, true);
     assert_eq!((report.errors.len(), report.more_errors), (ERRORS_MAX, 10));
 }
+
+/// Whichever of the two is saved, and judged by both as they will be then.
+#[test]
+fn r128_r129_srtp_of_another_level_than_a_strongest_or_medium_tls_is_hinted_at() {
+    let parameter =
+        |name: &str, value: &str| format!(r#"{{"kind":"parameter","name":"{name}","value":"{value}"}}"#);
+    for (tls, recommended) in [
+        ("strongest_rsa_preferred", Some("strongest")),
+        ("strongest_ecdsa_preferred", Some("strongest")),
+        ("medium_rsa_preferred", Some("medium")),
+        ("medium_ecdsa_preferred", Some("medium")),
+        ("all_rsa_preferred", None),
+        ("all_ecdsa_preferred", None),
+    ] {
+        for srtp in ["strongest", "medium", "all"] {
+            let (tls_row, srtp_row) = (parameter("tls_ciphers", tls), parameter("srtp_ciphers", srtp));
+            let wanted = usize::from(recommended.is_some_and(|r| r != srtp));
+            let hints = |inventory: &Inventory, texts: &[&str]| {
+                let report = inventory.check(&rows(texts), false);
+                assert!(report.is_ok());
+                report.warnings.iter().filter(|w| w.code == WarningCode::SrtpCiphersDiffer).count()
+            };
+            assert_eq!(hints(&Inventory::new(), &[&tls_row, &srtp_row]), wanted, "{tls} {srtp}");
+            for (first, second) in [(&tls_row, &srtp_row), (&srtp_row, &tls_row)] {
+                let mut inventory = Inventory::new();
+                import(&mut inventory, &[first]);
+                assert_eq!(hints(&inventory, &[second]), wanted, "{first} then {second}");
+            }
+            let other = parameter("no_answer_s", "20").replace("\"20\"", "20");
+            let mut inventory = Inventory::new();
+            import(&mut inventory, &[&tls_row, &srtp_row]);
+            assert_eq!(hints(&inventory, &[&other]), 0);
+        }
+    }
+}

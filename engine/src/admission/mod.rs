@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use keyline_domain::admit::{MicPolicy, Policy, ServedHosts, Throttle};
+use keyline_domain::admit::{Policy, ServedHosts, Throttle};
+use keyline_domain::impact::policy_of;
 use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
 
@@ -70,16 +71,9 @@ impl Admission {
         }
     }
 
-    /// Parameters that bear on admission, as the domain takes them.
+    /// Parameters that bear on admission, as the domain takes them: the same reading as a what-if's.
     pub fn policy(&self, parameters: &inventory::Parameters) -> Policy {
-        Policy {
-            cluster: parameters.cluster_security_mode,
-            mic: match parameters.mic_tls_policy {
-                inventory::Policy::Warn => MicPolicy::Warn,
-                inventory::Policy::Refuse => MicPolicy::Refuse,
-            },
-            allow_unproven_move: self.allow_unproven_move,
-        }
+        Policy { allow_unproven_move: self.allow_unproven_move, ..policy_of(parameters) }
     }
 
     /// Whether this address is one of ours.

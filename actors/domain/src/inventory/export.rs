@@ -174,11 +174,13 @@ impl Inventory {
         line(Kind::Phone, row)
     }
 
-    /// The row of a profile: the settings in force, without the fields that its model does not have.
+    /// The row of a profile: the settings in force, without the fields that its model does not have. A switch that is on
+    /// from a time when the model was known to have it stays: whoever saves the profile must hear of it, not lose it.
     pub fn profile_row(&self, profile: &SecurityProfile) -> SecurityProfileRow {
         let offered = self.model(&profile.model).map(|m| options(m, profile.protocol));
         let has = |field| offered.as_ref().is_some_and(|o| o.has(field));
         let s = &profile.settings;
+        let switch = |field, on: bool| (on || has(field)).then_some(on);
         SecurityProfileRow {
             tag: Tag,
             name: profile.name.as_str().into(),
@@ -187,12 +189,11 @@ impl Inventory {
             protocol: Some(profile.protocol),
             device_security_mode: Some(s.device_security_mode),
             transport: Some(s.transport),
-            digest_authentication: has(Field::DigestAuthentication).then_some(s.digest_authentication),
+            digest_authentication: switch(Field::DigestAuthentication, s.digest_authentication),
             nonce_validity_s: has(Field::NonceValidityS).then_some(s.nonce_validity_s),
-            tftp_encrypted_config: has(Field::TftpEncryptedConfig).then_some(s.tftp_encrypted_config),
-            oauth_authentication: has(Field::OauthAuthentication).then_some(s.oauth_authentication),
-            exclude_digest_credentials: has(Field::ExcludeDigestCredentials)
-                .then_some(s.exclude_digest_credentials),
+            tftp_encrypted_config: switch(Field::TftpEncryptedConfig, s.tftp_encrypted_config),
+            oauth_authentication: switch(Field::OauthAuthentication, s.oauth_authentication),
+            exclude_digest_credentials: switch(Field::ExcludeDigestCredentials, s.exclude_digest_credentials),
             capf_authentication_mode: has(Field::CapfAuthenticationMode)
                 .then_some(s.capf_authentication_mode),
             key_order: has(Field::KeyOrder).then_some(s.key_order),

@@ -128,6 +128,9 @@ enum Command {
         /// Questions of each kind
         #[arg(long, default_value_t = 200)]
         samples: u32,
+        /// Keep everything in this folder, and use what an earlier run imported there
+        #[arg(long)]
+        data: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -214,10 +217,10 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let done = scale::roll_out(&keyline, plan).await?;
             print(json, &done, &done)?;
         }
-        Command::AdminScale { keyline, phones, samples, json } => {
+        Command::AdminScale { keyline, phones, samples, data, json } => {
             let plan =
                 scale::Plan { phones: phones.clamp(20_000, inventory::PHONES_MAX), samples: samples.max(4) };
-            let measured = scale::measure(&keyline, plan).await?;
+            let measured = scale::measure(&keyline, plan, data.as_deref()).await?;
             print(json, &measured, &measured)?;
         }
     }

@@ -20,7 +20,7 @@ async fn r183_r206_a_thousand_phones_are_judged_as_they_were_told_over_kill_9() 
 /// It fails when an answer has other rows than the fleet should give.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r175_r176_r178_r186_r189_a_fleet_is_found_in_every_way() {
-    let done = measure(&binary(), Plan { phones: 20_000, samples: 4 }).await.unwrap();
+    let done = measure(&binary(), Plan { phones: 20_000, samples: 4 }, None).await.unwrap();
     println!("{done}");
     assert!(done.queries.len() > 40 && done.save.count == 20);
 }

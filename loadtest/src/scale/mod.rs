@@ -100,23 +100,30 @@ impl Series {
     }
 }
 
-/// Measures a program. A million phones take some minutes, most of them for the import.
+/// Measures a program. A million phones take some minutes, most of them for the import; a `folder` is kept, and what
+/// an earlier run imported there is used again.
 ///
 /// # Errors
 /// [`ScaleError`], also for every answer that is not what the fleet should give.
-pub async fn measure(binary: &Path, plan: Plan) -> Result<Measured, ScaleError> {
-    let folder = tempfile::tempdir().map_err(ScaleError::io("no temporary folder"))?;
+pub async fn measure(binary: &Path, plan: Plan, folder: Option<&Path>) -> Result<Measured, ScaleError> {
+    let own = tempfile::tempdir().map_err(ScaleError::io("no temporary folder"))?;
+    let folder = folder.unwrap_or(own.path());
     let any = || "127.0.0.1:0".to_owned();
     let listeners = [("sip_udp", any()), ("admin", any()), ("metrics", any())];
     // One client asks as fast as it gets answers.
     let more = "\n[limits]\nadmin_requests_per_source = 1000000\nadmin_requests_per_token = 1000000\n";
-    let node = Node::prepare(binary, &folder.path().join("keyline"), &listeners, more)?;
-    let file = folder.path().join("fleet.ndjson");
+    let node = Node::prepare(binary, &folder.join("keyline"), &listeners, more)?;
+    let file = folder.join("fleet.ndjson");
+    let there = node.data().exists();
     let mut out = std::io::BufWriter::new(fs::File::create(&file).map_err(ScaleError::io("inventory"))?);
     let rows = fleet::write(&mut out, plan.phones).map_err(ScaleError::io("inventory"))?;
     out.flush().map_err(ScaleError::io("inventory"))?;
-    eprintln!("importing {rows} rows");
-    let import = node.import(&file).await?;
+    let import = if there {
+        Duration::ZERO
+    } else {
+        eprintln!("importing {rows} rows");
+        node.import(&file).await?
+    };
     let roots = node.roots().await?;
     eprintln!("starting");
     let begun = Instant::now();

@@ -38,16 +38,16 @@ pub(super) struct Needle<'a> {
     pub(super) field: TextField,
     pub(super) pattern: Pattern,
     pub(super) text: &'a str,
-    /// In lower case.
+    /// As the texts are compared: names in upper case, all else in lower case.
     finder: memchr::memmem::Finder<'a>,
     letters: bool,
 }
 
 impl<'a> Needle<'a> {
-    /// `lower` is `text` in lower case.
-    pub(super) fn new(field: TextField, pattern: Pattern, text: &'a str, lower: &'a str) -> Self {
-        let letters = text.bytes().any(|b| b.is_ascii_alphabetic());
-        Self { field, pattern, text, finder: memchr::memmem::Finder::new(lower), letters }
+    /// `folded` is `text` in upper case for names, in lower case else.
+    pub(super) fn new(field: TextField, pattern: Pattern, text: &'a str, folded: &'a str) -> Self {
+        let letters = field != TextField::Name && text.bytes().any(|b| b.is_ascii_alphabetic());
+        Self { field, pattern, text, finder: memchr::memmem::Finder::new(folded), letters }
     }
 }
 
@@ -61,24 +61,6 @@ impl Column {
     fn bytes(&self) -> usize {
         self.text.len() + self.ends.len() * 4
     }
-}
-
-fn values(field: TextField, text: &str) -> impl Iterator<Item = &str> {
-    let several = field == TextField::Line;
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        match text.split_once(BETWEEN).filter(|_| several) {
-            Some((first, others)) => {
-                rest = Some(others);
-                Some(first)
-            }
-            None => {
-                rest = None;
-                Some(text)
-            }
-        }
-    })
 }
 
 impl Block {
@@ -128,7 +110,16 @@ impl Block {
 
     /// The phone fits.
     pub(super) fn admits(&self, needle: &Needle<'_>, row: usize) -> bool {
-        needle.pattern.admits(values(needle.field, self.text(needle.field, row)), needle.text)
+        let text = self.text(needle.field, row);
+        match needle.pattern {
+            Pattern::IsEmpty => text.is_empty(),
+            Pattern::IsNotEmpty => !text.is_empty(),
+            _ if text.is_empty() => false,
+            pattern if needle.field == TextField::Line => {
+                text.split(BETWEEN).any(|dn| pattern.holds(dn, needle.text))
+            }
+            pattern => pattern.holds(text, needle.text),
+        }
     }
 
     /// Takes phones that do not fit out of the mask. `folded` is room to work in.

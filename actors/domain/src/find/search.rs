@@ -1,5 +1,7 @@
 //! Searching an index: criteria, an order, a place to go on from.
 
+use std::cmp::Ordering;
+
 use super::block::{Block, Mask, NONE, Needle, ROWS};
 use super::criterion::{Criterion, Field, Pattern, ProfileField, TextField};
 use super::index::PhoneIndex;
@@ -12,6 +14,9 @@ pub const LOOKED_MAX: usize = 50_000;
 /// Phones that are looked at one by one before all texts are scanned at once: where many fit, a page is full
 /// before.
 const ONE_BY_ONE: usize = 4096;
+
+/// Phones that fit, up to which they are put in order by themselves rather than sought in the order of all.
+const FEW: usize = 10_000;
 
 /// What phones are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,14 @@ fn column(profile: &SecurityProfile, field: ProfileField) -> &str {
     }
 }
 
+/// Names are kept in upper case, all else as it was written and compared in lower case.
+fn folded(criterion: &Criterion) -> String {
+    match criterion.field {
+        Field::Text(TextField::Name) => criterion.text.to_ascii_uppercase(),
+        _ => criterion.text.to_ascii_lowercase(),
+    }
+}
+
 /// Criteria made ready.
 struct Ready<'a> {
     needles: Vec<Needle<'a>>,
@@ -115,8 +128,8 @@ impl PhoneIndex {
     /// Searches. `keep` knows what the index does not; where it is given a search may end early, with few phones
     /// or none and a place to go on.
     pub fn search(&self, search: &Search<'_>, keep: Option<&mut dyn FnMut(DeviceIndex) -> bool>) -> Found {
-        let lower: Vec<String> = search.criteria.iter().map(|c| c.text.to_ascii_lowercase()).collect();
-        let ready = self.ready(search.criteria, &lower);
+        let folded: Vec<String> = search.criteria.iter().map(folded).collect();
+        let ready = self.ready(search.criteria, &folded);
         let page = Page { found: Found::default(), limit: search.limit, looked: 0, keep };
         match search.sort {
             Sort::Profile(field) => self.by_profile(search, field, &ready, page),
@@ -129,26 +142,27 @@ impl PhoneIndex {
                     Place { value: value.to_owned(), key: key.to_owned() }
                 };
                 let order = &self.descriptions;
+                let compare = |a, b| key(a).cmp(&key(b));
                 match search.backwards {
                     false => {
                         let from = order.from(|n| after.is_some_and(|after| key(n) <= after));
-                        self.walk(from, &ready, page, |_| false, place)
+                        self.walk(from, &ready, page, |_| false, compare, place)
                     }
                     true => {
                         let from = order.back(|n| after.is_none_or(|after| key(n) < after));
-                        self.walk(from, &ready, page, |_| false, place)
+                        self.walk(from, &ready, page, |_| false, |a, b| compare(b, a), place)
                     }
                 }
             }
         }
     }
 
-    fn ready<'a>(&self, criteria: &'a [Criterion], lower: &'a [String]) -> Ready<'a> {
+    fn ready<'a>(&self, criteria: &'a [Criterion], folded: &'a [String]) -> Ready<'a> {
         let needles: Vec<_> = criteria
             .iter()
-            .zip(lower)
-            .filter_map(|(c, lower)| match c.field {
-                Field::Text(field) => Some(Needle::new(field, c.pattern, &c.text, lower)),
+            .zip(folded)
+            .filter_map(|(c, folded)| match c.field {
+                Field::Text(field) => Some(Needle::new(field, c.pattern, &c.text, folded)),
                 Field::Profile(_) => None,
             })
             .collect();
@@ -171,19 +185,20 @@ impl PhoneIndex {
         });
         let prefix = begins.map(|c| c.text.to_ascii_uppercase()).unwrap_or_default();
         let after = search.after.map(|p| p.key.as_str());
-        let over = |number| !self.texts.name(number).starts_with(&prefix);
+        let over = |number| !prefix.is_empty() && !self.texts.name(number).starts_with(&prefix);
+        let compare = |a, b| self.texts.name(a).cmp(self.texts.name(b));
         let place = |number| Place { value: String::new(), key: self.texts.name(number).to_owned() };
         match search.backwards {
             false => {
                 let below = |n| {
                     self.texts.name(n) < prefix.as_str() || after.is_some_and(|a| self.texts.name(n) <= a)
                 };
-                self.walk(self.names.from(below), ready, page, over, place)
+                self.walk(self.names.from(below), ready, page, over, compare, place)
             }
             true => {
                 let within = |name: &str| name < prefix.as_str() || name.starts_with(&prefix);
                 let below = |n| within(self.texts.name(n)) && after.is_none_or(|a| self.texts.name(n) < a);
-                self.walk(self.names.back(below), ready, page, over, place)
+                self.walk(self.names.back(below), ready, page, over, |a, b| compare(b, a), place)
             }
         }
     }
@@ -194,6 +209,7 @@ impl PhoneIndex {
         ready: &Ready<'_>,
         mut page: Page<'_>,
         over: impl Fn(u32) -> bool,
+        compare: impl Fn(u32, u32) -> Ordering,
         place: impl Fn(u32) -> Place,
     ) -> Found {
         let mut mask: Option<Vec<Mask>> = None;
@@ -210,7 +226,11 @@ impl PhoneIndex {
                 break;
             }
             if seen >= ONE_BY_ONE && mask.is_none() && !ready.all {
-                mask = Some(self.mask(ready));
+                let all = self.mask(ready);
+                if fitting(&all) <= FEW {
+                    return rest(&all, number, compare, page, place);
+                }
+                mask = Some(all);
             }
         }
         page.found
@@ -308,4 +328,34 @@ impl PhoneIndex {
         }
         page.found
     }
+}
+
+/// How many phones fit.
+fn fitting(mask: &[Mask]) -> usize {
+    mask.iter().flatten().map(|word| word.count_ones() as usize).sum()
+}
+
+/// Those that fit and stand behind a phone, in order.
+fn rest(
+    mask: &[Mask],
+    behind: u32,
+    compare: impl Fn(u32, u32) -> Ordering,
+    mut page: Page<'_>,
+    place: impl Fn(u32) -> Place,
+) -> Found {
+    let words = mask.iter().flatten().zip((0_u32..).step_by(64));
+    let bits = words.filter(|(word, _)| **word != 0).flat_map(|(word, first)| {
+        let word = *word;
+        (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| first + bit)
+    });
+    let mut numbers: Vec<u32> = bits.filter(|n| compare(*n, behind) == Ordering::Greater).collect();
+    numbers.sort_unstable_by(|a, b| compare(*a, *b));
+    let mut numbers = numbers.into_iter().peekable();
+    while let Some(number) = numbers.next() {
+        if page.take(number) {
+            page.found.next = numbers.peek().is_some().then(|| place(number));
+            break;
+        }
+    }
+    page.found
 }

@@ -26,7 +26,7 @@ ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STA
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults run test test-fast requirements bench bench-smoke load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,10 @@ test: judges build faults peer test-fast ## everything: pure crates, whole node 
 	  -p keyline-tests 2>&1 | tee $(RESULTS)/whole.txt
 	@cargo test --release --locked -p keyline-wire --features integrity-only --lib integrity_only 2>&1 \
 	  | tee $(RESULTS)/integrity.txt | grep -v ' \.\.\. ok$$'
+
+swaps: build ## 10,000 certificate swaps during 500 calls and 200 handshakes a second; prints what it cost
+	@$(ROCKSDB) KEYLINE_SWAPS=10000 KEYLINE_SWAP_CALLS=500 KEYLINE_SWAP_HANDSHAKES=200 cargo test --release --locked \
+	  -p keyline-tests --test suites -- --nocapture own_swaps
 
 requirements: ## every rule with its tests, their levels and, after `make test`, their results
 	@cd $(RESULTS) 2>/dev/null && ls pure.txt whole.txt integrity.txt >/dev/null 2>&1 && set -- $(RESULTS)/*.txt || set --; \

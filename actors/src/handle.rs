@@ -16,9 +16,10 @@ use crate::audit::AuditReader;
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    AskChange, Catalog, CatalogActor, ChangeConfig, ChangeError, ChangeOwn, ChangeRequest, ChangeToken,
-    Changed, Export, Import, ImportDone, ImportError, Look, MessagesError, Note, NoteError, OwnChange,
-    OwnRefused, RotateOauth, See, SetMessages, TokenChange, TokenRefused,
+    AskChange, Catalog, CatalogActor, ChangeConfig, ChangeCrl, ChangeError, ChangeOwn, ChangeRequest,
+    ChangeToken, Changed, CrlChange, CrlRefused, Export, Import, ImportDone, ImportError, Look,
+    MessagesError, Note, NoteError, OwnChange, OwnRefused, RotateOauth, See, SetMessages, TokenChange,
+    TokenRefused,
 };
 use crate::profile::{
     Begin, Manager, OrderRollout, Quiesce, RolloutFacts, RolloutOrder, RolloutRefused, RolloutWanted,
@@ -336,6 +337,17 @@ impl Handle {
         match self.catalog.send(RotateOauth(who)).await {
             Ok(result) => result,
             Err(e) => Err(NoteError(e.to_string())),
+        }
+    }
+
+    /// Changes a revocation list; handshakes are judged by it once this is done.
+    ///
+    /// # Errors
+    /// [`CrlRefused`].
+    pub async fn change_crl(&self, change: CrlChange, who: Who) -> Result<(), CrlRefused> {
+        match self.catalog.send(ChangeCrl(change, who)).await {
+            Ok(result) => result,
+            Err(e) => Err(CrlRefused::Store(e.to_string())),
         }
     }
 

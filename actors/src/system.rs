@@ -19,12 +19,12 @@ use prometheus::Registry as MetricRegistry;
 use crate::audit::AuditReader;
 use crate::backup::{Backup, STORE};
 use crate::board::{
-    Boards, CallBoard, CertificateBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, RolloutBoard, Settings,
-    SettingsBoard, TokenBoard, WatchBoard,
+    Boards, CallBoard, CertificateBoard, DeviceBoard, KeyBoard, Keys, ProfileBoard, RefusalBoard,
+    RolloutBoard, Settings, SettingsBoard, TokenBoard, WatchBoard,
 };
 use crate::catalog::{
     Catalog, CatalogActor, ChangeError, ChangeRequest, Changed, ImportDone, ImportError, Inspect, OwnChange,
-    OwnRefused, TokenChange, TokenRefused, Tools, load_messages, load_seen, scan_table,
+    OwnRefused, TokenChange, TokenRefused, Tools, load_crls, load_messages, load_seen, scan_table,
 };
 use crate::clock::now;
 use crate::error::OpenError;
@@ -234,12 +234,14 @@ impl Opened {
             watch: WatchBoard::default(),
             tokens: TokenBoard::default(),
             certificates: CertificateBoard::default(),
+            refusals: RefusalBoard::default(),
             rollouts: RolloutBoard::default(),
         });
         if !self.catalog.publish_all(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
         }
         boards.settings.set_own(self.keyring().own()?);
+        boards.settings.set_crls(load_crls(&*self.store)?);
         load_messages(&*self.store, &boards)?;
         load_seen(&*self.store, &boards)?;
         let registered = load_rows(&*self.store, &boards)?;

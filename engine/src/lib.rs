@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod flow;
+pub mod instant;
 pub mod limits;
 pub mod metrics;
 pub mod node;

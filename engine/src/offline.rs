@@ -20,11 +20,13 @@ use keyline_domain::inventory::{CertificateFacts, CertificateRow};
 use serde_json::Value;
 
 use crate::admin::lists::World;
+use crate::admin::own::{refusal, unknown};
 use crate::admin::views::{ImportDone, ImportRefused, ImportWarning, RowRefusal};
 use crate::admin::{AdminToken, Code, OfflineApi, Problem, Reading, TokenError};
 use crate::config::{self, Config, Durability};
-use crate::pki::authority::{self, AuthorityError};
+use crate::pki::authority::{self, AuthorityError, OwnCertificate};
 use crate::pki::inspect;
+use crate::pki::own::{Asked, Grounds, Site, decide, small_keys};
 
 /// Why a store cannot be used, one line.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,7 @@ impl Inspect for PemInspector {
 #[derive(Debug)]
 pub struct Offline {
     pub(crate) opened: Opened,
+    site: Site,
 }
 
 /// Opens the store of a configuration; initialises an empty data directory: node key, admin token, own
@@ -95,8 +98,9 @@ pub fn open(config: &Config) -> Result<Offline, OfflineError> {
         getrandom::fill(&mut random).map_err(|e| OfflineError::Random(e.to_string()))?;
         AdminToken::create(data, config.admin_token.as_ref().map(config::Secret::expose), random)?;
     }
-    authority::ensure(&opened.keyring(), &config.node.name, &hosts(config))?;
-    Ok(Offline { opened })
+    let site = Site { node: config.node.name.clone(), hosts: hosts(config) };
+    authority::ensure(&opened.keyring(), &site.node, &site.hosts)?;
+    Ok(Offline { opened, site })
 }
 
 /// Names and addresses that the node's certificates bear.
@@ -134,6 +138,30 @@ impl OfflineApi for Offline {
 
     fn certificate(&self, name: &str) -> Option<String> {
         self.opened.keyring().certificate(name).ok().flatten()
+    }
+
+    fn own(&mut self, name: &str, asked: &Asked, dry_run: bool) -> Result<Value, Problem> {
+        let internal = |reason: String| Problem::new(Code::Internal, reason);
+        let which = OwnCertificate::named(name).ok_or_else(|| unknown(name))?;
+        let own = self.opened.keyring().own().map_err(|e| internal(e.to_string()))?;
+        let present = own.get(which.name()).ok_or_else(|| unknown(name))?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|e| internal(e.to_string()))?;
+        let inventory = self.opened.catalog().inventory();
+        let trusted: Vec<_> = inventory.all_certificates().cloned().collect();
+        let grounds = Grounds {
+            site: &self.site,
+            trusted: &trusted,
+            small_keys: &small_keys(inventory),
+            now: keyline_actors::clock::now(),
+            random,
+        };
+        let decided = decide(which, asked, present, &grounds).map_err(|e| refusal(&e))?;
+        if let Some(change) = decided.change.filter(|_| !dry_run) {
+            let who = Who::local(COMMAND_LINE);
+            self.opened.change_own(&change, &who).map_err(|e| internal(e.to_string()))?;
+        }
+        Ok(decided.answer)
     }
 
     fn tokens(&self) -> Vec<Token> {

@@ -53,7 +53,7 @@ impl Site {
 
     /// A phone's certificate as files.
     fn files(&self, device: &str) -> (String, String) {
-        let Issued { certificate_pem, key_pem } = self.authority.issue(device);
+        let Issued { certificate_pem, key_pem, .. } = self.authority.issue(device);
         let file = |kind: &str, text: &str| {
             let path = self.node.folder().join(format!("{device}.{kind}"));
             std::fs::write(&path, text).unwrap();

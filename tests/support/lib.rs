@@ -22,6 +22,7 @@ pub mod inventory;
 pub mod mutate;
 pub mod node;
 pub mod openssl;
+pub mod own;
 pub mod pki;
 pub mod place;
 mod ports;

@@ -5,6 +5,7 @@
 //! | devices by name, line, digest user; certificates seen | `papaya` (lock-free reads) | read per packet, written by the catalog |
 //! | device slots | append-only array, `arc-swap` per slot | an index, not a look-up, per packet |
 //! | users, profiles, parameters | `papaya`, `arc-swap` snapshots | read per packet, rarely written |
+//! | refusals | fixed array, `arc-swap` per slot | written where something is refused, read by the API |
 //! | roll-outs | `papaya` | read by the API, written a few times a second while one runs |
 //! | watched lines | `dashmap` | met where a call or a registration changes, never by a refresh |
 //! | calls | `dashmap` (sharded locks: **not** lock-free) | read by the API, and once a call for its hop count |
@@ -17,6 +18,7 @@ pub mod devices;
 pub mod keys;
 mod own;
 pub mod profiles;
+pub mod refusals;
 pub mod rollouts;
 pub mod settings;
 mod slots;
@@ -30,8 +32,9 @@ pub use calls::{CallBoard, CallEntry};
 pub use certificates::CertificateBoard;
 pub use devices::{Device, DeviceBoard, DeviceSlot, LineDevices};
 pub use keys::{KeyBoard, Keys, OauthSecrets, TICKET_SECRET_LEN, TicketKey, TicketKeys};
-pub use own::{Material, Own, OwnCertificates, PrivateKeyPem};
+pub use own::{Crl, Material, Own, OwnCertificates, PrivateKeyPem};
 pub use profiles::{Judgement, ProfileBoard};
+pub use refusals::{RefusalBoard, Refused, RefusedAt};
 pub use rollouts::RolloutBoard;
 pub use settings::{Settings, SettingsBoard};
 pub use tokens::{Role, Token, TokenBoard};
@@ -56,6 +59,8 @@ pub struct Boards {
     pub tokens: TokenBoard,
     /// What phones proved themselves by.
     pub certificates: CertificateBoard,
+    /// Why phones were refused, last.
+    pub refusals: RefusalBoard,
     /// Roll-outs of profiles.
     pub rollouts: RolloutBoard,
 }

@@ -1,4 +1,4 @@
-//! The node's own certificates with their keys, as the keyring reads them.
+//! The node's own certificates with their keys, and revocation lists, as the board of settings shows them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,4 +39,13 @@ impl std::fmt::Debug for Material {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Material")
     }
+}
+
+/// A revocation list as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crl {
+    /// Its name: SHA-256 of its issuer's name, hex. An authority has one list.
+    pub name: Box<str>,
+    /// DER.
+    pub der: Arc<[u8]>,
 }

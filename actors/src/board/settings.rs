@@ -11,7 +11,7 @@ use keyline_domain::inventory::{CertificateRow, Parameters};
 use keyline_domain::phone::ExpiryLimits;
 use papaya::HashMap;
 
-use super::OwnCertificates;
+use super::{Crl, OwnCertificates};
 
 /// The parameters in force and what is derived from them once instead of per packet.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ pub struct SettingsBoard {
     users: HashMap<UserId, Arc<DerivedCredentials>, std::hash::RandomState>,
     certificates: ArcSwap<Vec<CertificateRow>>,
     own: ArcSwap<OwnCertificates>,
+    crls: ArcSwap<Vec<Crl>>,
     /// Counts changes of parameters and certificates: whoever built something from them builds it anew.
     generation: AtomicU64,
 }
@@ -49,6 +50,7 @@ impl SettingsBoard {
             users: HashMap::default(),
             certificates: ArcSwap::default(),
             own: ArcSwap::default(),
+            crls: ArcSwap::default(),
             generation: AtomicU64::new(0),
         }
     }
@@ -68,7 +70,12 @@ impl SettingsBoard {
         self.own.load_full()
     }
 
-    /// Changes whenever parameters or certificates change.
+    /// Revocation lists.
+    pub fn crls(&self) -> Arc<Vec<Crl>> {
+        self.crls.load_full()
+    }
+
+    /// Changes whenever parameters, certificates or revocation lists change.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -100,6 +107,11 @@ impl SettingsBoard {
 
     pub(crate) fn set_own(&self, own: OwnCertificates) {
         self.own.store(Arc::new(own));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_crls(&self, crls: Vec<Crl>) {
+        self.crls.store(Arc::new(crls));
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 

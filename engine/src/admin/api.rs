@@ -55,6 +55,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .configure(super::tokens::configure)
         .configure(super::inventory::configure)
         .configure(super::oauth::configure)
+        .configure(super::own::configure)
+        .configure(super::crl::configure)
         .service(readable("/health", health))
         .service(readable("/ready", ready))
         .service(readable("/openapi.json", openapi))

@@ -25,6 +25,7 @@ use super::views::{
     RegistrationView,
 };
 use crate::limits::Limit;
+use crate::pki::own::Asked;
 use crate::trace::Stream;
 
 /// A future that may move between threads.
@@ -102,6 +103,17 @@ pub trait NodeApi: Send + Sync + 'static {
     fn backup(&self) -> BackupWriter;
     /// PEM of an own certificate: `CallManager`, `CallManager-EC` or `TFTP`.
     fn certificate(&self, name: &str) -> Option<String>;
+    /// The node's own certificates as they are shown.
+    fn own_certificates(&self) -> Vec<Value>;
+    /// Does what is asked of an own certificate, or says what it would come to; done when it is committed and
+    /// handshakes are served by it.
+    fn own(&self, name: String, asked: Asked, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>>;
+    /// Revocation lists as they are shown.
+    fn revocation_lists(&self) -> Vec<Value>;
+    /// Takes a revocation list, PEM; done when it is committed and handshakes are judged by it.
+    fn install_crl(&self, pem: String, who: Who) -> BoxFuture<Result<Value, Problem>>;
+    /// Takes one away.
+    fn delete_crl(&self, name: String, who: Who) -> BoxFuture<Result<(), Problem>>;
     /// Reads the audit; each of its calls may wait for the disk.
     fn audit(&self) -> AuditReader;
     /// All metrics in Prometheus' text form.
@@ -118,6 +130,8 @@ pub trait OfflineApi {
     fn export(&self, out: &mut dyn Write) -> Result<(), String>;
     /// PEM of an own certificate.
     fn certificate(&self, name: &str) -> Option<String>;
+    /// The same as [`NodeApi::own`] in a store that no node holds.
+    fn own(&mut self, name: &str, asked: &Asked, dry_run: bool) -> Result<Value, Problem>;
     /// All tokens but the one of the data directory.
     fn tokens(&self) -> Vec<Token>;
     /// Makes or revokes a token.

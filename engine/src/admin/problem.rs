@@ -25,6 +25,8 @@ pub enum Code {
     CallNotFound,
     /// No own certificate of this name.
     CertificateNotFound,
+    /// A certificate that may not be served; nothing was changed.
+    CertificateRefused,
     /// The path is right, the method is not.
     MethodNotAllowed,
     /// The body is larger than allowed.
@@ -109,12 +111,13 @@ pub enum Code {
 
 impl Code {
     /// All kinds.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::NotFound,
         Self::CallNotFound,
         Self::CertificateNotFound,
+        Self::CertificateRefused,
         Self::MethodNotAllowed,
         Self::BodyTooLarge,
         Self::ImportRunning,
@@ -165,6 +168,7 @@ impl Code {
             Self::NotFound => "not_found",
             Self::CallNotFound => "call_not_found",
             Self::CertificateNotFound => "certificate_not_found",
+            Self::CertificateRefused => "certificate_refused",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTooLarge => "body_too_large",
             Self::ImportRunning => "import_running",
@@ -238,6 +242,7 @@ impl Code {
             }
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::ImportRefused
+            | Self::CertificateRefused
             | Self::TokenRefused
             | Self::RuleBroken
             | Self::CredentialsMismatch
@@ -262,6 +267,7 @@ impl Code {
             Self::NotFound => "There is nothing at this path",
             Self::CallNotFound => "There is no such call",
             Self::CertificateNotFound => "There is no such certificate",
+            Self::CertificateRefused => "The certificate was not taken; nothing was changed",
             Self::MethodNotAllowed => "The method does not fit the path",
             Self::BodyTooLarge => "The body is too large",
             Self::ImportRunning => "An import is already running",

@@ -1,13 +1,13 @@
 //! What the admin API shows: the bodies of its answers, field by field.
 
-use std::fmt;
 use std::time::Duration;
 
 use keyline_domain::class::CallSecurity;
 use keyline_domain::flow::Flow;
-use keyline_domain::ids::UnixMillis;
 use keyline_domain::mode::{SecurityClass, Transport};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub use crate::instant::Timestamp;
 
 /// Most refused rows that an import names; the rest is counted.
 pub const REFUSALS_MAX: usize = 1000;
@@ -37,6 +37,8 @@ pub struct Health {
     pub uptime_s: u64,
     /// Version of the program.
     pub version: &'static str,
+    /// What is not broken yet, one line each: certificates and revocation lists that run out.
+    pub warnings: Vec<String>,
 }
 
 impl Health {
@@ -48,32 +50,6 @@ impl Health {
     /// Uptime as whole seconds.
     pub fn uptime(elapsed: Duration) -> u64 {
         elapsed.as_secs()
-    }
-}
-
-/// An instant in the API: RFC 3339, UTC, with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(pub UnixMillis);
-
-/// Beyond the year 9999 RFC 3339 has no form; the last instant that it has stands for it.
-const LAST: time::OffsetDateTime = time::Date::MAX.midnight().assume_utc();
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, millis) = (self.0.0 / 1000, self.0.0 % 1000);
-        let at = i64::try_from(seconds)
-            .ok()
-            .and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok())
-            .unwrap_or(LAST);
-        let (year, month, day) = at.to_calendar_date();
-        let (hour, minute, second) = at.to_hms();
-        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z", u8::from(month))
-    }
-}
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -236,6 +212,8 @@ pub struct RowRefusal {
 
 #[cfg(test)]
 mod tests {
+    use keyline_domain::ids::UnixMillis;
+
     use super::*;
 
     #[test]

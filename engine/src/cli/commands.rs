@@ -11,8 +11,8 @@ use super::args::{
 use super::noun::{self, Noun};
 use super::source::{self, Source};
 use super::{
-    Failure, World, audit, backup, bulk, change, completion, inventory, listing, oauth, orders, pem, rollout,
-    said, show, token, trace,
+    Failure, World, audit, backup, bulk, change, completion, crl, inventory, listing, oauth, orders, own,
+    pem, rollout, said, show, token, trace,
 };
 use crate::admin::changes;
 use crate::admin::control::{Control, escape};
@@ -282,6 +282,13 @@ fn certificates(what: &Cert, site: Site<'_>, world: &mut World<'_>) -> Result<()
             change::replace(noun, (name, fields, how), &mut source, world)
         }
         Cert::Delete(what) => change::delete(noun, what, site, world),
+        Cert::Crl(what) => crl::execute(what, site, world),
+        Cert::Own { name, form } => own::show(*name, form.json, site, world),
+        Cert::Csr { name, new_key, rsa_bits } => own::request(*name, *new_key, *rsa_bits, site, world),
+        Cert::Install { name, pem, dry_run, json } => {
+            own::install(*name, pem, (*dry_run, *json), site, world)
+        }
+        Cert::Regenerate { name, yes, json } => own::regenerate(*name, (*yes, *json), site, world),
         Cert::Export { name, format } => certificate(config, *name, *format, world),
     }
 }

@@ -156,6 +156,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PATCH", "/certificates/{purpose}/{fingerprint}", "cert set"),
     ("DELETE", "/certificates/{purpose}/{fingerprint}", "cert delete"),
     ("POST", "/certificates/delete", "cert delete"),
+    ("GET", "/revocation-lists", "cert crl list"),
+    ("POST", "/revocation-lists", "cert crl add"),
+    ("DELETE", "/revocation-lists/{name}", "cert crl delete"),
+    ("GET", "/own-certificates", "cert own"),
+    ("GET", "/own-certificates/{name}", "cert own"),
+    ("PUT", "/own-certificates/{name}", "cert install"),
+    ("POST", "/own-certificates/{name}/csr", "cert csr"),
+    ("POST", "/own-certificates/{name}/regenerate", "cert regenerate"),
 ];
 
 /// The operations that the API describes.

@@ -6,6 +6,7 @@
 mod limits;
 mod pulled;
 
+pub mod certificates;
 pub mod process;
 mod sessions;
 pub mod storage;
@@ -66,7 +67,7 @@ const CLOSED: [(Closed, &str); 4] = [
     (Closed::Stuck, "stuck"),
 ];
 /// Any other result is counted as the last.
-const HANDSHAKES: [&str; 17] = [
+const HANDSHAKES: [&str; 19] = [
     "ok",
     "silent",
     "deadline",
@@ -78,6 +79,8 @@ const HANDSHAKES: [&str; 17] = [
     "no_common_parameters",
     "client_certificate_untrusted",
     "client_certificate_expired",
+    "client_certificate_revoked",
+    "revocation_list_expired",
     "client_certificate_bad",
     "peer_refused",
     "peer_closed",

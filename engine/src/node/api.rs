@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::oauth::Issuer;
 use super::rollouts::Rollouts;
+use super::{crl, own};
 use crate::admin::lists::{Live, Position, SCAN_MAX, World, binding};
 use crate::admin::oauth::OauthApi;
 use crate::admin::views::{
@@ -33,7 +34,9 @@ use crate::admin::{
 };
 use crate::config::Config;
 use crate::limits::Limit;
+use crate::metrics::certificates;
 use crate::offline;
+use crate::pki::own::{Asked, Site};
 use crate::signaling::{Shared, orders};
 use crate::trace::{Stream, Subject};
 use crate::trunk::Trunks;
@@ -46,7 +49,7 @@ pub(super) struct RunningNode {
     handle: Handle,
     registry: Registry,
     shared: Arc<Shared>,
-    name: String,
+    site: Site,
     domain: Arc<str>,
     began: Instant,
     started: UnixMillis,
@@ -73,7 +76,7 @@ impl RunningNode {
             handle,
             shared,
             registry,
-            name: config.node.name.clone(),
+            site: Site { node: config.node.name.clone(), hosts: offline::hosts(config) },
             domain: config.node.domain.as_str().into(),
             began,
             started: now(),
@@ -121,6 +124,7 @@ impl NodeApi for RunningNode {
             shards,
             uptime_s: Health::uptime(self.began.elapsed()),
             version: env!("CARGO_PKG_VERSION"),
+            warnings: certificates::warnings(&self.handle.boards.settings, now()),
         }
     }
 
@@ -133,7 +137,7 @@ impl NodeApi for RunningNode {
             .collect();
         let storage = self.handle.storage_counters();
         json!({
-            "name": self.name,
+            "name": self.site.node,
             "version": env!("CARGO_PKG_VERSION"),
             "started": Timestamp(self.started),
             "uptime_s": Health::uptime(self.began.elapsed()),
@@ -377,6 +381,26 @@ impl NodeApi for RunningNode {
     fn certificate(&self, name: &str) -> Option<String> {
         let own = self.handle.boards.settings.own();
         own.get(name).map(|own| own.material.certificate_pem.clone())
+    }
+
+    fn own_certificates(&self) -> Vec<Value> {
+        own::views(&self.handle)
+    }
+
+    fn own(&self, name: String, asked: Asked, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(own::ask(self.handle.clone(), self.site.clone(), name, asked, dry_run, who))
+    }
+
+    fn revocation_lists(&self) -> Vec<Value> {
+        crl::views(&self.handle)
+    }
+
+    fn install_crl(&self, pem: String, who: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(crl::install(self.handle.clone(), pem, who))
+    }
+
+    fn delete_crl(&self, name: String, who: Who) -> BoxFuture<Result<(), Problem>> {
+        Box::pin(crl::delete(self.handle.clone(), name, who))
     }
 
     fn audit(&self) -> AuditReader {

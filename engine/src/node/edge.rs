@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyline_actors::board::RefusedAt;
 use keyline_domain::mode::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
@@ -179,7 +180,13 @@ async fn secure(
         }
         Err(refused) => {
             metrics.handshake(refused.as_str());
-            tracing::info!(peer = %remote, reason = refused.as_str(), "TLS handshake refused: {refused}");
+            let claim = refused.claim.as_ref();
+            if let Some(device) = claim.and_then(|claim| claim.device.as_ref()) {
+                worker.shared.note_refusal(device.as_str(), RefusedAt::Handshake, refused.as_str(), remote);
+            }
+            // What a stranger's certificate says of itself is its own business, but it helps to find the phone.
+            let subject = claim.map_or("-", |claim| claim.subject.as_str());
+            tracing::info!(peer = %remote, reason = refused.as_str(), ?subject, "TLS handshake refused: {refused}");
             None
         }
     }

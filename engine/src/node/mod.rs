@@ -1,9 +1,11 @@
 //! A running node: opens the store, starts the tree, binds the listeners, serves until it is told to stop.
 
 mod api;
+mod crl;
 mod drain;
 mod edge;
 mod oauth;
+pub(crate) mod own;
 mod reload;
 mod rollouts;
 mod service;
@@ -28,7 +30,7 @@ use crate::edge::bind::BindError;
 use crate::edge::websocket;
 use crate::flow::{ConnectionLimits, Seats};
 use crate::limits::size;
-use crate::metrics::{self, EngineMetrics, storage};
+use crate::metrics::{self, EngineMetrics, certificates, storage};
 use crate::oauth::metrics::OauthMetrics;
 use crate::oauth::{Oauth, source};
 use crate::offline::{self, OfflineError, PemInspector};
@@ -121,6 +123,8 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     storage::register(&registry, move || counters.storage_counters())?;
     let tls_context = TlsContext::new(Arc::clone(&handle.boards), &config.limits, config.tls.legacy)?;
     metrics::tls::register(&registry, Arc::clone(tls_context.known()))?;
+    let boards = Arc::clone(&handle.boards);
+    certificates::register(&registry, move || boards.settings.own())?;
     let token_tls = TlsContext::with_source(
         TokenPort::beside(Arc::clone(&handle.boards) as Arc<dyn PolicySource>),
         Deadlines::of(&config.limits),

@@ -4,6 +4,8 @@
 //! facts that are read out of them.
 
 pub mod authority;
+pub mod crl;
 pub mod inspect;
+pub mod own;
 pub mod package;
 pub mod stores;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use keyline_actors::Load;
+use keyline_actors::board::{Refused, RefusedAt};
 use keyline_actors::shard::Intent;
 use keyline_domain::admit::{Admission as Admitted, Cause, Refusal, Under, Verdict};
 use keyline_domain::call::Input;
@@ -351,6 +352,15 @@ impl State {
     fn log_refusal(&self, shared: &Shared, path: &Path, device: Option<DeviceIndex>, refusal: &Refusal) {
         if !shared.refusal_log.take(path.remote().ip(), self.now_us()) {
             return;
+        }
+        if let Some(device) = device {
+            let refused = Refused {
+                at: keyline_actors::clock::now(),
+                stage: RefusedAt::Request,
+                reason: refusal.cause.as_str(),
+                peer: path.remote(),
+            };
+            shared.boards.refusals.note(device, &refused);
         }
         let device = device.and_then(|d| shared.boards.devices.device(d));
         let name = device.as_ref().map_or("-", |d| d.name.as_str());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyline_actors::Handle;
-use keyline_actors::board::Boards;
+use keyline_actors::board::{Boards, Refused, RefusedAt};
+use keyline_actors::clock::now;
 use keyline_actors::outlet::{Emission, Outlet};
 use tokio::sync::mpsc;
 
@@ -108,6 +109,13 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Notes why a phone was refused, for its view.
+    pub fn note_refusal(&self, device: &str, stage: RefusedAt, reason: &'static str, peer: SocketAddr) {
+        if let Some(device) = self.boards.devices.by_name(device) {
+            self.boards.refusals.note(device, &Refused { at: now(), stage, reason, peer });
+        }
+    }
+
     /// Assembles it.
     pub fn new(
         handle: Handle,

@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keyline_actors::board::{Boards, TicketKeys};
+use keyline_actors::catalog::Crl;
 use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
-use keyline_domain::inventory::CertificateRow;
+use keyline_domain::inventory::{CertificateRow, Policy};
 use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_wire::hello::{Offer, TLS12, TLS13};
+#[cfg(feature = "legacy-tls")]
+use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ProducesTickets;
 use rustls::{Error, ServerConnection};
@@ -32,8 +35,9 @@ use super::policy::{self, Configs, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
 use super::resume::{BoundTicketer, TicketSource, TrustDigest};
 use super::stream::Secured;
+use super::verify::claim::noting;
 use super::verify::known::Known;
-use super::verify::{ClientTrust, DeviceVerifier};
+use super::verify::{ClientTrust, DeviceVerifier, RevokedBy};
 use crate::flow::{ConnectionFacts, PeerCertificateFacts};
 use crate::limits::{Limits, size};
 use crate::pki::authority::{self, ServerIdentity};
@@ -46,6 +50,8 @@ pub trait PolicySource: TicketSource {
     fn menu(&self) -> TlsCiphers;
     /// All trusted certificates.
     fn certificates(&self) -> Arc<Vec<CertificateRow>>;
+    /// Revocation lists, and whether one that is out of date refuses its authority's certificates.
+    fn crls(&self) -> (Arc<Vec<Crl>>, bool);
     /// The node's own certificates with their keys.
     fn own(&self) -> Arc<OwnCertificates>;
     /// Some applied profile is authenticated, asked at every handshake.
@@ -63,6 +69,11 @@ impl PolicySource for Boards {
 
     fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         self.settings.certificates()
+    }
+
+    fn crls(&self) -> (Arc<Vec<Crl>>, bool) {
+        let refuse = self.settings.load().parameters.expired_crl_policy == Policy::Refuse;
+        (self.settings.crls(), refuse)
     }
 
     fn own(&self) -> Arc<OwnCertificates> {
@@ -103,6 +114,10 @@ impl PolicySource for TokenPort {
 
     fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         Arc::clone(&self.1)
+    }
+
+    fn crls(&self) -> (Arc<Vec<Crl>>, bool) {
+        self.0.crls()
     }
 
     fn own(&self) -> Arc<OwnCertificates> {
@@ -150,6 +165,7 @@ pub(super) struct Built {
     generation: u64,
     menu: TlsCiphers,
     certificates: Arc<Vec<CertificateRow>>,
+    crls: (Arc<Vec<Crl>>, bool),
     own: Arc<OwnCertificates>,
     pub(super) identity: ServerIdentity,
     pub(super) configs: Configs,
@@ -233,6 +249,7 @@ impl TlsContext {
     fn renew(&self, old: &Arc<Built>, generation: u64) -> Arc<Built> {
         let unchanged = old.menu == self.source.menu()
             && Arc::ptr_eq(&old.certificates, &self.source.certificates())
+            && same(&old.crls, &self.source.crls())
             && Arc::ptr_eq(&old.own, &self.source.own());
         let new = if unchanged {
             Built { generation, ..Built::clone(old) }
@@ -277,7 +294,8 @@ impl TlsContext {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // Boxed: a connection's task lives on for days and must not keep room for its handshake.
-        Box::pin(self.shake(stream)).await
+        let (result, claim) = Box::pin(noting(self.shake(stream))).await;
+        result.map_err(|refused| HandshakeRefused { claim, ..refused })
     }
 
     async fn shake<S>(&self, mut stream: S) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
@@ -384,11 +402,21 @@ impl TlsContext {
         &self,
         chain: &[CertificateDer<'_>],
     ) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
+        let revoked = |built: &Built| {
+            let leaf = chain.first();
+            leaf.is_some_and(|leaf| built.verifier.as_ref().is_some_and(|v| v.is_revoked(leaf)))
+        };
         self.certificate(chain).or_else(|verdict| match &self.current().legacy {
+            // Whom OpenSSL asks about a chain knows no lists.
+            Some(_) if revoked(&self.current()) => Err(CertificateError::Revoked.into()),
             Some(legacy) => legacy.authorities.judge(chain, verdict).map(|facts| Some(Arc::new(facts))),
             None => Err(verdict),
         })
     }
+}
+
+fn same(one: &(Arc<Vec<Crl>>, bool), other: &(Arc<Vec<Crl>>, bool)) -> bool {
+    Arc::ptr_eq(&one.0, &other.0) && one.1 == other.1
 }
 
 /// Builds a policy; what `old` has and the change does not touch stays: certificates that were judged good need
@@ -401,12 +429,16 @@ fn build(
     legacy: bool,
 ) -> Result<Built, PolicyError> {
     let (menu, certificates, own) = (source.menu(), source.certificates(), source.own());
+    let crls = source.crls();
     let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own)) {
         Some(old) => old.identity.clone(),
         None => authority::identity(&own)?,
     };
     let provider = policy::provider(menu)?;
-    let kept = old.filter(|old| old.menu == menu && Arc::ptr_eq(&old.certificates, &certificates));
+    let kept = |old: &&Built| {
+        old.menu == menu && Arc::ptr_eq(&old.certificates, &certificates) && same(&old.crls, &crls)
+    };
+    let kept = old.filter(kept);
     let (verifier, digest) = match kept {
         Some(old) => (old.verifier.clone(), old.trust),
         None => {
@@ -414,7 +446,8 @@ fn build(
             for fault in left_out {
                 tracing::error!("{fault}");
             }
-            (DeviceVerifier::build(&trust, &provider, known)?, trust.digest())
+            let by = RevokedBy { lists: &crls.0, refuse_expired: crls.1 };
+            (DeviceVerifier::build(&trust, &provider, by, known)?, trust.digest())
         }
     };
     let keys = Arc::clone(source) as Arc<dyn TicketSource>;
@@ -442,6 +475,7 @@ fn build(
         generation,
         menu,
         certificates,
+        crls,
         own,
         identity,
         configs,

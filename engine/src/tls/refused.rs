@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::verify::claim::Claim;
 use keyline_domain::cipher::choice::NoChoice;
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible};
 
@@ -30,6 +31,10 @@ pub enum Refusal {
     ClientCertificateUntrusted,
     /// The client's certificate is not valid now.
     ClientCertificateExpired,
+    /// The client's certificate was revoked by its authority.
+    ClientCertificateRevoked,
+    /// The revocation list of the client's authority is out of date, and `expired_crl_policy` refuses.
+    RevocationListExpired,
     /// The client's certificate cannot be used, or it has not its key.
     ClientCertificateBad,
     /// The client refused us by an alert.
@@ -44,7 +49,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All, for metrics that start at zero.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Silent,
         Self::Deadline,
         Self::BadHello,
@@ -55,6 +60,8 @@ impl Refusal {
         Self::NoCommonParameters,
         Self::ClientCertificateUntrusted,
         Self::ClientCertificateExpired,
+        Self::ClientCertificateRevoked,
+        Self::RevocationListExpired,
         Self::ClientCertificateBad,
         Self::PeerRefused,
         Self::PeerClosed,
@@ -75,6 +82,8 @@ impl Refusal {
             Self::NoCommonParameters => "no_common_parameters",
             Self::ClientCertificateUntrusted => "client_certificate_untrusted",
             Self::ClientCertificateExpired => "client_certificate_expired",
+            Self::ClientCertificateRevoked => "client_certificate_revoked",
+            Self::RevocationListExpired => "revocation_list_expired",
             Self::ClientCertificateBad => "client_certificate_bad",
             Self::PeerRefused => "peer_refused",
             Self::PeerClosed => "peer_closed",
@@ -108,6 +117,12 @@ impl Refusal {
                 "upload the issuer as CallManager-trust or CAPF-trust, or the certificate itself as vendor-trust"
             }
             Self::ClientCertificateExpired => "renew the client's certificate, or set its clock and ours",
+            Self::ClientCertificateRevoked => {
+                "install a new certificate on the phone, or find out why a revoked one is used"
+            }
+            Self::RevocationListExpired => {
+                "upload a current revocation list of the authority, or set the parameter expired_crl_policy to warn"
+            }
             Self::ClientCertificateBad => "replace the client's certificate",
             Self::PeerRefused => {
                 "the client does not accept our certificate or settings: renew its trust list"
@@ -126,6 +141,8 @@ pub struct HandshakeRefused {
     pub why: Refusal,
     /// What was found, in words.
     pub detail: String,
+    /// Whom the certificate names that was refused; that is not proven.
+    pub claim: Option<Claim>,
 }
 
 impl fmt::Display for HandshakeRefused {
@@ -139,7 +156,7 @@ impl std::error::Error for HandshakeRefused {}
 impl HandshakeRefused {
     /// A refusal with its finding.
     pub fn new(why: Refusal, detail: impl Into<String>) -> Self {
-        Self { why, detail: detail.into() }
+        Self { why, detail: detail.into(), claim: None }
     }
 
     /// Name in metrics and logs.
@@ -233,6 +250,10 @@ fn of_client_certificate(fault: &CertificateError) -> Refusal {
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => Refusal::ClientCertificateExpired,
+        CertificateError::Revoked => Refusal::ClientCertificateRevoked,
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            Refusal::RevocationListExpired
+        }
         _ => Refusal::ClientCertificateBad,
     }
 }

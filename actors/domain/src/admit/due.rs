@@ -122,7 +122,9 @@ pub(super) fn demand(
         if settings.oauth_authentication && request.token == TokenOutcome::OffPort {
             return Err(Cause::TokenOffOauthPort);
         }
-        return match (device.preferred_vendor && device.uploaded_certificate.is_none(), digest) {
+        // A shared certificate is uploaded for no phone in particular.
+        let own = device.preferred_vendor && !device.shared_certificate;
+        return match (own && device.uploaded_certificate.is_none(), digest) {
             (true, _) => Err(Cause::VendorCertificateMissing),
             (false, false) => Err(Cause::NoDeviceCertificate),
             (false, true) => {

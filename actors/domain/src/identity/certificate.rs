@@ -225,6 +225,16 @@ pub(crate) fn prove(
     expected: &Expected<'_>,
 ) -> Result<Proven, CertificateFault> {
     let facts = certificate.facts;
+    if expected.preferred_vendor && expected.shared_certificate {
+        // It is uploaded for no phone (R071): that it is there, and bears the profile's name, is the proof.
+        if certificate.chain != ChainedTo::VendorTrust {
+            return Err(CertificateFault::Untrusted);
+        }
+        return match shared_name(facts, expected.profile_name) {
+            Ok(()) => Ok(Proven::Profile),
+            Err(_) => Err(CertificateFault::OtherProfile),
+        };
+    }
     if expected.preferred_vendor {
         let uploaded = expected.uploaded.ok_or(CertificateFault::NoUpload)?;
         if certificate.chain != ChainedTo::VendorTrust {
@@ -233,13 +243,7 @@ pub(crate) fn prove(
         if facts.sha256 != *uploaded {
             return Err(CertificateFault::OtherDevice);
         }
-        if !expected.shared_certificate {
-            return Ok(Proven::ByUpload);
-        }
-        return match shared_name(facts, expected.profile_name) {
-            Ok(()) => Ok(Proven::Profile),
-            Err(_) => Err(CertificateFault::OtherProfile),
-        };
+        return Ok(Proven::ByUpload);
     }
     if !matches!(certificate.chain, ChainedTo::CapfTrust | ChainedTo::CallManagerTrust) {
         return Err(CertificateFault::Untrusted);

@@ -1,5 +1,6 @@
 //! `/phones`: status is held per device (R010).
 
+use keyline_actors::board::RefusedAt;
 use keyline_domain::hardening;
 use keyline_domain::identity::SeenKind;
 use keyline_domain::inventory::PhoneView;
@@ -109,6 +110,7 @@ pub(super) fn one(world: &World<'_>, name: &str) -> Option<Value> {
     object.insert("applied".to_owned(), applied);
     object.insert("registration".to_owned(), registration);
     object.insert("certificates".to_owned(), certificates(&phone));
+    object.insert("refusals".to_owned(), refusals(&phone));
     object.insert("hardening".to_owned(), switches(world, &view));
     object.insert("capf".to_owned(), capf(world, &view));
     Some(out)
@@ -134,6 +136,22 @@ fn trust(view: &PhoneView<'_>) -> Value {
         "icon": shown["icon"],
         "setting": format!("phone_model `{}`: trusted = {}", view.model.name, view.model.trusted),
     })
+}
+
+/// Why it was refused, last: requests that claim to be of it, and handshakes whose certificate names it. Neither
+/// is proven to have come from it. `null` where no node runs.
+fn refusals(phone: &Phone<'_>) -> Value {
+    let Some(live) = phone.world.live else { return Value::Null };
+    let all = live.boards.refusals.of(phone.view.index).into_iter().map(|refused| {
+        let stage = match refused.stage {
+            RefusedAt::Handshake => "handshake",
+            RefusedAt::Request => "request",
+        };
+        json!({
+            "at": Timestamp(refused.at), "stage": stage, "reason": refused.reason, "peer": refused.peer.to_string(),
+        })
+    });
+    all.collect()
 }
 
 /// What is known of its certificates: those uploaded for it, and what its connection last proved (R057).

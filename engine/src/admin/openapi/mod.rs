@@ -161,6 +161,7 @@ pub(crate) fn document() -> Value {
     enterprise["parameters"] = json!([]);
     add("/enterprise-phone", enterprise);
     let orders = super::orders::operations().into_iter();
+    let orders = orders.chain(super::own::operations()).chain(super::crl::operations());
     let orders = orders.map(|(path, method, operation)| (path.to_owned(), method, operation));
     for (path, method, operation) in orders.chain(changes::operations()) {
         let item = paths.entry(format!("{PREFIX}{path}")).or_insert_with(|| json!({}));
@@ -180,6 +181,10 @@ pub(crate) fn document() -> Value {
     {
         paths.insert(format!("{PREFIX}{path}"), json!({ method: operation }));
     }
+    let mut schemas = schemas::all();
+    for (name, schema) in super::own::schemas().into_iter().chain(super::crl::schemas()) {
+        schemas[name] = schema;
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -194,7 +199,7 @@ pub(crate) fn document() -> Value {
         "components": { "securitySchemes": { "bearer": {
             "type": "http", "scheme": "bearer",
             "description": "The text of admin.token in the node's data directory, or a token of `keyline token create`",
-        } }, "schemas": schemas::all() },
+        } }, "schemas": schemas },
     })
 }
 
@@ -320,7 +325,7 @@ fn one(summary: &str, parameter: &str, schema: &str, not_found: Code) -> Value {
     })
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
@@ -340,6 +345,25 @@ fn open(summary: &str, schema: &str, failing: &str) -> Value {
 
 fn problem(code: Code) -> Value {
     json!({ "description": code.as_str(), "content": { PROBLEM_JSON: { "schema": reference("Problem") } } })
+}
+
+/// A name in the path.
+pub(super) fn name_parameter(name: &str) -> Value {
+    key(name)
+}
+
+/// A JSON body that must be there.
+pub(super) fn body_of(schema: &Value) -> Value {
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+/// The answers of an operation that may take a body.
+pub(super) fn answers(schema: &str, problems: &[Code]) -> Value {
+    let mut out = responses(schema, problems);
+    for code in [Code::BodyTooLarge, Code::Internal] {
+        out[code.status().as_str()] = problem(code);
+    }
+    out
 }
 
 pub(super) fn responses(schema: &str, problems: &[Code]) -> Value {

@@ -101,6 +101,7 @@ pub(super) fn all() -> Value {
         "Health": object(&[
             ("status", choice(&["ok", "failing"])), ("storage_ok", boolean()), ("storage_detail?", text()),
             ("shards_alive", count()), ("shards", count()), ("uptime_s", count()), ("version", text()),
+            ("warnings", list(text())),
         ]),
         "Readiness": object(&[("ready", boolean()), ("reasons", list(text()))]),
         "Nodes": page(object(&[
@@ -406,6 +407,7 @@ fn configured() -> Value {
                 ("mic", nullable(reference("SeenCertificate"))),
             ]),
         ),
+        ("refusals", nullable(list(reference("PhoneRefusal")))),
         ("hardening", json!({ "type": "object", "additionalProperties": switch })),
         (
             "capf",

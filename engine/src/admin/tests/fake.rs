@@ -27,6 +27,7 @@ use crate::admin::{
     BackupWriter, BoxFuture, NodeApi, OrderRefused, PhoneOrder, Presented, Problem, Reading, RolloutApi,
     Running, Setup, TraceOf, start, trace_of_nothing,
 };
+use crate::pki::own::Asked;
 use crate::trace::Stream;
 
 /// Rows that the fake has registered.
@@ -131,6 +132,7 @@ impl NodeApi for Fake {
             shards: 2,
             uptime_s: 7,
             version: "0.0.0",
+            warnings: Vec::new(),
         }
     }
 
@@ -283,6 +285,33 @@ impl NodeApi for Fake {
 
     fn certificate(&self, name: &str) -> Option<String> {
         (name == "CallManager").then(|| certificate().to_owned())
+    }
+
+    fn own_certificates(&self) -> Vec<Value> {
+        vec![json!({ "name": "CallManager", "pem": certificate() })]
+    }
+
+    fn own(&self, name: String, asked: Asked, _: bool, _: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(async move {
+            match (&*name, asked) {
+                ("CallManager", Asked::Request(_)) => {
+                    Ok(json!({ "name": name, "key": "present", "csr": "" }))
+                }
+                _ => Err(crate::admin::own::unknown(&name)),
+            }
+        })
+    }
+
+    fn revocation_lists(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn install_crl(&self, _: String, _: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(async { Err(crate::admin::crl::unknown("any")) })
+    }
+
+    fn delete_crl(&self, name: String, _: Who) -> BoxFuture<Result<(), Problem>> {
+        Box::pin(async move { Err(crate::admin::crl::unknown(&name)) })
     }
 
     fn audit(&self) -> AuditReader {

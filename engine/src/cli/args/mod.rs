@@ -11,7 +11,7 @@ mod nouns;
 pub(in crate::cli) use forms::{Bulk, Fields, Form, How, Listing, Showing};
 pub(in crate::cli) use node::{Audit, Call, Explain, Format, Oauth, OwnName, Token, Trace, Tracing};
 pub(in crate::cli) use nouns::{
-    Cert, Delete, Dependencies, Enterprise, Line, Named, Object, Parameter, Phone, Profile, RollOut,
+    Cert, Crl, Delete, Dependencies, Enterprise, Line, Named, Object, Parameter, Phone, Profile, RollOut,
     RollOuts, Show, User, Write,
 };
 pub(in crate::cli) use nouns::{Known, Package};

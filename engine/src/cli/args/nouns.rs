@@ -391,6 +391,55 @@ pub(in crate::cli) enum Cert {
     Replace(Write),
     /// Trust one, or several, no longer: PURPOSE/FINGERPRINT
     Delete(Delete),
+    /// Show the node's own certificates, or one with its chain
+    Own {
+        /// Which one
+        name: Option<OwnName>,
+        #[command(flatten)]
+        form: Showing,
+    },
+    /// Print a certificate request for one of the node's own certificates, for an authority to sign
+    Csr {
+        /// Which one
+        #[arg(long)]
+        name: OwnName,
+        /// For a new key, which waits until its certificate is installed; else for the key in force
+        #[arg(long)]
+        new_key: bool,
+        /// Bits of a new RSA key
+        #[arg(long, value_name = "BITS", requires = "new_key")]
+        rsa_bits: Option<u32>,
+    },
+    /// Serve a certificate that an authority has signed; its root must be in CallManager-trust
+    Install {
+        /// Which one
+        #[arg(long)]
+        name: OwnName,
+        /// File with the certificate and its chain, PEM; - for stdin
+        #[arg(long, value_name = "FILE")]
+        pem: PathBuf,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// The whole answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make one anew, self-signed with a new key: phones that trust the old one must learn it
+    Regenerate {
+        /// Which one
+        #[arg(long)]
+        name: OwnName,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// The whole answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revocation lists of the authorities that phones are verified against
+    #[command(subcommand)]
+    Crl(Crl),
     /// Print one of the node's own certificates
     Export {
         /// Which one
@@ -399,5 +448,28 @@ pub(in crate::cli) enum Cert {
         /// Form
         #[arg(long, default_value = "pem")]
         format: Format,
+    },
+}
+
+/// Revocation lists.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Crl {
+    /// List them
+    List {
+        #[command(flatten)]
+        form: Showing,
+    },
+    /// Take one; it replaces the one of the same authority, and acts from the next handshake on
+    Add {
+        /// File with the list, PEM; - for stdin
+        file: PathBuf,
+    },
+    /// Take one away: what stands on it is believed again
+    Delete {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }

@@ -89,6 +89,12 @@ impl OfflineApi for Store {
         Ok(Changed { kind, name, before: None, after: None, etag: None, warnings: Vec::new(), impact: None })
     }
 
+    fn own(&mut self, name: &str, _: &crate::pki::own::Asked, _: bool) -> Result<serde_json::Value, Problem> {
+        Ok(
+            serde_json::json!({ "name": name, "csr": "request\n", "changed": false, "after": {}, "warnings": [] }),
+        )
+    }
+
     fn read(&self, read: Reading) -> Result<serde_json::Value, Problem> {
         let (inventory, find) = (crate::admin::tests::fake::inventory(), crate::admin::tests::fake::index());
         let etag = |_, _: &str| Some("\"tag\"".to_owned());

@@ -19,6 +19,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 /// Lifetime of a self-signed certificate in days: five years, as the call managers of the field do.
 const LIFETIME_DAYS: i64 = 5 * 365;
@@ -43,6 +44,11 @@ pub enum OwnCertificate {
 impl OwnCertificate {
     /// All that are made at first start.
     pub const ALL: [Self; 3] = [Self::CallManager, Self::CallManagerEc, Self::Tftp];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|which| which.name() == name)
+    }
 
     /// Name in the contract: of the material in the keyring and of `keyline cert export --name`.
     pub fn name(self) -> &'static str {
@@ -180,12 +186,66 @@ pub fn self_signed(
     now: i64,
 ) -> Result<Material, AuthorityError> {
     let fail = |source| AuthorityError::Make { name: which.name(), source };
-    let key = match which {
+    let key = new_key(which, RsaKeySize::_2048)?;
+    let mut params = parameters(which, node, hosts)?;
+    params.serial_number = Some(SerialNumber::from_slice(&positive(serial)));
+    params.not_before = at(now.saturating_sub(DATED_BACK_S));
+    params.not_after = at(now.saturating_add(LIFETIME_DAYS * 86_400));
+    let certificate = params.self_signed(&key).map_err(fail)?;
+    Ok(Material { certificate_pem: certificate.pem(), private_key_pem: key.serialize_pem().into() })
+}
+
+/// A key of the kind that a certificate has.
+fn new_key(which: OwnCertificate, bits: RsaKeySize) -> Result<KeyPair, AuthorityError> {
+    let made = match which {
         OwnCertificate::CallManager | OwnCertificate::Tftp => {
-            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(fail)?
+            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, bits)
         }
-        OwnCertificate::CallManagerEc => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(fail)?,
+        OwnCertificate::CallManagerEc => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
     };
+    made.map_err(|source| AuthorityError::Make { name: which.name(), source })
+}
+
+/// A new private key, PKCS#8 PEM, for a certificate request; `None` when there are no RSA keys of so many bits.
+///
+/// # Errors
+/// [`AuthorityError::Make`].
+pub fn private_key(
+    which: OwnCertificate,
+    rsa_bits: u32,
+) -> Result<Option<Zeroizing<String>>, AuthorityError> {
+    let bits = match rsa_bits {
+        2048 => RsaKeySize::_2048,
+        3072 => RsaKeySize::_3072,
+        4096 => RsaKeySize::_4096,
+        _ => return Ok(None),
+    };
+    Ok(Some(new_key(which, bits)?.serialize_pem().into()))
+}
+
+/// A certificate request (RFC 2986, PEM) for a private key, with the names and usages that the node's own
+/// certificate has.
+///
+/// # Errors
+/// [`AuthorityError::Host`], [`AuthorityError::Make`].
+pub fn request(
+    which: OwnCertificate,
+    node: &str,
+    hosts: &[String],
+    private_key_pem: &str,
+) -> Result<String, AuthorityError> {
+    let fail = |source| AuthorityError::Make { name: which.name(), source };
+    let key = KeyPair::from_pem(private_key_pem).map_err(fail)?;
+    let params = parameters(which, node, hosts)?;
+    params.serialize_request(&key).and_then(|request| request.pem()).map_err(fail)
+}
+
+/// Subject, names and usages of an own certificate.
+fn parameters(
+    which: OwnCertificate,
+    node: &str,
+    hosts: &[String],
+) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, node.chars().take(COMMON_NAME_MAX).collect::<String>());
@@ -194,9 +254,6 @@ pub fn self_signed(
     subject.push(DnType::OrganizationalUnitName, which.name());
     params.distinguished_name = subject;
     params.is_ca = IsCa::ExplicitNoCa;
-    params.serial_number = Some(SerialNumber::from_slice(&positive(serial)));
-    params.not_before = at(now.saturating_sub(DATED_BACK_S));
-    params.not_after = at(now.saturating_add(LIFETIME_DAYS * 86_400));
     params.key_usages = match which {
         // RFC 5480 §3: an EC key does not encipher keys.
         OwnCertificate::CallManagerEc => vec![KeyUsagePurpose::DigitalSignature],
@@ -220,8 +277,7 @@ pub fn self_signed(
         };
         params.subject_alt_names.push(name);
     }
-    let certificate = params.self_signed(&key).map_err(fail)?;
-    Ok(Material { certificate_pem: certificate.pem(), private_key_pem: key.serialize_pem().into() })
+    Ok(params)
 }
 
 /// Reads a chain with its key and checks that they belong together.

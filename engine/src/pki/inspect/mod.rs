@@ -147,6 +147,11 @@ pub fn facts(der: &[u8]) -> Result<CertificateFacts, InspectError> {
     })
 }
 
+/// A name as text; `None` when it is longer than names may be.
+pub fn name_text(name: &x509_parser::x509::X509Name<'_>) -> Option<String> {
+    name::text(name, SUBJECT_MAX)
+}
+
 /// What an inventory row's PEM says: the facts of its first certificate. All the others must be readable
 /// too.
 pub fn row_facts(text: &str) -> Result<inventory::CertificateFacts, InspectError> {

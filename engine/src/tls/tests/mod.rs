@@ -6,5 +6,6 @@ mod deadlines;
 mod integrity;
 mod menus;
 mod openssl;
+mod revoked;
 pub(crate) mod support;
 mod swap;

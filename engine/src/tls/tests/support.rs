@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use keyline_actors::board::{TicketKey, TicketKeys};
+use keyline_actors::catalog::Crl;
 use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::{CertificateRow, Purpose};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -23,7 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::flow::ConnectionFacts;
 use crate::pki::authority::{self, OwnCertificate, ServerIdentity, self_signed};
-use crate::pki::inspect;
+use crate::pki::{crl, inspect};
 use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext};
 use crate::tls::refused::HandshakeRefused;
 use crate::tls::resume::TicketSource;
@@ -40,6 +44,7 @@ pub struct Source {
     state: Mutex<(TlsCiphers, Arc<Vec<CertificateRow>>)>,
     own: Mutex<Arc<OwnCertificates>>,
     authenticated: AtomicBool,
+    crls: Mutex<(Arc<Vec<Crl>>, bool)>,
 }
 
 impl Source {
@@ -49,7 +54,13 @@ impl Source {
             state: Mutex::new((menu, Arc::new(rows.to_vec()))),
             own: Mutex::new(Arc::new(own_certificates().clone())),
             authenticated: AtomicBool::new(false),
+            crls: Mutex::default(),
         })
+    }
+
+    pub fn crls(&self, lists: &[Crl], refuse_expired: bool) {
+        *self.crls.lock().unwrap() = (Arc::new(lists.to_vec()), refuse_expired);
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn own(&self, own: OwnCertificates) {
@@ -91,6 +102,10 @@ impl PolicySource for Source {
 
     fn certificates(&self) -> Arc<Vec<CertificateRow>> {
         Arc::clone(&self.state.lock().unwrap().1)
+    }
+
+    fn crls(&self) -> (Arc<Vec<Crl>>, bool) {
+        self.crls.lock().unwrap().clone()
     }
 
     fn own(&self) -> Arc<OwnCertificates> {
@@ -195,6 +210,31 @@ impl Ca {
         let params = ca_params(cn);
         let made = params.signed_by(&key, &self.issuer).unwrap();
         Self { pem: made.pem(), der: made.der().clone(), issuer: Issuer::new(params, key) }
+    }
+
+    /// A revocation list, valid from and until so many seconds from now.
+    pub fn revoke(&self, holders: &[&Holder], from: i64, until: i64) -> Crl {
+        let at = |s| time::OffsetDateTime::from_unix_timestamp(now() + s).unwrap();
+        let serial = |holder: &&Holder| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(&holder.chain[0]).unwrap();
+            SerialNumber::from_slice(certificate.raw_serial())
+        };
+        let revoked = |holder| RevokedCertParams {
+            serial_number: serial(holder),
+            revocation_time: at(from),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: at(from),
+            next_update: at(until),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: holders.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let der: Arc<[u8]> = params.signed_by(&self.issuer).unwrap().der().as_ref().into();
+        Crl { name: crl::facts(&der).unwrap().name.into(), der }
     }
 
     /// A phone's certificate, valid from and until so many seconds from now.

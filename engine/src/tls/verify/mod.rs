@@ -4,6 +4,7 @@
 //! profile, which is known only from its REGISTER (design §5). One that is sent and cannot be verified ends
 //! the handshake.
 
+pub mod claim;
 pub mod known;
 pub mod trust;
 
@@ -11,7 +12,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use keyline_domain::identity::ChainedTo;
+use keyline_actors::catalog::Crl;
+use keyline_domain::identity::{CertificateFacts, ChainedTo};
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::CertificateRow;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -29,6 +31,7 @@ use sha2::{Digest, Sha256};
 use self::known::Known;
 pub use self::trust::{ClientTrust, LeftOut};
 use crate::flow::PeerCertificateFacts;
+use crate::pki::crl::{self, Revocations};
 use crate::pki::inspect::{self, InspectError};
 use crate::tls::resume::TrustDigest;
 
@@ -52,8 +55,21 @@ pub struct DeviceVerifier {
     exact: HashMap<Fingerprint, ChainedTo>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
+    revoked: Revocations,
+    /// A chain is good no longer than its revocation lists, where those must be current.
+    lists_until: UnixMillis,
+    /// Digest of the trust and of the revocation lists: by what a judgement was made.
     digest: TrustDigest,
     known: Arc<Known>,
+}
+
+/// Revocation lists, and how they are used.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RevokedBy<'a> {
+    /// The lists.
+    pub lists: &'a [Crl],
+    /// One past its next update refuses its authority's certificates.
+    pub refuse_expired: bool,
 }
 
 impl fmt::Debug for DeviceVerifier {
@@ -78,6 +94,27 @@ pub enum TrustError {
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
+impl RevokedBy<'_> {
+    /// Digest of a trust with these lists beside it.
+    fn digest(self, trust: TrustDigest) -> TrustDigest {
+        if self.lists.is_empty() {
+            return trust;
+        }
+        let mut digest = Sha256::new_with_prefix(trust);
+        digest.update([u8::from(self.refuse_expired)]);
+        for list in self.lists {
+            digest.update(fingerprint(&list.der));
+        }
+        digest.finalize().into()
+    }
+
+    fn until(self) -> UnixMillis {
+        let ends = self.lists.iter().filter(|_| self.refuse_expired);
+        let ends = ends.filter_map(|crl| crl::facts(&crl.der)?.next_update);
+        ends.min().unwrap_or(UnixMillis(u64::MAX))
+    }
+}
+
 impl DeviceVerifier {
     /// Builds the verifier; `Ok(None)` when nothing is trusted, so that no certificate is asked for.
     ///
@@ -86,6 +123,7 @@ impl DeviceVerifier {
     pub fn build(
         trust: &ClientTrust,
         provider: &Arc<CryptoProvider>,
+        by: RevokedBy<'_>,
         known: &Arc<Known>,
     ) -> Result<Option<Arc<Self>>, TrustError> {
         if trust.is_empty() {
@@ -103,9 +141,15 @@ impl DeviceVerifier {
                 })?;
             }
             if !roots.is_empty() {
-                let verifier =
+                let mut builder =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                        .build()?;
+                        .with_crls(crl::ders(by.lists))
+                        // Most authorities have no list here.
+                        .allow_unknown_revocation_status();
+                if by.refuse_expired {
+                    builder = builder.enforce_revocation_expiration();
+                }
+                let verifier = builder.build()?;
                 chains.push((to, verifier));
             }
         }
@@ -114,7 +158,9 @@ impl DeviceVerifier {
             chains,
             exact: trust.exact.clone(),
             algorithms: provider.signature_verification_algorithms,
-            digest: trust.digest(),
+            revoked: Revocations::read(by.lists),
+            lists_until: by.until(),
+            digest: by.digest(trust.digest()),
             known: Arc::clone(known),
         })))
     }
@@ -135,7 +181,35 @@ impl DeviceVerifier {
             return Ok(facts);
         }
         let facts = inspect::facts(leaf).map_err(unreadable)?;
-        let (chain, until) = match self.exact.get(&print) {
+        let judged = self.judge_facts(&print, &facts, leaf, intermediates, now);
+        let (chain, until) = judged.inspect_err(|_| claim::note(&facts))?;
+        // A list that has run out may refuse what it did not before: then it is asked at every turn.
+        let until = if self.lists_until < millis { UnixMillis(0) } else { until.min(self.lists_until) };
+        let ders = std::iter::once(leaf).chain(intermediates).map(|der| der.as_ref().into()).collect();
+        let facts = Arc::new(PeerCertificateFacts { facts, chain, ders });
+        self.known.put(&self.digest, millis, until, Arc::clone(&facts));
+        Ok(facts)
+    }
+
+    /// The certificate stands on the revocation list of its issuer; for chains that are built elsewhere.
+    #[cfg(feature = "legacy-tls")]
+    pub(super) fn is_revoked(&self, leaf: &CertificateDer<'_>) -> bool {
+        self.revoked.has(leaf)
+    }
+
+    /// What a certificate chains to, and until when that holds.
+    fn judge_facts(
+        &self,
+        print: &Fingerprint,
+        facts: &CertificateFacts,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(ChainedTo, UnixMillis), Error> {
+        let millis = UnixMillis(now.as_secs().saturating_mul(1000));
+        let (chain, until) = match self.exact.get(print) {
+            // It has no chain, so its list is asked here.
+            Some(_) if self.revoked.has(leaf) => return Err(CertificateError::Revoked.into()),
             Some(chain) => (*chain, UnixMillis(u64::MAX)),
             // Many phones' own certificates say that they are an authority. Such a one is believed as it is
             // or not at all; webpki would call it misused.
@@ -154,11 +228,7 @@ impl DeviceVerifier {
         if millis > facts.not_after {
             return Err(CertificateError::Expired.into());
         }
-        let until = until.min(facts.not_after);
-        let ders = std::iter::once(leaf).chain(intermediates).map(|der| der.as_ref().into()).collect();
-        let facts = Arc::new(PeerCertificateFacts { facts, chain, ders });
-        self.known.put(&self.digest, millis, until, Arc::clone(&facts));
-        Ok(facts)
+        Ok((chain, until.min(facts.not_after)))
     }
 
     /// What a leaf chains to.
@@ -186,7 +256,8 @@ impl DeviceVerifier {
 pub fn judge_by<'a>(trusted: &[CertificateRow]) -> Box<dyn Fn(&PeerCertificateFacts) -> ChainedTo + 'a> {
     let (trust, _) = ClientTrust::read(trusted);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = DeviceVerifier::build(&trust, &provider, &Known::new(1)).ok().flatten();
+    let verifier =
+        DeviceVerifier::build(&trust, &provider, RevokedBy::default(), &Known::new(1)).ok().flatten();
     Box::new(move |shown| {
         let ders: Vec<CertificateDer<'_>> = shown.ders.iter().map(|d| CertificateDer::from(&**d)).collect();
         let judged = verifier.as_ref().zip(ders.split_first());

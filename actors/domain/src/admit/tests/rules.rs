@@ -146,7 +146,7 @@ fn r077_phones_of_one_profile_share_a_certificate() {
     let shared = DeviceFacts {
         preferred_vendor: true,
         shared_certificate: true,
-        uploaded_certificate: Some(&UPLOAD),
+        uploaded_certificate: None,
         ..own.device(&profile)
     };
     let mut facts = certificate("x", UPLOAD);

@@ -47,7 +47,8 @@ fn certificates() -> Vec<Sent> {
         sent(NAME, [0; 32], ChainedTo::Nothing, none),
         sent(NAME, UPLOAD, ChainedTo::VendorTrust, [false, true, false]),
         sent("phones.example", UPLOAD, ChainedTo::VendorTrust, [false, true, true]),
-        sent("phones.example", [8; 32], ChainedTo::VendorTrust, none),
+        // A shared certificate is uploaded for no phone: any that is there and bears the profile's name.
+        sent("phones.example", [8; 32], ChainedTo::VendorTrust, [false, false, true]),
     ]
 }
 
@@ -175,7 +176,11 @@ impl Row<'_> {
                 (true, false) => 1,
                 (true, true) => 2,
             };
-            assert!(!device.preferred_vendor || device.uploaded_certificate.is_some());
+            assert!(
+                !device.preferred_vendor
+                    || device.shared_certificate
+                    || device.uploaded_certificate.is_some()
+            );
             match self.sent {
                 Some(sent) => assert!(sent.proves[kind]),
                 None => assert!(digest && admission.cause == Some(Cause::NoDeviceCertificate)),
@@ -213,12 +218,7 @@ fn no_row_of_the_table_breaks_a_rule() {
     let claims = Claims::of_device(NAME);
     let requests = requests(&sent, &claims);
     let previous = non_secure(ProfileTransport::Udp, false);
-    let kinds = [
-        (false, false, None),
-        (true, false, None),
-        (true, false, Some(&UPLOAD)),
-        (true, true, Some(&UPLOAD)),
-    ];
+    let kinds = [(false, false, None), (true, false, None), (true, false, Some(&UPLOAD)), (true, true, None)];
     let policies = [
         (Policy { cluster: ClusterMode::NonSecure, ..Policy::default() }, true),
         (mixed(), false),

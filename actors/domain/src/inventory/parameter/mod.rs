@@ -109,6 +109,8 @@ pub struct Parameters {
     pub export_controlled_allowed: bool,
     /// TLS with nothing but a manufacturer certificate (R111).
     pub mic_tls_policy: Policy,
+    /// Certificates of an authority whose revocation list is out of date.
+    pub expired_crl_policy: Policy,
     /// How long the old profile version is taken as well after an apply, in seconds.
     pub apply_grace_s: u32,
     /// Algorithms of challenges, which go out strongest first whatever the order here.
@@ -144,6 +146,7 @@ impl Default for Parameters {
             dependency_records: true,
             export_controlled_allowed: true,
             mic_tls_policy: Policy::Warn,
+            expired_crl_policy: Policy::Warn,
             apply_grace_s: 0,
             digest_algorithms: Arc::from([]),
             certificate_before_secure_profile: Policy::Warn,
@@ -226,6 +229,7 @@ impl Parameters {
             "dependency_records" => self.dependency_records = on,
             "export_controlled_allowed" => self.export_controlled_allowed = on,
             "mic_tls_policy" => self.mic_tls_policy = policy,
+            "expired_crl_policy" => self.expired_crl_policy = policy,
             "apply_grace_s" => self.apply_grace_s = number,
             "digest_algorithms" => {
                 self.digest_algorithms = value.list().filter_map(Algorithm::parse).collect()

@@ -226,6 +226,13 @@ pub static PARAMETERS: &[ParameterSpec] = &[
         &["warn", "refuse"],
         "What to do with a phone that uses its manufacturer certificate for TLS, whose root may be compromised.",
     ),
+    choice(
+        "expired_crl_policy",
+        "warn",
+        &["warn", "refuse"],
+        "What to do with certificates of an authority whose revocation list is past its next update: judge them by \
+         the old list and warn, or refuse them until a new list is uploaded.",
+    ),
     seconds(
         "apply_grace_s",
         120,

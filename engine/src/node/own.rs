@@ -1,0 +1,74 @@
+//! The node's own certificates while it runs: judged beside the phones' work, committed by the catalog, served from
+//! the next handshake on.
+
+use keyline_actors::Handle;
+use keyline_actors::catalog::OwnRefused;
+use keyline_actors::clock::now;
+use keyline_domain::audit::{Draft, Happened, Who};
+use serde_json::Value;
+
+use crate::admin::own::{refusal, unknown};
+use crate::admin::{Code, Problem};
+use crate::pki::authority::OwnCertificate;
+use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, small_keys, view};
+
+pub(super) fn views(handle: &Handle) -> Vec<Value> {
+    handle.boards.settings.own().iter().map(|(name, own)| view(name, own)).collect()
+}
+
+/// Why it was not stored.
+pub(crate) fn unstored(refused: &OwnRefused) -> Problem {
+    let code = match refused {
+        OwnRefused::Changed(_) => Code::Conflict,
+        OwnRefused::Store(_) => Code::Internal,
+    };
+    Problem::new(code, refused.to_string())
+}
+
+pub(super) async fn ask(
+    handle: Handle,
+    site: Site,
+    name: String,
+    asked: Asked,
+    dry_run: bool,
+    who: Who,
+) -> Result<Value, Problem> {
+    let which = OwnCertificate::named(&name).ok_or_else(|| unknown(&name))?;
+    let internal = |reason: String| Problem::new(Code::Internal, reason);
+    let small_keys = handle.look(|catalog| small_keys(catalog.inventory())).await.map_err(internal)?;
+    let boards = handle.boards.clone();
+    // A large RSA key takes seconds.
+    let judged = tokio::task::spawn_blocking(move || {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|e| internal(format!("the system gave no random bytes: {e}")))?;
+        let present = boards.settings.own();
+        let present = present.get(which.name()).ok_or_else(|| unknown(which.name()))?;
+        let trusted = boards.settings.certificates();
+        let grounds = Grounds { site: &site, trusted: &trusted, small_keys: &small_keys, now: now(), random };
+        Ok::<_, Problem>(decide(which, &asked, present, &grounds))
+    });
+    let decided = judged.await.map_err(|_| internal("the certificate was not judged".to_owned()))??;
+    let decided = match decided {
+        Ok(decided) => decided,
+        Err(error) => {
+            if !dry_run {
+                let code = match &error {
+                    OwnError::Upload(refused) => refused.code(),
+                    OwnError::Confirmation { .. } => "confirmation_stale",
+                    OwnError::Bits(_) | OwnError::Authority(_) => "bad_request",
+                };
+                let happened = Happened::refused(code);
+                let draft = Draft::new(&who, "own_certificate", "own_certificate", which.name(), happened);
+                handle.note(draft).await.map_err(|e| internal(e.to_string()))?;
+            }
+            return Err(refusal(&error));
+        }
+    };
+    if let Some(change) = decided.change.filter(|_| !dry_run) {
+        let operation = change.operation;
+        handle.change_own(change, who).await.map_err(|e| unstored(&e))?;
+        tracing::info!(certificate = which.name(), operation, "an own certificate was changed");
+    }
+    Ok(decided.answer)
+}

@@ -27,7 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["keyline-engine", "keyline-loadtest", "keyline-tests"]),
     ("quick-xml", &["keyline-engine"]),
     ("clap", &["keyline-engine", "keyline-loadtest"]),
-    ("rustls", &["keyline-engine", "keyline-loadtest", "keyline-wire"]),
+    ("rustls", &["keyline-engine", "keyline-loadtest", "keyline-tests", "keyline-wire"]),
     ("tokio-rustls", &["keyline-engine", "keyline-loadtest"]),
     ("quinn", &["keyline-engine", "keyline-loadtest"]),
     ("hdrhistogram", &["keyline-loadtest"]),

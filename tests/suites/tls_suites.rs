@@ -2,12 +2,16 @@
 
 use std::process::Command;
 
+use keyline_loadtest::phone::Transport;
 use keyline_tests::inventory::{CISCO, Inventory};
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::openssl::{Client, Session, cipher, connect};
 use keyline_tests::pki::{Authority, Issued};
+use keyline_tests::wait;
 use keyline_tests::wiretap::{self, From, Wiretap};
 use serde_json::json;
+
+use crate::common::registered;
 
 const RSA_256: &str = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384";
 const EC_256: &str = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
@@ -168,7 +172,7 @@ fn r119_without_an_authenticated_phone_no_integrity_only_suite_is_offered() {
         "security_profile": "Authenticated"});
     site.node.ask("POST", "/phones", Some(&phone)).expect(201);
     assert_eq!(said(Client::System, site.node.tls(), &null, "").suite.as_deref(), Some(RSA_NULL));
-    site.node.ask("DELETE", &format!("/phones/{}", AUTHENTICATED.0), None).expect(204);
+    site.node.ask("DELETE", &format!("/phones/{}", AUTHENTICATED.0), None).expect(200);
     assert_eq!(said(Client::System, site.node.tls(), &null, "").suite, None);
 }
 
@@ -295,4 +299,35 @@ fn r119_a_flipped_byte_in_an_integrity_only_record_closes_the_connection() {
             assert!(gone.heard.starts_with("SIP/2.0 200"), "{gone:?}");
         }
     }
+}
+
+/// Phones of the load tester with integrity-only suites: the signaling is proven and can be read, so no key goes over
+/// it and the call bears the shield.
+#[test]
+fn r119_r155_a_call_between_authenticated_phones_bears_the_shield() {
+    const OTHER: (&str, &str) = ("SEP00AABBCCDD03", "1003");
+    let site = Site::new(true, false);
+    let mut more = Inventory::new();
+    more.phone(OTHER.0, CISCO, &[OTHER.1], json!({"security_profile": "Authenticated"}));
+    assert!(site.node.import(&more.ndjson()).status.success());
+    let phone = |(device, dn): (&str, &str), suite: u16| {
+        let mut options = site.node.tls_options(Some(&site.authority.issue(device)));
+        options.suites = Some(vec![suite.into()]);
+        site.node.phone(Transport::Tls(Box::new(options)), device, dn)
+    };
+    wait::run(async {
+        let caller = registered(phone(AUTHENTICATED, 0xC0B4)).await;
+        let callee = registered(phone(OTHER, 0xC006)).await;
+        assert_eq!(site.node.registered(AUTHENTICATED.0)["suite"], SHA256);
+        assert_eq!(site.node.registered(OTHER.0)["suite"], EC_NULL);
+        let (out, _inn) = crate::common::connect(&caller, &callee).await;
+        let id = site.node.answered_call();
+        let security = wait::until("class authenticated", || {
+            let security = site.node.call_security(&id);
+            (security["class"] == "authenticated").then_some(security)
+        });
+        assert_eq!(security["icon"], "shield");
+        assert!(security.to_string().contains("integrity-only suite"), "{security:#}");
+        out.hang_up().await.unwrap();
+    });
 }

@@ -105,10 +105,7 @@ impl Checker<'_> {
                     }
                 })
                 .unwrap_or(own),
-            audience: self
-                .oauth_list("audience")
-                .filter(|list| !list.is_empty())
-                .unwrap_or_else(|| vec!["keyline".to_owned()]),
+            audience: self.oauth_list("audience").unwrap_or_else(|| vec!["keyline".to_owned()]),
             scope: self.oauth_list("scope").unwrap_or_else(|| vec!["sip".to_owned()]),
             skew_s: self.take("oauth", "skew_s", |v| number(v, 0, 600)).unwrap_or(60),
             token_s,
@@ -136,6 +133,12 @@ impl Checker<'_> {
         self.take("oauth", key, |value| {
             let words = list(value, LIST_MAX, "is no list of texts; write [\"one\", \"two\"]")?;
             // They are put into challenges and compared word by word.
+            // A token that is meant for anybody would be one that is meant for somebody else.
+            if words.is_empty() && key == "audience" {
+                return Err(
+                    "names nobody; write the `aud` of the tokens that are meant for this node".to_owned()
+                );
+            }
             match words.iter().find(|w| w.is_empty() || w.len() > TEXT_MAX || w.contains(['"', '\\', ' '])) {
                 Some(wrong) => Err(format!("{wrong:?} has a blank or a quote, is empty, or too long")),
                 None => Ok(words),

@@ -145,12 +145,19 @@ impl Oauth {
         }
         let token = Token::read(text)?;
         let claims = Claims::read(&token, &self.settings.claims)?;
-        let key = self.with_issuer(keys, &claims.issuer, |issuer, outside| {
-            match issuer.keys.find(token.kid.as_deref(), token.algorithm) {
-                Err(Fault::KeyUnknown) if outside && self.is_asked(now) => Err(Fault::KeyPending),
-                found => found.cloned(),
-            }
-        })?;
+        let find = || {
+            self.with_issuer(keys, &claims.issuer, |issuer, outside| {
+                match issuer.keys.find(token.kid.as_deref(), token.algorithm) {
+                    Err(Fault::KeyUnknown) if outside && self.is_asked(now) => Err(Fault::KeyPending),
+                    found => found.cloned(),
+                }
+            })
+        };
+        // The answer may have come between the look at the set and the question whether it is on its way.
+        let key = match find() {
+            Err(Fault::KeyUnknown) => find(),
+            found => found,
+        }?;
         if !sign::is_signed_by(&key, token.signed.as_bytes(), &token.signature) {
             return Err(Fault::Signature);
         }

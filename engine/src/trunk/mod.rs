@@ -77,8 +77,12 @@ impl Trunks {
         self.states.load().get(name).cloned()
     }
 
-    fn set(&self, name: &str, status: Status) {
+    fn set(&self, name: &str, mut status: Status) {
         let before = self.get(name);
+        // A trunk that is tried again and again stands as it did.
+        if let Some(before) = before.as_ref().filter(|b| b.state == status.state) {
+            status.since = before.since;
+        }
         if before.as_ref().map(|b| (b.state, &b.detail)) != Some((status.state, &status.detail)) {
             let state = status.state.as_str();
             match status.state.carries_calls() {

@@ -15,12 +15,15 @@ pub enum From {
     Node,
 }
 
+/// What was read, in order.
+type Seen = Arc<Mutex<Vec<(From, Vec<u8>)>>>;
+
 /// One connection through the tap.
 #[derive(Debug)]
 pub struct Wiretap {
     /// Where the client connects.
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<(From, Vec<u8>)>>>,
+    seen: Seen,
     thread: Option<JoinHandle<()>>,
 }
 

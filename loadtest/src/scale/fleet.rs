@@ -46,10 +46,10 @@ pub(super) fn write(out: &mut impl Write, phones: u32) -> io::Result<u64> {
     {
         // A branch has phones of one model, as a profile does.
         let model = if n == 0 { MODELS[0] } else { MODELS[n % MODELS.len()] };
-        write!(
+        writeln!(
             out,
             "{{\"kind\":\"security_profile\",\"name\":\"{name}\",\"model\":\"{model}\",\"protocol\":\"sip\",\
-                 \"device_security_mode\":\"non_secure\",\"transport\":\"tcp_udp\"}}\n"
+                 \"device_security_mode\":\"non_secure\",\"transport\":\"tcp_udp\"}}"
         )?;
         rows += 1;
     }

@@ -48,6 +48,9 @@ fn touched(changes: &[Change]) -> (Vec<DeviceIndex>, Vec<crate::ids::ProfileId>)
     (phones, profiles)
 }
 
+/// Which phones are asked for.
+type Keep<'a> = &'a dyn Fn(DeviceIndex) -> bool;
+
 const PROFILES: [&str; 3] = ["Desk", "Lobby", "Ward"];
 
 fn base() -> Vec<Value> {
@@ -285,11 +288,11 @@ proptest! {
             }
             prop_assert_eq!(paged(&still, &criteria, Sort::Description, false, limit, None), before, "a clone stands still");
         }
-        let keep = |index: DeviceIndex| index.0 % 2 == 0;
+        let keep = |index: DeviceIndex| index.0.is_multiple_of(2);
         for sort in SORTS {
             for backwards in [false, true] {
                 let all = |_| true;
-                let asked: (&dyn Fn(DeviceIndex) -> bool, Option<&dyn Fn(DeviceIndex) -> bool>) =
+                let asked: (Keep<'_>, Option<Keep<'_>>) =
                     if odd { (&keep, Some(&keep)) } else { (&all, None) };
                 let expected = naive(&inventory, &criteria, sort, backwards, asked.0);
                 let found = paged(&index, &criteria, sort, backwards, limit, asked.1);

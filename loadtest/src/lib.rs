@@ -16,6 +16,9 @@ pub mod phone;
 pub mod pki;
 pub mod scale;
 pub mod server;
+pub mod storm;
 #[cfg(test)]
 mod switchboard;
 pub mod tls;
+pub mod tls_bench;
+pub mod tls_line;

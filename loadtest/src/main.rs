@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use keyline_loadtest::figures::Plan;
-use keyline_loadtest::load::{Carrier, Job};
+use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
-use keyline_loadtest::{demo, figures, inventory, scale};
+use keyline_loadtest::{demo, figures, inventory, scale, storm, tls_bench};
 
 use crate::args::{Call, Load};
 use crate::run::{Run, apply, is_stream};
@@ -117,6 +117,63 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start a node beside a server that does nothing but TLS: CPU of a handshake on both, memory of an idle phone
+    BenchTls {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Handshakes of each kind
+        #[arg(long, default_value_t = 2_000)]
+        handshakes: u64,
+        /// Idle phones for the memory of one; 0 leaves that out
+        #[arg(long, default_value_t = 10_000)]
+        idle: u32,
+        /// Highest ratio that is still a success
+        #[arg(long, default_value_t = f64::MAX)]
+        most: f64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The server that does nothing but TLS, from a folder that bench-tls made
+    #[command(hide = true)]
+    BareTls {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Start a node, register phones over TLS, kill -9 and restart it, let all of them come back at once
+    Storm {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Phones
+        #[arg(long, default_value_t = 18_000)]
+        phones: u32,
+        /// Registrations a second before the storm
+        #[arg(long, default_value_t = 300.0)]
+        rate: f64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start a node and offer it many times the handshakes that it can make, while registered phones go on
+    Flood {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Seconds of each part
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// Times the capacity
+        #[arg(long, default_value_t = 10.0)]
+        times: f64,
+        /// Node and phones share all cores, instead of the first for the node
+        #[arg(long)]
+        shared: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
     AdminScale {
         /// The keyline program
@@ -199,8 +256,9 @@ async fn run(command: Command) -> Result<bool, Fault> {
             }
             // The first connection of each phone is whole, whatever is continued later.
             let times = if resume { 10 } else { 1 };
-            let work =
-                move |run: &mut Run| run.job("handshake", &Job::Handshake { resume }, times * run.phones());
+            let work = move |run: &mut Run| {
+                run.job("handshake", &Job::Handshake { links: HANDSHAKES }, times * run.phones())
+            };
             return apply(load, resume, work).await;
         }
         Command::Figures { keyline, transport, phones, rate, json } => {
@@ -216,6 +274,33 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let plan = scale::RolloutPlan { phones: phones.clamp(10, 1_000_000), per_second, refresh_per_s };
             let done = scale::roll_out(&keyline, plan).await?;
             print(json, &done, &done)?;
+        }
+        Command::BenchTls { keyline, handshakes, idle, most, json } => {
+            let plan = tls_bench::Plan { handshakes: handshakes.max(100), idle };
+            let measured = tls_bench::measure(&keyline, plan).await?;
+            print(json, &measured, &measured)?;
+            return Ok(measured.rows.iter().all(|row| row.ratio() <= most));
+        }
+        Command::BareTls { folder } => {
+            let ready = |address: std::net::SocketAddr| {
+                let mut out = std::io::stdout();
+                // Nobody waits for it any more if this fails.
+                let _ = writeln!(out, "{address}").and_then(|()| out.flush());
+            };
+            // One thread, as the node's one worker has.
+            let own = tokio::task::spawn_blocking(move || tls_bench::bare::run(&folder, ready));
+            own.await??;
+        }
+        Command::Storm { keyline, phones, rate, json } => {
+            let phones = phones.clamp(2, inventory::PHONES_MAX);
+            let returned = storm::come_back(&keyline, storm::Plan { phones, rate }).await?;
+            print(json, &returned, &returned)?;
+            return Ok(returned.holds());
+        }
+        Command::Flood { keyline, seconds, times, shared, json } => {
+            let flooded = storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared }).await?;
+            print(json, &flooded, &flooded)?;
+            return Ok(flooded.failed == 0);
         }
         Command::AdminScale { keyline, phones, samples, data, json } => {
             let plan =

@@ -75,6 +75,7 @@ mod strangers;
 mod subscribe;
 mod survival;
 mod tls_resume;
+mod tls_storm;
 mod tls_suites;
 mod torture;
 mod torture_mutated;

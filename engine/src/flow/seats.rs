@@ -26,12 +26,15 @@ pub struct SeatLimits {
     pub unauthenticated_per_source: usize,
     /// Handshakes under way.
     pub handshakes: usize,
+    /// The same from one source.
+    pub handshakes_per_source: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Held {
     all: usize,
     unauthenticated: usize,
+    handshakes: usize,
 }
 
 /// All seats of a node.
@@ -108,12 +111,17 @@ impl Seats {
                 drop(held);
                 return Err(Limit::UnauthenticatedPerSource);
             }
+            if handshake && held.handshakes >= limits.handshakes_per_source {
+                drop(held);
+                return Err(Limit::HandshakesPerSource);
+            }
         }
         if handshake {
             if !raise(&self.handshakes, limits.handshakes) {
                 return Err(Limit::Handshakes);
             }
             seat.handshaking = true;
+            self.sources.entry(source).or_default().handshakes += 1;
         }
         Ok(seat)
     }
@@ -139,6 +147,9 @@ impl Seat {
     pub fn shaken(&mut self) {
         if std::mem::take(&mut self.handshaking) {
             self.seats.handshakes.fetch_sub(1, Ordering::AcqRel);
+            if let Some(mut held) = self.seats.sources.get_mut(&self.source) {
+                held.handshakes -= 1;
+            }
         }
     }
 
@@ -177,6 +188,7 @@ mod tests {
         unauthenticated: 100,
         unauthenticated_per_source: 100,
         handshakes: 100,
+        handshakes_per_source: 100,
     };
 
     fn ip(n: u8) -> IpAddr {
@@ -197,6 +209,7 @@ mod tests {
                 true,
             ),
             (SeatLimits { handshakes: 3, ..WIDE }, true, Limit::Handshakes, false),
+            (SeatLimits { handshakes_per_source: 3, ..WIDE }, true, Limit::HandshakesPerSource, true),
         ] {
             let seats = Seats::new(limits);
             if limit == Limit::Descriptors {

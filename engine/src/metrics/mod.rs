@@ -67,7 +67,7 @@ const CLOSED: [(Closed, &str); 4] = [
     (Closed::Stuck, "stuck"),
 ];
 /// Any other result is counted as the last.
-const HANDSHAKES: [&str; 19] = [
+const HANDSHAKES: [&str; 20] = [
     "ok",
     "silent",
     "deadline",
@@ -85,6 +85,7 @@ const HANDSHAKES: [&str; 19] = [
     "peer_refused",
     "peer_closed",
     "protocol",
+    "overload",
     "internal",
     "other",
 ];
@@ -392,6 +393,9 @@ impl EngineMetrics {
     pub fn handshake(&self, result: &str) {
         if matches!(result, "deadline" | "silent") {
             self.limit(Limit::Handshake);
+        }
+        if result == "overload" {
+            self.limit(Limit::HandshakesWaiting);
         }
         self.handshakes[among(&HANDSHAKES, result)].inc();
     }

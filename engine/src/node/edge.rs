@@ -1,6 +1,7 @@
 //! The SIP listeners: bound on the main thread, one socket a worker, served on the workers' own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
 use crate::limits::{Limit, Limits, size};
 use crate::signaling::{Shared, ToWorker, Worker, WorkerLimits};
 use crate::tls::acceptor::TlsContext;
+use crate::tls::gate::Gate;
+use crate::tls::refused::Refusal;
 use crate::tls::stream::Secured;
 
 /// The listeners served here.
@@ -73,6 +76,9 @@ pub(super) fn start_worker(
     seats: Arc<Seats>,
 ) -> std::io::Result<()> {
     let worker = Rc::new(Worker::new(id, shared, limits));
+    let gate = Gate::new(with.waiting);
+    actix::spawn(Rc::clone(&gate).run());
+    let refusals = Rc::new(Refusals::default());
     for (listener, local, socket) in sockets {
         if listener.socket() == config::Socket::Datagram {
             let socket = Rc::new(UdpSocket::from_std(socket.into())?);
@@ -83,8 +89,11 @@ pub(super) fn start_worker(
         let accepting = Arc::new(TcpListener::from_std(socket.into())?);
         let (refused, worker) = (AcceptErrors::new(&worker), Rc::clone(&worker));
         let (with, seats) = (with.clone(), Arc::clone(&seats));
+        let (gate, refusals) = (Rc::clone(&gate), Rc::clone(&refusals));
+        let (watched, secured) = (Rc::clone(&gate), is_secure(listener));
         actix::spawn(accept(
             accepting,
+            move || secured && watched.is_full(),
             move |e| refused.note(e),
             move |(stream, remote)| {
                 let seat = match seats.take(remote.ip(), listener != Listener::SipTcp) {
@@ -92,11 +101,16 @@ pub(super) fn start_worker(
                     Err(limit) => {
                         worker.shared.metrics.connection_refused(limit);
                         // Dropping the stream closes it: the peer knows at once and may come back.
-                        return tracing::debug!(peer = %remote, limit = limit.as_str(), "a connection was refused");
+                        return refusals.note(limit.as_str(), remote);
                     }
                 };
                 let ends = Ends { local: stream.local_addr().unwrap_or(local), remote };
-                actix::spawn(connection(listener, stream, ends, seat, Rc::clone(&worker), with.clone()));
+                let door = Door {
+                    worker: Rc::clone(&worker),
+                    gate: Rc::clone(&gate),
+                    refusals: Rc::clone(&refusals),
+                };
+                actix::spawn(connection(listener, stream, ends, seat, door, with.clone()));
             },
         ));
     }
@@ -111,6 +125,45 @@ pub(super) struct Handshakes {
     /// Asks for no certificate: on the OAuth port a token proves.
     pub oauth: Arc<TlsContext>,
     pub websocket: Arc<websocket::Policy>,
+    /// Whole TLS handshakes that may wait for one worker.
+    pub waiting: usize,
+}
+
+/// Whether a listener's connections begin with a TLS handshake.
+fn is_secure(listener: Listener) -> bool {
+    matches!(listener, Listener::SipTls | Listener::SipOauth | Listener::SipWss)
+}
+
+/// What a connection meets at its worker.
+struct Door {
+    worker: Rc<Worker>,
+    gate: Rc<Gate>,
+    refusals: Rc<Refusals>,
+}
+
+/// Refusals that may come by the thousand: each is counted by its caller; logged is the first of a kind, and then
+/// their number now and then.
+#[derive(Default)]
+struct Refusals(RefCell<BTreeMap<&'static str, (Instant, u64)>>);
+
+impl Refusals {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn note(&self, reason: &'static str, peer: SocketAddr) {
+        let mut kinds = self.0.borrow_mut();
+        let now = Instant::now();
+        match kinds.get_mut(reason) {
+            Some((since, more)) if now.duration_since(*since) < Self::PAUSE => *more += 1,
+            other => {
+                let more = other.map_or(0, |(_, more)| *more);
+                kinds.insert(reason, (now, 0));
+                tracing::warn!(
+                    limit = reason, %peer, more,
+                    "connections are refused: limit {reason} is reached ({more} more since this was last said); see [limits] in the configuration"
+                );
+            }
+        }
+    }
 }
 
 /// One connection, from its accept to its end.
@@ -119,9 +172,10 @@ async fn connection(
     stream: TcpStream,
     ends: Ends,
     mut seat: Seat,
-    worker: Rc<Worker>,
+    door: Door,
     with: Handshakes,
 ) {
+    let worker = Rc::clone(&door.worker);
     let plain = |transport| ConnectionFacts { transport, ..ConnectionFacts::tcp() };
     match listener {
         Listener::SipTcp => serve(stream, ends, (Arc::new(plain(Transport::Tcp)), seat), worker).await,
@@ -131,7 +185,7 @@ async fn connection(
             websocket::serve(socket, ends, (Arc::new(plain(Transport::Ws)), seat), worker).await;
         }
         Listener::SipOauth => {
-            let Some((stream, facts)) = secure(&with.oauth, &worker, stream, ends.remote).await else {
+            let Some((stream, facts)) = secure(&with.oauth, door, stream, ends.remote).await else {
                 return;
             };
             seat.shaken();
@@ -139,7 +193,7 @@ async fn connection(
             serve(stream, ends, (Arc::new(facts), seat), worker).await;
         }
         _ => {
-            let Some((stream, facts)) = secure(&with.tls, &worker, stream, ends.remote).await else { return };
+            let Some((stream, facts)) = secure(&with.tls, door, stream, ends.remote).await else { return };
             if listener == Listener::SipTls {
                 seat.shaken();
                 return serve(stream, ends, (Arc::new(facts), seat), worker).await;
@@ -166,12 +220,12 @@ where
 /// The handshake of a connection, counted.
 async fn secure(
     tls: &TlsContext,
-    worker: &Worker,
+    door: Door,
     stream: TcpStream,
     remote: SocketAddr,
 ) -> Option<(Secured<TcpStream>, ConnectionFacts)> {
-    let metrics = &worker.shared.metrics;
-    match tls.handshake(stream).await {
+    let metrics = &door.worker.shared.metrics;
+    match tls.handshake_at(Some(&door.gate), stream).await {
         Ok((stream, facts)) => {
             metrics.tls_session(stream.version(), facts.suite);
             metrics.tls_completed(stream.resumed());
@@ -180,9 +234,14 @@ async fn secure(
         }
         Err(refused) => {
             metrics.handshake(refused.as_str());
+            if refused.why == Refusal::Overload {
+                door.refusals.note(Limit::HandshakesWaiting.as_str(), remote);
+                return None;
+            }
             let claim = refused.claim.as_ref();
             if let Some(device) = claim.and_then(|claim| claim.device.as_ref()) {
-                worker.shared.note_refusal(device.as_str(), RefusedAt::Handshake, refused.as_str(), remote);
+                let shared = &door.worker.shared;
+                shared.note_refusal(device.as_str(), RefusedAt::Handshake, refused.as_str(), remote);
             }
             // What a stranger's certificate says of itself is its own business, but it helps to find the phone.
             let subject = claim.map_or("-", |claim| claim.subject.as_str());
@@ -225,6 +284,7 @@ pub(super) fn seat_limits(limits: &Limits) -> SeatLimits {
         unauthenticated: size(limits.unauthenticated_connections),
         unauthenticated_per_source: size(limits.unauthenticated_per_source),
         handshakes: size(limits.handshakes),
+        handshakes_per_source: size(limits.handshakes_per_source),
     }
 }
 

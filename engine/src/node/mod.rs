@@ -161,6 +161,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         tls: Arc::clone(&tls_context),
         oauth: token_tls,
         websocket: Arc::new(websocket_policy(config)),
+        waiting: size(config.limits.handshakes_waiting),
     };
     for (i, (sockets, inbox)) in sockets.into_iter().zip(inboxes).enumerate() {
         let (shared, with, seats) = (Arc::clone(&shared), with.clone(), Arc::clone(&seats));

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, Sources};
 use crate::limits::FIELDS;
 
 /// Limits that act from the moment of a reload on.
-pub(super) const LIVE_LIMITS: [&str; 21] = [
+pub(super) const LIVE_LIMITS: [&str; 22] = [
     "message_head_bytes",
     "message_header_bytes",
     "message_headers",
@@ -23,6 +23,7 @@ pub(super) const LIVE_LIMITS: [&str; 21] = [
     "unauthenticated_connections",
     "unauthenticated_per_source",
     "handshakes",
+    "handshakes_per_source",
     "descriptors_reserved",
     "message_s",
     "unauthenticated_idle_s",

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
 use keyline_domain::inventory::{CertificateRow, Policy};
 use keyline_domain::mode::{SuiteKind, Transport};
-use keyline_wire::hello::{Offer, TLS12, TLS13};
+use keyline_wire::hello::{Offer, TLS12, TLS13, ticket};
 #[cfg(feature = "legacy-tls")]
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -30,6 +31,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::StartHandshake;
 
+use super::gate::{self, Gate, Pass};
 use super::hello::{CHUNK, accept, hello};
 use super::policy::{self, Configs, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
@@ -293,12 +295,32 @@ impl TlsContext {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.handshake_at(None, stream).await
+    }
+
+    /// The same, each step of it in its turn among those of the worker.
+    ///
+    /// # Errors
+    /// As [`TlsContext::handshake`]; [`Refusal::Overload`] when too many whole handshakes wait.
+    pub async fn handshake_at<S>(
+        &self,
+        gate: Option<&Rc<Gate>>,
+        stream: S,
+    ) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         // Boxed: a connection's task lives on for days and must not keep room for its handshake.
-        let (result, claim) = Box::pin(noting(self.shake(stream))).await;
+        let paced = gate::paced(gate, |pass| self.shake(stream, pass));
+        let (result, claim) = Box::pin(noting(paced)).await;
         result.map_err(|refused| HandshakeRefused { claim, ..refused })
     }
 
-    async fn shake<S>(&self, mut stream: S) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
+    async fn shake<S>(
+        &self,
+        mut stream: S,
+        pass: Option<Rc<Pass>>,
+    ) -> Result<(Secured<S>, ConnectionFacts), HandshakeRefused>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -315,17 +337,20 @@ impl TlsContext {
             let choice = self.choose(&used, offer.as_ref());
             #[cfg(feature = "legacy-tls")]
             if let (Ok(Choice { kind, server: Server::Legacy }), Some(legacy)) = (choice, &used.legacy) {
+                gate::turn(pass.as_deref(), || false, &mut stream).await?;
                 let stream = legacy.accept(kind, bytes, stream).await?;
                 let facts = self.legacy_facts(stream.ssl())?;
                 return Ok((Secured::Legacy(Box::new(stream)), facts));
             }
             let accepted = accept(&mut stream, &bytes).await?;
-            drop(bytes);
             // Where there is nothing to choose, rustls finds that out too, and sends the alert.
             let config = match choice {
                 Ok(Choice { kind, server: Server::Modern { tls13 } }) => used.configs.of(kind, tls13),
                 _ => used.configs.of(SuiteKind::Encrypting, true),
             };
+            let resumes = || ticket(&bytes).is_some_and(|ticket| config.ticketer.decrypt(&ticket).is_some());
+            gate::turn(pass.as_deref(), resumes, &mut stream).await?;
+            drop(bytes);
             let stream = StartHandshake::from_parts(accepted, stream)
                 .into_stream(Arc::clone(config))
                 .await

@@ -6,6 +6,7 @@
 //! * [`resume`]: tickets, void as soon as the trust is another one.
 //! * [`acceptor`]: the policy in force, and the handshake with its deadline.
 //! * [`client`]: the policy of connections that the node begins.
+//! * [`gate`]: turns for handshakes on a worker's thread.
 //! * [`hello`]: the first bytes of a client.
 //! * `legacy`: the second acceptor, for old phones (feature `legacy-tls`).
 //! * [`stream`]: a connection after its handshake.
@@ -13,6 +14,7 @@
 
 pub mod acceptor;
 pub mod client;
+pub mod gate;
 pub mod hello;
 #[cfg(feature = "legacy-tls")]
 mod legacy;

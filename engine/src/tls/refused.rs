@@ -43,13 +43,15 @@ pub enum Refusal {
     PeerClosed,
     /// The client broke the protocol after its ClientHello.
     Protocol,
+    /// Too many wait for a handshake.
+    Overload,
     /// A failure of our own.
     Internal,
 }
 
 impl Refusal {
     /// All, for metrics that start at zero.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Silent,
         Self::Deadline,
         Self::BadHello,
@@ -66,6 +68,7 @@ impl Refusal {
         Self::PeerRefused,
         Self::PeerClosed,
         Self::Protocol,
+        Self::Overload,
         Self::Internal,
     ];
 
@@ -88,6 +91,7 @@ impl Refusal {
             Self::PeerRefused => "peer_refused",
             Self::PeerClosed => "peer_closed",
             Self::Protocol => "protocol",
+            Self::Overload => "overload",
             Self::Internal => "internal",
         }
     }
@@ -129,6 +133,9 @@ impl Refusal {
             }
             Self::PeerClosed => "nothing to do unless it happens often: see the client's own log",
             Self::Protocol => "update the client, or look for a device on the line that changes its packets",
+            Self::Overload => {
+                "nothing to do if phones come back after a cut; else more cores, EC certificates, or a higher limits.handshakes_waiting"
+            }
             Self::Internal => "see the log of this node and report it",
         }
     }

@@ -57,6 +57,39 @@ pub fn read(bytes: &[u8]) -> Hello {
     }
 }
 
+/// The ticket that a whole ClientHello wants to go on from: its first pre-shared key (RFC 8446 §4.2.11), else its
+/// session ticket (RFC 5077 §3.2). Whether it is worth anything is for its maker to say.
+pub fn ticket(bytes: &[u8]) -> Option<Vec<u8>> {
+    const SESSION_TICKET: u16 = 35;
+    const PRE_SHARED_KEY: u16 = 41;
+    let body = gather(bytes).ok()??;
+    let mut body = Reader(&body);
+    body.take(34)?;
+    let session = body.u8()?;
+    body.take(session.into())?;
+    let suites = body.u16()?;
+    body.take(suites.into())?;
+    let compression = body.u8()?;
+    body.take(compression.into())?;
+    let extensions = body.u16()?;
+    let mut extensions = Reader(body.take(extensions.into())?);
+    let mut found = None;
+    while !extensions.0.is_empty() {
+        let (kind, length) = (extensions.u16()?, extensions.u16()?);
+        let mut data = Reader(extensions.take(length.into())?);
+        match kind {
+            PRE_SHARED_KEY => {
+                data.u16()?;
+                let length = data.u16()?;
+                found = Some(data.take(length.into())?);
+            }
+            SESSION_TICKET if found.is_none() && !data.0.is_empty() => found = Some(data.0),
+            _ => {}
+        }
+    }
+    found.map(<[u8]>::to_vec)
+}
+
 struct Unreadable;
 
 /// The body of the handshake message, which may be spread over records (RFC 8446 §5.1).
@@ -238,12 +271,35 @@ mod tests {
         assert_eq!(read(&hello(0x0303, &[0x1301], Some(&[0, 43, 0, 9, 4]), 1000)), Hello::Not);
     }
 
+    #[test]
+    fn the_ticket_is_the_first_shared_key_else_the_session_ticket() {
+        let session = [&[0, 35, 0, 3][..], b"old"].concat();
+        // One identity with its age, one binder.
+        let shared = [&[0, 41, 0, 18, 0, 9, 0, 3][..], b"new", &[0, 0, 0, 0, 0, 5, 4, 1, 2, 3, 4]].concat();
+        for (extensions, expected) in [
+            (vec![], None),
+            (VERSIONS.to_vec(), None),
+            (vec![0, 35, 0, 0], None),
+            (session.clone(), Some(&b"old"[..])),
+            ([VERSIONS, &shared].concat(), Some(b"new")),
+            ([&session[..], &shared].concat(), Some(b"new")),
+            (shared[..9].to_vec(), None),
+        ] {
+            let bytes = hello(0x0303, &[0x1301], Some(&extensions), 20);
+            assert_eq!(ticket(&bytes).as_deref(), expected, "{extensions:?}");
+            assert_eq!(ticket(&bytes[..bytes.len() - 1]), None);
+        }
+        assert_eq!(ticket(&hello(0x0303, &[0x1301], None, 20)), None);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            ticket(&bytes);
             read(&bytes);
             let mut framed = vec![22, 3, 1, 2, 0, 1, 0, 1, 0xf0];
             framed.extend(&bytes);
+            ticket(&framed);
             read(&framed);
         }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keyline_wire::sip::{Message, Method as Named};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use super::digest::Kept;
 use super::links::{Dial, Links, is_reliable};
@@ -34,6 +36,8 @@ pub(super) struct Phone {
     pub link: u32,
     pub cseq: u32,
     pub kept: Option<Box<Kept>>,
+    /// Its certificate and its sessions, from its first TLS connection on.
+    pub tls: Option<Arc<ClientConfig>>,
     /// `<sip:number@address>` as in Contact.
     pub contact: Box<str>,
     /// Start of a Via.
@@ -113,6 +117,7 @@ impl Core {
             link: index % sockets,
             cseq: 0,
             kept: None,
+            tls: None,
             contact: Box::default(),
             via: Box::default(),
         };
@@ -174,18 +179,28 @@ impl Core {
     /// # Errors
     /// What the system says at once.
     pub(super) fn connect(&mut self, phone: u32) -> io::Result<()> {
-        let tls = match (&self.options.tls, self.options.target.carrier) {
-            (Some(setup), Carrier::Tls) => {
-                let config = setup.config(&self.phones[phone as usize].user).map_err(io::Error::other)?;
-                let name = setup.name(self.options.target.address).map_err(io::Error::other)?;
-                Some((config, name))
-            }
-            _ => None,
-        };
+        let tls = self.tls_of(phone)?;
         let Links::Stream(links) = &mut self.links else { return Ok(()) };
         links.dial(self.now, phone, Dial { tls, abort: false })?;
         self.locate(phone);
         Ok(())
+    }
+
+    /// The phone's TLS, with what it remembers of earlier connections; `None` over other carriers.
+    pub(super) fn tls_of(
+        &mut self,
+        phone: u32,
+    ) -> io::Result<Option<(Arc<ClientConfig>, ServerName<'static>)>> {
+        let (Some(setup), Carrier::Tls) = (&self.options.tls, self.options.target.carrier) else {
+            return Ok(None);
+        };
+        let phone = &mut self.phones[phone as usize];
+        let config = match &phone.tls {
+            Some(config) => config.clone(),
+            None => phone.tls.insert(setup.config(&phone.user).map_err(io::Error::other)?).clone(),
+        };
+        let name = setup.name(self.options.target.address).map_err(io::Error::other)?;
+        Ok(Some((config, name)))
     }
 
     /// Rings the scenario's bell at a time.

@@ -2,15 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 
 use keyline_wire::sip::Message;
-use rustls::ClientConfig;
 
+use super::Span;
 use super::core::{Core, Heard, Purpose};
 use super::links::{Dial, Links, Opened};
 use super::scenario::Scenario;
-use super::{Carrier, Span};
 
 /// Two line ends: the server answers with one (RFC 5626 §3.5.1). In TLS 1.3 only this proves that it took
 /// the client's certificate.
@@ -21,20 +19,17 @@ pub(super) struct Handshake {
     /// What each link is doing: phone and intended time.
     doing: Vec<Option<(u32, u64)>>,
     backlog: VecDeque<(u32, u64)>,
-    /// Configurations with the sessions to resume, one a phone.
-    sessions: Vec<Option<Arc<ClientConfig>>>,
-    resume: bool,
+    phones: u64,
     open: u64,
 }
 
 impl Handshake {
-    pub(super) fn new(phones: usize, links: u32, resume: bool) -> Handshake {
+    pub(super) fn new(phones: usize, links: u32) -> Handshake {
         Handshake {
             free: (0..links).rev().collect(),
             doing: vec![None; links as usize],
             backlog: VecDeque::new(),
-            sessions: vec![None; phones],
-            resume,
+            phones: phones as u64,
             open: 0,
         }
     }
@@ -55,20 +50,7 @@ impl Handshake {
     }
 
     fn try_dial(&mut self, core: &mut Core, link: u32, phone: u32) -> io::Result<()> {
-        let tls = match (&core.options.tls, core.options.target.carrier) {
-            (Some(setup), Carrier::Tls) => {
-                let kept = self.sessions[phone as usize].clone().filter(|_| self.resume);
-                let config = match kept {
-                    Some(config) => config,
-                    None => setup.config(&core.phones[phone as usize].user).map_err(io::Error::other)?,
-                };
-                if self.resume {
-                    self.sessions[phone as usize] = Some(config.clone());
-                }
-                Some((config, setup.name(core.options.target.address).map_err(io::Error::other)?))
-            }
-            _ => None,
-        };
+        let tls = core.tls_of(phone)?;
         let Links::Stream(links) = &mut core.links else {
             return Err(io::Error::other("handshakes need tcp or tls"));
         };
@@ -99,7 +81,7 @@ impl Handshake {
 impl Scenario for Handshake {
     fn begin(&mut self, core: &mut Core, number: u64, intended: u64) {
         self.open += 1;
-        self.dial(core, (number % self.sessions.len() as u64) as u32, intended);
+        self.dial(core, (number % self.phones) as u32, intended);
     }
 
     fn opened(&mut self, core: &mut Core, link: u32, opened: Opened) {

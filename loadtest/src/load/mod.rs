@@ -56,8 +56,10 @@ use self::worker::Phase;
 use crate::pace::Pace;
 use crate::phone::random;
 
-/// Connections that one thread makes at a time in [`Job::Handshake`].
-const HANDSHAKES: u32 = 1_024;
+/// Connections that one thread makes at a time in [`Job::Handshake`], where nothing else is said, and room for
+/// them at least.
+pub const HANDSHAKES: u32 = 1_024;
+const HANDSHAKES_MAX: usize = 8_192;
 /// Connections from one address of the loopback network.
 const CONNECTIONS_EACH: usize = 10_000;
 
@@ -165,11 +167,14 @@ pub enum Job {
     Options,
     /// Calls from every even phone to the odd one after it.
     Call(CallPlan),
-    /// Connections that are closed at once; `resume` continues earlier TLS sessions.
+    /// Connections that are closed at once; they resume where [`TlsSetup`] keeps sessions.
     Handshake {
-        /// Continue sessions.
-        resume: bool,
+        /// Connections of one thread at a time.
+        links: u32,
     },
+    /// What phones do when they have lost their server: connect and register with what they have kept, and
+    /// again after a while where that is refused, until it is done.
+    Return,
 }
 
 /// How much of it, how fast.
@@ -212,7 +217,7 @@ impl Fleet {
                     Links::Udp(UdpLinks::open(target.address, addresses, (*sockets).min(own.len()))?)
                 }
                 _ => {
-                    let room = own.len().max(HANDSHAKES as usize);
+                    let room = own.len().max(HANDSHAKES_MAX);
                     Links::Stream(Box::new(StreamLinks::new(target.address, addresses, room)?))
                 }
             };
@@ -243,9 +248,10 @@ impl Fleet {
             Job::Refresh => worker::run(core, &mut Register::new(true, core.phones.len()), phase),
             Job::Options => worker::run(core, &mut Ping::default(), phase),
             Job::Call(plan) => worker::run(core, &mut Calls::new(*plan), phase),
-            Job::Handshake { resume } => {
-                worker::run(core, &mut Handshake::new(core.phones.len(), HANDSHAKES, *resume), phase)
+            Job::Handshake { links } => {
+                worker::run(core, &mut Handshake::new(core.phones.len(), *links), phase)
             }
+            Job::Return => worker::run(core, &mut Register::returning(core.phones.len()), phase),
         })
     }
 

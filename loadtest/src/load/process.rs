@@ -33,6 +33,21 @@ impl Process {
         Ok(Duration::from_secs_f64(ticks_of(&stat) as f64 / TICKS))
     }
 
+    /// The same to the nanosecond, where the kernel tells it for each thread (`schedstat`); threads that ended are
+    /// not in it.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_of_threads(self) -> io::Result<Duration> {
+        let mut ns = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // It may end meanwhile.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            ns += text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        }
+        if ns == 0 { self.cpu() } else { Ok(Duration::from_nanos(ns)) }
+    }
+
     /// Resident memory in bytes.
     ///
     /// # Errors
@@ -76,6 +91,7 @@ mod tests {
     fn the_own_process_can_be_measured() {
         let own = Process::of(std::process::id()).unwrap();
         assert!(own.resident().unwrap() > 1_000_000);
+        assert!(own.cpu_of_threads().unwrap() > Duration::ZERO);
         assert!(Process::of(u32::MAX).is_err());
         assert!(machine().contains("Linux"));
     }

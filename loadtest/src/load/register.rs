@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use keyline_wire::sip::Message;
 
 use super::core::{Core, Heard, Purpose};
-use super::links::Opened;
+use super::links::{Links, Opened};
 use super::scenario::Scenario;
 use super::text::Draft;
 use super::transaction::Method;
@@ -16,6 +16,8 @@ use crate::inventory::MODEL_NUMBER;
 pub(super) struct Register {
     /// Keep nonces and connections: what phones do until something breaks.
     refresh: bool,
+    /// Try again what is refused or lost: times of what waits, by phone, with the number of tries.
+    again: Option<HashMap<u32, (u64, u32)>>,
     busy: Vec<bool>,
     /// A phone never has two REGISTERs under way (RFC 3261 §10.2): what is due meanwhile waits here.
     backlog: HashMap<u32, VecDeque<u64>>,
@@ -37,6 +39,7 @@ impl Register {
     pub(super) fn new(refresh: bool, phones: usize) -> Register {
         Register {
             refresh,
+            again: None,
             busy: vec![false; phones],
             backlog: HashMap::new(),
             connecting: HashMap::new(),
@@ -45,12 +48,33 @@ impl Register {
         }
     }
 
+    /// Phones that come back with what they have kept, and do not give up.
+    pub(super) fn returning(phones: usize) -> Register {
+        Register { again: Some(HashMap::new()), ..Register::new(true, phones) }
+    }
+
+    /// Tries once more after a while, if this run does so: in 0.2 to 0.6 s, doubled up to four times. Phones
+    /// spread themselves by their numbers.
+    fn retry(&mut self, core: &mut Core, phone: u32, intended: u64, why: &'static str) -> bool {
+        let Some(again) = &mut self.again else { return false };
+        let (_, tries) = again.remove(&phone).unwrap_or((intended, 0));
+        core.tally.outcome(why);
+        if let Links::Stream(links) = &mut core.links {
+            links.hang_up(phone);
+        }
+        let spread = u64::from((phone + 7 * tries).wrapping_mul(2_654_435_761) >> 16) * 6;
+        core.alarm(core.now + ((200_000 + spread) << tries.min(4)), u64::from(phone));
+        again.insert(phone, (intended, tries + 1));
+        true
+    }
+
     fn start(&mut self, core: &mut Core, phone: u32, intended: u64) {
         self.busy[phone as usize] = true;
         if !self.refresh {
             core.phones[phone as usize].kept = None;
         }
-        if core.is_connected(phone) {
+        // Whoever comes back believes no connection that he had.
+        if self.again.is_none() && core.is_connected(phone) {
             self.send(core, phone, intended, 0);
             return;
         }
@@ -58,6 +82,9 @@ impl Register {
             Ok(()) => drop(self.connecting.insert(phone, intended)),
             Err(e) => {
                 core.tally.broken += 1;
+                if self.retry(core, phone, intended, "connection_refused") {
+                    return;
+                }
                 core.tally.failure("no_connection", || e.to_string());
                 self.finish(core, phone);
             }
@@ -139,6 +166,9 @@ impl Scenario for Register {
             let contact = core.phones[phone as usize].contact.clone();
             core.tally.failure("binding_missing", || format!("the 200 does not list {contact} with a time"));
         } else {
+            if status == 503 && self.retry(core, phone, intended, "asked_to_wait") {
+                return;
+            }
             let why = || format!("REGISTER: {status} {}", message.reason().unwrap_or_default());
             core.tally.failure("refused", why);
         }
@@ -146,12 +176,18 @@ impl Scenario for Register {
     }
 
     fn gone(&mut self, core: &mut Core, purpose: Purpose) {
+        if self.retry(core, purpose.phone, purpose.intended, "register_lost") {
+            return;
+        }
         core.tally.failure("no_answer", || "REGISTER: no answer".into());
         self.finish(core, purpose.phone);
     }
 
     fn opened(&mut self, core: &mut Core, link: u32, opened: Opened) {
         core.tally.record(super::Span::Handshake, opened.took);
+        if self.again.is_some() {
+            core.tally.outcome(if opened.resumed { "resumed" } else { "full" });
+        }
         if let Some(intended) = self.connecting.remove(&link) {
             self.send(core, link, intended, 0);
         }
@@ -159,7 +195,10 @@ impl Scenario for Register {
 
     fn lost(&mut self, core: &mut Core, link: u32, why: &str) {
         core.tally.broken += 1;
-        if self.connecting.remove(&link).is_some() {
+        if let Some(intended) = self.connecting.remove(&link) {
+            if self.retry(core, link, intended, "connection_refused") {
+                return;
+            }
             core.tally.failure("no_connection", || format!("no connection: {why}"));
             self.finish(core, link);
             return;
@@ -168,6 +207,12 @@ impl Scenario for Register {
         for purpose in core.drop_transactions(link) {
             self.gone(core, purpose);
         }
+    }
+
+    fn alarm(&mut self, core: &mut Core, id: u64) {
+        let phone = id as u32;
+        let Some(&(intended, _)) = self.again.as_ref().and_then(|again| again.get(&phone)) else { return };
+        self.start(core, phone, intended);
     }
 
     fn open(&self) -> u64 {

@@ -147,7 +147,7 @@ async fn handshakes_are_whole_or_resumed() {
         let options = Options { tls: Some(tls), ..options(&board, Carrier::Tls) };
         // Paced, so that a phone has its ticket before it comes back.
         let (tallies, connected) =
-            run(users(3), options, vec![(Job::Handshake { resume }, all(30, 100.0))]).await;
+            run(users(3), options, vec![(Job::Handshake { links: 16 }, all(30, 100.0))]).await;
         clean(&tallies[0], 30);
         let seen = ["full", "resumed"].map(|kind| tallies[0].outcomes.get(kind).copied().unwrap_or(0));
         assert_eq!((seen[0], seen[1]), kinds);

@@ -95,7 +95,7 @@ limits! {
     handshakes_per_source = 2_000 in 1 ..= 4_000_000;
     /// Whole TLS handshakes that wait for one worker; who comes then is closed at once, unless it resumes. One
     /// costs about 6 KB and 0.1 to 0.6 ms of a core.
-    handshakes_waiting = 512 in 1 ..= 1_000_000;
+    handshakes_waiting = 1_024 in 1 ..= 1_000_000;
     /// File descriptors that no phone's connection may take: for the store, the log, the admin API.
     descriptors_reserved = 512 in 16 ..= 1_000_000;
     /// Seconds for a TLS or WebSocket handshake, from the first byte; as many from the connection to that byte.

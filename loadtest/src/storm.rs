@@ -280,8 +280,8 @@ const STRANGERS: u32 = 400;
 /// Connections that keep a node busy.
 const BUSY: u32 = 48;
 /// Connections of the flood at a time, and how long each waits.
-const AT_A_TIME: u32 = 8_000;
-const PATIENCE: Duration = Duration::from_millis(700);
+const AT_A_TIME: u32 = 16_000;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Overloads a node with handshakes while registered phones go on.
 ///
@@ -322,7 +322,7 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
             if took >= plan.seconds * 0.7 {
                 break rate;
             }
-            count = (rate * plan.seconds) as u64;
+            count = ((rate * plan.seconds) as u64).max(2 * count);
         };
         eprintln!("capacity {capacity:.0}/s; offering {} times as much", plan.times);
         let resident = process.resident()?;

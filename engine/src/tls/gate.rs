@@ -7,7 +7,8 @@
 //! compete with the workers for the same cores.)
 //!
 //! Turns go to those that are nearly done first, then to resumptions, which are cheap, then to whole
-//! handshakes, each in the order of arrival. Of these last only so many may wait: more would wait for longer
+//! handshakes, each in the order of arrival; but where many whole ones wait, the last to come goes first: it still
+//! waits for its answer, and of those before it many have given up. Of these last only so many may wait: more would wait for longer
 //! than phones do, so whoever comes then is closed at once ([`Full`]).
 //!
 //! Everything here belongs to one thread. Nothing is handed between threads and nothing is locked.
@@ -27,6 +28,9 @@ use super::refused::{HandshakeRefused, Refusal};
 
 /// What a worker spends on handshakes between two looks at its sockets, and at most one step more.
 pub const SLICE: Duration = Duration::from_millis(1);
+
+/// Whole handshakes that wait in the order of their arrival; they are done within a tenth of a second.
+const CROWD: usize = 128;
 
 /// Who is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +109,14 @@ impl Gate {
         if self.granted.get().is_some() || self.spent.get() >= SLICE {
             return;
         }
-        let next = self.waiting.borrow_mut().iter_mut().find_map(VecDeque::pop_front);
+        let mut waiting = self.waiting.borrow_mut();
+        let crowded = waiting[Class::Whole as usize].len() > CROWD;
+        let [light, resumed, whole] = &mut *waiting;
+        let next = light
+            .pop_front()
+            .or_else(|| resumed.pop_front())
+            .or_else(|| if crowded { whole.pop_back() } else { whole.pop_front() });
+        drop(waiting);
         if let Some(next) = next {
             self.granted.set(Some(next.number));
             next.waker.wake();
@@ -139,12 +150,17 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// What is no light work would have to wait now.
+    pub fn must_wait(&self) -> bool {
+        !self.gate.is_idle() || self.gate.spent.get() >= SLICE
+    }
+
     /// Waits for a turn of that class: what follows in the same poll is its work. Says whether it had to wait.
     ///
     /// # Errors
     /// [`Full`] when as many whole handshakes wait as may.
     pub async fn turn(&self, class: Class) -> Result<bool, Full> {
-        if self.gate.is_idle() && self.gate.spent.get() < SLICE {
+        if !self.must_wait() {
             return Ok(false);
         }
         if class == Class::Whole && self.gate.is_full() {
@@ -294,6 +310,17 @@ mod tests {
             crowd(1, &[(Whole, "w1"), (Whole, "w2"), (Resumed, "r1"), (Whole, "w3"), (Resumed, "r2")]);
         assert_eq!(refused, ["w2", "w3"]);
         assert_eq!(order, ["r1", "r2", "w1"]);
+    }
+
+    #[test]
+    fn in_a_crowd_the_last_to_come_goes_first() {
+        let names: Vec<&'static str> = (0..CROWD + 2).map(|n| &*format!("{n}").leak()).collect();
+        let who: Vec<_> = names.iter().map(|name| (Class::Whole, *name)).collect();
+        let (order, refused) = crowd(1_000, &who);
+        assert!(refused.is_empty());
+        let expected: Vec<_> =
+            names[CROWD..].iter().rev().chain(&names[..CROWD]).map(|n| (*n).to_owned()).collect();
+        assert_eq!(order, expected);
     }
 
     #[test]

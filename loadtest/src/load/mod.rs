@@ -59,7 +59,7 @@ use crate::phone::random;
 /// Connections that one thread makes at a time in [`Job::Handshake`], where nothing else is said, and room for
 /// them at least.
 pub const HANDSHAKES: u32 = 1_024;
-const HANDSHAKES_MAX: usize = 8_192;
+const HANDSHAKES_MAX: usize = 16_384;
 /// Connections from one address of the loopback network.
 const CONNECTIONS_EACH: usize = 10_000;
 

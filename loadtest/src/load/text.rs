@@ -166,7 +166,7 @@ mod tests {
     fn requests_and_responses_are_whole_messages() {
         let user = User { number: "1".into(), user: "u".into(), password: "p".into(), device: None };
         let (contact, via) = ("<sip:1@127.0.0.9:4000>".into(), "SIP/2.0/UDP 127.0.0.9:4000".into());
-        let phone = Phone { user, link: 0, cseq: 0, kept: None, contact, via };
+        let phone = Phone { user, link: 0, cseq: 0, kept: None, tls: None, contact, via };
         let mut body = String::new();
         sdp(&mut body, "127.0.0.9".parse().unwrap(), 4_002, 5);
         let draft = Draft {

@@ -183,6 +183,19 @@ def security():
            (rate("keyline_tls_connections_total", "version"), "{{version}}"), unit="ops", w=6)
     b.plot("Nonce keys", "Rotations of the keys that mint nonces.",
            ("increase(keyline_nonce_key_rotations_total{}[1h])", "{{instance}}"), w=6)
+    b.plot("Suites", "Of completed handshakes. NULL-SHA and TLS_SHA256_SHA256 are those of authenticated mode.",
+           (f'{rate("keyline_tls_suites_total", "suite")} > 0', "{{suite}}"), unit="ops", empty="no handshake was completed")
+    b.plot("Full and resumed", "A phone that comes back shows its ticket: a third of the work.",
+           (rate("keyline_tls_completed_total", "kind"), "{{kind}}"), unit="ops")
+    b.plot("Weak cryptography", "Completed handshakes that no new phone needs.",
+           (rate("keyline_tls_weak_total", "weakness"), "{{weakness}}"), unit="ops")
+    b.plot("Chains of clients", "Judged anew, and known from before.",
+           (rate("keyline_tls_chain_checks_made_total"), "judged"), (rate("keyline_tls_chain_checks_known_total"), "known"),
+           unit="ops")
+    b.plot("Days until own certificates end", "By name.",
+           ("keyline_certificate_expiry_seconds{} / 86400", "{{name}} {{instance}}"), unit="d")
+    b.plot("Ticket keys", "Rotations; phones resume over the newest ones.",
+           ("increase(keyline_tls_ticket_key_rotations_total{}[1h])", "{{instance}}"))
     b.row("SIP OAuth")
     b.plot("Tokens by result", "Bearer tokens that were judged.",
            ("sum by (result) (rate(keyline_oauth_tokens_total{}[I]))", "{{result}}"), unit="ops")
@@ -233,6 +246,9 @@ def edge():
            (rate("keyline_udp_receive_errors_total"), "receive"), (rate("keyline_udp_send_errors_total"), "send"), unit="ops")
     b.plot("Open files", "Each connection is one.", ("keyline_process_open_files{}", "open {{instance}}"),
            ("keyline_process_open_files_limit{}", "limit {{instance}}"))
+    b.plot("Trunks", "Connections by state.", ("sum by (state) (keyline_trunk_connections{})", "{{state}}"), w=12)
+    b.plot("Trunks that began anew", "After a panic; the log has its place.",
+           ("sum(increase(keyline_trunk_restarts_total{}[I]))", "restarts"), w=12)
     b.plot("Traces", "Running, and messages that did not fit into their ring.",
            ("sum(keyline_trace_running{})", "running"), (rate("keyline_trace_dropped_total"), "dropped a second"), w=12)
     b.plot("Cisco alarms", "REFERs by which phones report trouble, by kind.",

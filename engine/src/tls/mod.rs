@@ -9,6 +9,7 @@
 //! * [`gate`]: turns for handshakes on a worker's thread.
 //! * [`hello`]: the first bytes of a client.
 //! * `legacy`: the second acceptor, for old phones (feature `legacy-tls`).
+//! * [`source`]: where a policy comes from.
 //! * [`stream`]: a connection after its handshake.
 //! * [`refused`]: why a handshake came to nothing.
 
@@ -21,6 +22,7 @@ mod legacy;
 pub mod policy;
 pub mod refused;
 pub mod resume;
+pub mod source;
 pub mod stream;
 pub mod verify;
 

@@ -19,8 +19,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Plan, Status, Trunks};
 use crate::pki::stores::Stores;
-use crate::tls::acceptor::{PolicySource, TlsContext};
+use crate::tls::acceptor::TlsContext;
 use crate::tls::client::{FarEnd, outgoing};
+use crate::tls::source::PolicySource;
 
 /// Port of a destination that names none (RFC 3261 §19.1.2).
 const TLS_PORT: u16 = 5061;

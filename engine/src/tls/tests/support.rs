@@ -28,9 +28,10 @@ use tokio_rustls::TlsConnector;
 use crate::flow::ConnectionFacts;
 use crate::pki::authority::{self, OwnCertificate, ServerIdentity, self_signed};
 use crate::pki::{crl, inspect};
-use crate::tls::acceptor::{Deadlines, PolicySource, TlsContext};
+use crate::tls::acceptor::{Deadlines, TlsContext};
 use crate::tls::refused::HandshakeRefused;
 use crate::tls::resume::TicketSource;
+use crate::tls::source::PolicySource;
 use crate::tls::stream::Secured;
 use crate::tls::verify::known::Known;
 

@@ -167,11 +167,11 @@ impl Pass {
             return Err(Full);
         }
         self.class.set(class);
-        // Back to the gate: the next poll needs a turn of this class.
+        // Back to the gate, at once: whoever is granted a turn next must be chosen among all who wait.
         let mut first = true;
         poll_fn(|cx| {
             if std::mem::take(&mut first) {
-                cx.waker().wake_by_ref();
+                self.gate.place(class, self.number, cx);
                 return Poll::Pending;
             }
             Poll::Ready(())

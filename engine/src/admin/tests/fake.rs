@@ -288,7 +288,12 @@ impl NodeApi for Fake {
     }
 
     fn own_certificates(&self) -> Vec<Value> {
-        vec![json!({ "name": "CallManager", "pem": certificate() })]
+        vec![json!({
+            "name": "CallManager", "pem": certificate(), "fingerprint": "00", "subject": "CN=a", "issuer": "CN=a",
+            "self_signed": true, "dns_names": [], "key": "rsa", "rsa_bits": 2048,
+            "not_before": "2026-01-01T00:00:00Z", "not_after": "2036-01-01T00:00:00Z", "chain": ["CN=a"],
+            "request_pending": false,
+        })]
     }
 
     fn own(&self, name: String, asked: Asked, _: bool, _: Who) -> BoxFuture<Result<Value, Problem>> {

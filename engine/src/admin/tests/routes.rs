@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::fake::{Fake, ROWS};
 use crate::admin::attempts::Attempts;
 use crate::admin::guard::Guard;
+use crate::admin::inventory::ImportGate;
 use crate::admin::rates::Rates;
 use crate::admin::{AdminToken, NodeApi, PROBLEM_JSON, api, guard, http, openapi};
 
@@ -39,6 +40,7 @@ async fn ask(node: &Arc<Fake>, method: Method, path: &str, token: Option<&str>) 
     let app = App::new()
         .app_data(api::data(&node))
         .app_data(guard_of(20))
+        .app_data(web::Data::new(ImportGate::default()))
         .wrap(from_fn(http::negotiate))
         .wrap(from_fn(guard::authorize))
         .wrap(http::headers())
@@ -53,7 +55,9 @@ async fn ask(node: &Arc<Fake>, method: Method, path: &str, token: Option<&str>) 
     let status = answer.status();
     let kind = answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
     let body = read_body(answer).await;
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let lines = kind.as_deref() == Some("application/x-ndjson");
+    let text = || Value::from(String::from_utf8_lossy(&body));
+    let body = if lines { text() } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
     Answer { status, kind: kind.unwrap_or_default(), body }
 }
 
@@ -212,7 +216,8 @@ async fn every_described_path_answers_in_the_described_shape() {
             path if path.contains("/rollouts/") => "none",
             _ => "07.0.1",
         };
-        let url = path.replace("{key}", key).replace("{id}", id);
+        let name = if path.contains("/own-certificates/") { "CallManager" } else { "none" };
+        let url = path.replace("{key}", key).replace("{id}", id).replace("{name}", name);
         let url = url.replace("{purpose}/{fingerprint}", "own/none").replace("{seq}", "1");
         let asked = if url.ends_with("-options") { format!("{url}?model=Cisco%208845") } else { url.clone() };
         let answer = get(&asked).await;

@@ -480,5 +480,5 @@ fn a_node_elsewhere_needs_https_a_token_and_its_certificate() {
         keyline(data.path(), &line).assert_refused(&["cannot ask", part]);
     }
     let line = ["export", "--url", "https://127.0.0.1:1", "--token-file", token, "--ca-file", ca];
-    keyline(data.path(), &line).assert_refused(&["--url"]);
+    keyline(data.path(), &line).assert_refused(&["cannot ask", "refused"]);
 }

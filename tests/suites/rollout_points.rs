@@ -180,7 +180,10 @@ fn a_roll_out_that_panics_goes_on_where_it_was() {
         save(&node, json!({"transport": "tcp_udp", "nonce_validity_s": 400}));
         let (path, body) = order(&node, 20);
         node.ask("POST", &path, Some(&body)).expect(202);
-        becomes(&node, "finished");
+        wait::until("the end of both", || {
+            let all = rollouts(&node);
+            (all.len() == 2 && all.iter().all(|r| r["state"] == "finished")).then_some(())
+        });
         assert_eq!(versions(&node), [3; PHONES]);
     });
 }

@@ -104,11 +104,13 @@ impl Call {
         if !wait {
             // Only what names itself a refresh: another repeat of an offer is the other phone's to answer.
             let refresh = incoming.ext.session.expires.is_some();
-            return if refresh && self.is_refresh(id, incoming.body.as_ref()) {
-                self.answer_refresh(id, &incoming)
-            } else {
-                self.pass_on(id, incoming)
-            };
+            if refresh && self.is_refresh(id, incoming.body.as_ref()) {
+                return self.answer_refresh(id, &incoming);
+            }
+            // The other phone is expected back (design §3); only an INVITE can wait for it.
+            if incoming.method != Method::Invite || !self.waits_for_flow(id) {
+                return self.pass_on(id, incoming);
+            }
         }
         match (incoming.method, &self.deferred) {
             (Method::Invite, None) => self.deferred = Some(Box::new((id, incoming))),
@@ -447,9 +449,20 @@ impl Call {
         self.farewell_held(id);
     }
 
+    /// The other phone's connection is gone, and there is still time for it to come back.
+    fn waits_for_flow(&self, id: LegId) -> bool {
+        let other = self.other(id).and_then(|other| self.leg(other));
+        other.is_some_and(|o| {
+            o.state == LegState::Up && !o.flow.is_live() && self.is_armed(TimerKind::FlowWait(o.id))
+        })
+    }
+
     /// Starts what waited: a deferred request, new keys, indications.
     pub(super) fn pump(&mut self) {
         if self.exchange.is_some() || self.legs.iter().any(|l| l.unacked.is_some()) || self.is_lent() {
+            return;
+        }
+        if self.deferred.as_ref().is_some_and(|d| self.waits_for_flow(d.0)) {
             return;
         }
         if let Some(deferred) = self.deferred.take() {

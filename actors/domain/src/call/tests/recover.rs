@@ -101,19 +101,22 @@ fn a_lost_connection_is_waited_for() {
     w.on(Input::FlowLost { flow: stream(1, 1) });
     assert_eq!(w.class(), Some(SecurityClass::NonSecure));
     let tx = w.request(A, Method::Invite, Some(srtp("offer A2")));
-    assert_eq!(w.reply_to(tx).status, 480);
+    assert_eq!((w.sends(), w.replies()), (Vec::new(), Vec::new()), "it waits");
     let info = w.request(A, Method::Info, None);
     assert_eq!(w.reply_to(info).status, 480);
     w.on(Input::TargetBack { flow: stream(1, 2), contact: "sip:b@h".into(), facts: Box::new(secure(1)) });
-    assert_eq!(w.class(), Some(SecurityClass::Encrypted));
-    w.request(A, Method::Invite, Some(srtp("offer A3")));
     assert_eq!(w.sent(B, Method::Invite).unwrap().flow, stream(1, 2));
+    w.answer(B, "b", Some(srtp("answer B2")));
+    assert_eq!(w.reply_to(tx).status, 200);
+    assert_eq!(w.class(), Some(SecurityClass::Encrypted));
     w.on(Input::FlowLost { flow: stream(1, 1) });
     assert_eq!(w.class(), Some(SecurityClass::Encrypted), "the old connection is of no interest");
 
     let mut w = World::connected();
     w.on(Input::FlowLost { flow: stream(1, 1) });
+    let tx = w.request(A, Method::Invite, Some(srtp("offer A2")));
     w.fire(TimerKind::FlowWait(B));
+    assert_eq!(w.reply_to(tx).status, 487);
     assert_eq!(w.sends(), [(A, Method::Bye, String::new())]);
     w.bye_done(A);
     assert_eq!(w.finished, Some(End::LegLost));

@@ -247,7 +247,11 @@ fn apply(w: &mut World, change: Change) {
                 _ => (srtp(&o), srtp("a")),
             };
             let tx = w.request(from, Method::Invite, Some(offer));
-            if w.open.contains(&tx) {
+            let sent = w.sends().iter().any(|(leg, method, _)| (*leg, *method) == (to, Method::Invite));
+            if !sent && w.open.contains(&tx) {
+                // It waits for the other phone to come back: whoever asked gives up.
+                w.on(Input::Cancel { tx, headers: Headers::new() });
+            } else if w.open.contains(&tx) {
                 w.answer(to, "x", Some(answer));
                 w.ack_last(from, None);
             }

@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::outlet::Outlet;
 use crate::profile::{self, Manager, RolloutMetrics};
 use crate::route::{CallKey, PartitionTable, ShardId};
-use crate::shard::{RecoveredCall, Router, Shard, ShardSetup};
+use crate::shard::{RecoveredCall, ResumeCalls, Router, Shard, ShardSetup};
 use crate::signal::Registry;
 use crate::supervision::{CATALOG_MAX, Fatal, Intensity};
 
@@ -348,6 +348,9 @@ impl Loaded {
         }
         // Set once, here; a second set cannot happen.
         let _ = router.set(shards.clone());
+        for shard in &shards {
+            shard.do_send(ResumeCalls);
+        }
         let audit = opened.audit();
         let catalog = CatalogActor {
             catalog: opened.catalog,

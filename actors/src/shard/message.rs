@@ -106,6 +106,11 @@ pub struct Batch(pub Vec<Intent>);
 #[rtype(result = "()")]
 pub(crate) struct Ping;
 
+/// All shards run: the calls of the time before go on.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ResumeCalls;
+
 /// The node stops: every call ends.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

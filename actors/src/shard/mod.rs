@@ -38,7 +38,8 @@ use run::{Job, Owed};
 
 pub use message::{Batch, Intent, Invite};
 pub(crate) use message::{
-    DeviceChanged, FromPeer, LineChanged, Nudge, PhoneOrder, Ping, Redirected, ReleaseCalls, Written,
+    DeviceChanged, FromPeer, LineChanged, Nudge, PhoneOrder, Ping, Redirected, ReleaseCalls, ResumeCalls,
+    Written,
 };
 pub(crate) use recover::RecoveredCall;
 
@@ -297,6 +298,14 @@ impl Handler<Ping> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<ResumeCalls> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: ResumeCalls, ctx: &mut Self::Context) {
+        self.guarded(ctx, Self::resume_calls);
+    }
 }
 
 impl Handler<ReleaseCalls> for Shard {

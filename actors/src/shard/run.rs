@@ -216,7 +216,11 @@ impl Actor for Shard {
             subscriptions_max: self.subscriptions_per_phone,
         }));
         self.arm_all();
-        self.resume_calls(ctx);
+        // A call tells phones of other shards that it is theirs: before those run, nobody would hear it, and a
+        // phone that comes back would not find its call.
+        if self.router.get().is_some() {
+            self.resume_calls(ctx);
+        }
         ctx.run_interval(Duration::from_millis(TICK_MS), |shard, ctx| shard.tick(ctx));
         // After a restart: rows that are being read again lost their reader with the old context.
         for device in self.rows_to_read() {

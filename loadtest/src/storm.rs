@@ -168,8 +168,8 @@ pub async fn come_back(binary: &Path, plan: Plan) -> Result<Returned, Fault> {
     }
     let resident = process(&server)?.resident()?;
     let killed = Instant::now();
-    // Dropping it is SIGKILL.
-    drop(server);
+    // Many connections take a while to close: until it is gone the store is locked.
+    server.kill().await;
     let server = site.node.serve().await?;
     let restart = killed.elapsed();
     eprintln!("killed and ready again in {restart:?}; all phones come back");

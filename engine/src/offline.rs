@@ -16,6 +16,7 @@ use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
 use keyline_domain::audit::{COMMAND_LINE, Who};
 use keyline_domain::impact::Chains;
+use keyline_domain::impact::small_server_keys;
 use keyline_domain::inventory::{CertificateFacts, CertificateRow};
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ use crate::admin::{AdminToken, Code, OfflineApi, Problem, Reading, TokenError};
 use crate::config::{self, Config, Durability};
 use crate::pki::authority::{self, AuthorityError, OwnCertificate};
 use crate::pki::inspect;
-use crate::pki::own::{Asked, Grounds, Site, decide, small_keys};
+use crate::pki::own::{Asked, Grounds, Site, decide};
 
 /// Why a store cannot be used, one line.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +153,7 @@ impl OfflineApi for Offline {
         let grounds = Grounds {
             site: &self.site,
             trusted: &trusted,
-            small_keys: &small_keys(inventory),
+            small_keys: &small_server_keys(inventory),
             now: keyline_actors::clock::now(),
             random,
         };

@@ -5,12 +5,13 @@ use keyline_actors::Handle;
 use keyline_actors::catalog::OwnRefused;
 use keyline_actors::clock::now;
 use keyline_domain::audit::{Draft, Happened, Who};
+use keyline_domain::impact::small_server_keys;
 use serde_json::Value;
 
 use crate::admin::own::{refusal, unknown};
 use crate::admin::{Code, Problem};
 use crate::pki::authority::OwnCertificate;
-use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, small_keys, view};
+use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, view};
 
 pub(super) fn views(handle: &Handle) -> Vec<Value> {
     handle.boards.settings.own().iter().map(|(name, own)| view(name, own)).collect()
@@ -35,7 +36,7 @@ pub(super) async fn ask(
 ) -> Result<Value, Problem> {
     let which = OwnCertificate::named(&name).ok_or_else(|| unknown(&name))?;
     let internal = |reason: String| Problem::new(Code::Internal, reason);
-    let small_keys = handle.look(|catalog| small_keys(catalog.inventory())).await.map_err(internal)?;
+    let small_keys = handle.look(|catalog| small_server_keys(catalog.inventory())).await.map_err(internal)?;
     let boards = handle.boards.clone();
     // A large RSA key takes seconds.
     let judged = tokio::task::spawn_blocking(move || {

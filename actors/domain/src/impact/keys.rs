@@ -2,9 +2,9 @@
 
 use crate::inventory::{Inventory, PhoneView};
 use crate::model::Topic;
-use crate::profile::{KeyRemarks, RSA_COMMON_MAX, key_remarks};
+use crate::profile::{KeyRemarks, key_remarks};
 
-use super::{Impact, KeyOfPhone, notes};
+use super::{Impact, KeyOfPhone};
 
 /// What stands to be said of one phone's keys, by its assigned profile as saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +50,18 @@ fn needs_small_server_key(phone: &PhoneView<'_>) -> bool {
     phone.model.fact(Topic::SmallServerKeyOnly).value == Some(true)
 }
 
-/// What a call-processing certificate with an RSA key of so many bits would do (R147): who may not register any
-/// more is named if its model says so; of models that say nothing, nothing is known.
-pub fn server_key(inventory: &Inventory, bits: u32) -> Impact {
-    let mut impact = Impact::default();
-    for phone in inventory.device_indexes().filter_map(|index| inventory.phone_view(index)) {
-        impact.phones += 1;
-        if bits > RSA_COMMON_MAX && needs_small_server_key(&phone) {
-            impact.small_server_key_only.add(|| phone.name.clone());
-        }
-    }
-    impact.notes = notes::of(&impact);
-    impact
+/// Models with phones that may not register when the call-processing certificate has an RSA key of more than
+/// 2048 bits (R147), and how many phones; of models that say nothing, nothing is known. Phones are counted by
+/// their profiles, none is looked at.
+pub fn small_server_keys(inventory: &Inventory) -> Vec<(String, usize)> {
+    inventory
+        .models()
+        .filter(|model| model.fact(Topic::SmallServerKeyOnly).value == Some(true))
+        .map(|model| {
+            let profiles = inventory.all_profiles().filter(|profile| *profile.model == *model.name);
+            let ids = profiles.filter_map(|profile| inventory.profile_id(&profile.name));
+            (model.name.to_string(), ids.map(|id| inventory.device_count_of(id)).sum())
+        })
+        .filter(|(_, phones): &(String, usize)| *phones > 0)
+        .collect()
 }

@@ -26,7 +26,7 @@ mod tests;
 
 pub use compare::{Before, Progress};
 pub use fate::{Fate, Knows, fate, policy_of};
-pub use keys::server_key;
+pub use keys::small_server_keys;
 pub use live::{CallLegs, Chains, Live, LivePhone};
 pub use outcome::{CallLoss, Failure, Impact, KeyOfPhone, MixedLine, ModeChange, NAMES_MAX, Note, Some1000};
 pub use scope::{SLICE, Scope, Slice, mixed_now};

@@ -15,8 +15,7 @@ use keyline_actors::catalog::OwnChange;
 use keyline_actors::keyring::{Material, Own};
 use keyline_domain::identity::{CertificateFacts, CertificateKey};
 use keyline_domain::ids::UnixMillis;
-use keyline_domain::inventory::{CertificateRow, Inventory};
-use keyline_domain::model::Topic;
+use keyline_domain::inventory::CertificateRow;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -104,21 +103,6 @@ pub enum OwnError {
     /// It could not be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-}
-
-/// Models with phones that may not register when the call-processing certificate has an RSA key of more than 2048
-/// bits (R147), and how many phones.
-pub fn small_keys(inventory: &Inventory) -> Vec<(String, usize)> {
-    inventory
-        .models()
-        .filter(|model| model.fact(Topic::SmallServerKeyOnly).value == Some(true))
-        .map(|model| {
-            let profiles = inventory.all_profiles().filter(|profile| *profile.model == *model.name);
-            let ids = profiles.filter_map(|profile| inventory.profile_id(&profile.name));
-            (model.name.to_string(), ids.map(|id| inventory.device_count_of(id)).sum())
-        })
-        .filter(|(_, phones): &(String, usize)| *phones > 0)
-        .collect()
 }
 
 /// Judges what is asked of one certificate.

@@ -62,8 +62,8 @@ peer: deps ## a TLS client on OpenSSL 3.6 for the tests, built once beside the c
 	  took=$$(( $$(date +%s) - start )); [ $$took -lt 5 ] || echo "the client on OpenSSL 3.6 took $$took s to build"
 
 test: judges build faults peer test-fast ## everything: pure crates, whole node over sockets, outside clients
-	@$(ROCKSDB) cargo test --release --locked -p keyline-storage -p keyline-actors -p keyline-engine -p keyline-loadtest \
-	  -p keyline-tests 2>&1 | tee $(RESULTS)/whole.txt
+	@$(ROCKSDB) .ci/patience $(RESULTS)/whole.txt cargo test --release --locked -p keyline-storage -p keyline-actors \
+	  -p keyline-engine -p keyline-loadtest -p keyline-tests
 	@cargo test --release --locked -p keyline-wire --features integrity-only --lib integrity_only 2>&1 \
 	  | tee $(RESULTS)/integrity.txt | grep -v ' \.\.\. ok$$'
 

@@ -75,8 +75,10 @@ fn survives(shards: u16, seed: u64) {
                 fleet.attend(Duration::from_millis(100));
             }
         });
+        // Also when a look fails: the scope waits for the phones.
+        let over = Over(&done);
         let empty = wait_for_the_end(&node);
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         phones.join().unwrap();
         assert!(
             empty,
@@ -91,6 +93,15 @@ fn survives(shards: u16, seed: u64) {
     assert_eq!((again.good, again.failed), (u64::from(PHONES / 2), 0), "seed {seed}: {again:#?}");
     assert_eq!(node.registrations().len(), PHONES as usize);
     assert_eq!(node.calls().len(), 0);
+}
+
+/// Ends the phones when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Whether all calls and transactions end in time.

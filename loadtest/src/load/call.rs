@@ -354,7 +354,9 @@ impl Calls {
 }
 
 impl Scenario for Calls {
-    fn begin(&mut self, core: &mut Core, number: u64, intended: u64) {
+    fn begin(&mut self, core: &mut Core, _: u64, intended: u64) {
+        let number = core.calls;
+        core.calls += 1;
         let pairs = core.phones.len() as u64 / 2;
         self.open += 1;
         let call = Call {

@@ -100,6 +100,8 @@ pub(super) struct Core {
     pub tally: Tally,
     /// Scratch for texts.
     pub text: String,
+    /// Calls begun by earlier runs: no two calls of a fleet have the same number.
+    pub calls: u64,
     numbers: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
     txs: Vec<Tx>,
     free: Vec<u32>,
@@ -132,6 +134,7 @@ impl Core {
             links,
             tally: Tally::default(),
             text: String::with_capacity(2_048),
+            calls: 0,
             numbers,
             txs: Vec::new(),
             free: Vec::new(),
@@ -206,6 +209,11 @@ impl Core {
     /// Rings the scenario's bell at a time.
     pub(super) fn alarm(&mut self, at: u64, id: u64) {
         self.timers.push(Reverse((at, Timer::Scenario(id))));
+    }
+
+    /// Forgets the bells of the scenario before: the next one has numbers of its own.
+    pub(super) fn silence(&mut self) {
+        self.timers.retain(|Reverse((_, timer))| !matches!(timer, Timer::Scenario(_)));
     }
 
     /// When the next timer is due.

@@ -1,10 +1,16 @@
 //! Fleets against a scripted proxy that knows nothing of Keyline.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::core::{Core, Heard, Purpose};
+use super::scenario::Scenario;
 use super::users::User;
+use super::worker;
 use super::{Amount, CallPlan, Carrier, Certificates, Fleet, Job, Options, Span, Tally, Target, TlsSetup};
+use keyline_wire::sip::Message;
+
 use crate::inventory::fleet;
 use crate::pki::Authority;
 use crate::switchboard::{Rules, Switchboard};
@@ -153,4 +159,44 @@ async fn handshakes_are_whole_or_resumed() {
         assert_eq!((seen[0], seen[1]), kinds);
         assert_eq!(connected, 0);
     }
+}
+
+/// Counts the bells that ring.
+struct Bells<'a>(&'a AtomicU64);
+
+impl Scenario for Bells<'_> {
+    fn begin(&mut self, _core: &mut Core, _number: u64, _intended: u64) {}
+    fn heard(&mut self, _core: &mut Core, _heard: &Heard, _message: &Message<'_>) {}
+    fn gone(&mut self, _core: &mut Core, _purpose: Purpose) {}
+    fn alarm(&mut self, _core: &mut Core, _id: u64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn open(&self) -> u64 {
+        0
+    }
+}
+
+/// A bell that an ended call had asked for removed a call of the next run, which then never ended.
+#[tokio::test]
+async fn bells_of_one_run_do_not_ring_in_the_next_and_calls_have_numbers_of_their_own() {
+    let board = board(Rules::default()).await;
+    let options = options(&board, Carrier::Udp);
+    let rung = AtomicU64::new(0);
+    let fleet = tokio::task::spawn_blocking(move || {
+        let mut fleet = Fleet::open(users(4), options).unwrap();
+        fleet.cores.iter_mut().for_each(|core| core.alarm(0, 1));
+        let nothing = Amount { count: 0, rate: 0.0, ramp: Duration::ZERO };
+        fleet.all(nothing, Duration::from_millis(5), |core, phase| {
+            worker::run(core, &mut Bells(&rung), phase)
+        });
+        assert_eq!(rung.load(Ordering::Relaxed), 0);
+        clean(&fleet.run(&Job::Register, all(4, 0.0)), 4);
+        for _ in 0..2 {
+            clean(&fleet.run(&Job::Call(CALL), all(4, 0.0)), 4);
+        }
+        fleet
+    })
+    .await
+    .unwrap();
+    assert_eq!(fleet.cores.iter().map(|core| core.calls).sum::<u64>(), 8);
 }

@@ -40,6 +40,7 @@ pub(super) struct Phase<'p> {
 
 /// Runs a scenario until all its operations are over; gives what it counted.
 pub(super) fn run(core: &mut Core, scenario: &mut impl Scenario, phase: &Phase<'_>) -> Tally {
+    core.silence();
     let start = core.clock();
     let cpu = thread_cpu();
     let (mut inbox, mut next, mut shown) = (Inbox::default(), 0, (0, 0, 0));

@@ -76,7 +76,7 @@ fn survives(shards: u16, seed: u64) {
             }
         });
         // Also when a look fails: the scope waits for the phones.
-        let over = Over(&done);
+        let over = Over(done);
         let empty = wait_for_the_end(&node);
         drop(over);
         phones.join().unwrap();

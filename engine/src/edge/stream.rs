@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyline_domain::flow::StreamId;
 use nix::errno::Errno;
@@ -246,20 +246,49 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 /// nothing, and to refuse costs as much as a fifth of a handshake.
 const BUSY: Duration = Duration::from_millis(2);
 
-/// Accepts until the task is dropped, slowly while it is `busy`. When the process runs out of descriptors the loop rests instead of
+/// How long a connection waits in the backlog for a seat. In a storm of phones seats become free by the thousand
+/// a second, and a phone that is refused has lost its session ticket; where none becomes free, strangers hold them,
+/// and whoever comes is to know at once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How full the house is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowd {
+    /// There is room.
+    Room,
+    /// Handshakes wait for their turn.
+    Busy,
+    /// There is no seat.
+    Full,
+}
+
+/// Accepts until the task is dropped, slowly while it is busy. When the process runs out of descriptors the loop rests instead of
 /// spinning: pending connections stay in the backlog and are taken when descriptors are free again.
 pub async fn accept<A>(
     listener: Arc<tokio::net::TcpListener>,
-    busy: impl Fn() -> bool,
+    crowd: impl Fn() -> Crowd,
     mut on_error: impl FnMut(&std::io::Error),
     take: A,
 ) where
     A: Fn(Accepted),
 {
     let mut rest = REST.0;
+    let mut stuck = false;
     loop {
-        if busy() {
-            tokio::time::sleep(BUSY).await;
+        match crowd() {
+            Crowd::Room => stuck = false,
+            Crowd::Busy => {
+                stuck = false;
+                tokio::time::sleep(BUSY).await;
+            }
+            Crowd::Full if stuck => {}
+            Crowd::Full => {
+                let since = Instant::now();
+                while crowd() == Crowd::Full && !stuck {
+                    tokio::time::sleep(BUSY).await;
+                    stuck = since.elapsed() > PATIENCE;
+                }
+            }
         }
         match listener.accept().await {
             Ok((stream, remote)) => {

@@ -126,6 +126,13 @@ impl Seats {
         Ok(seat)
     }
 
+    /// Whether a connection would find no seat now, for a reason that passes when others get on with theirs.
+    pub fn is_crowded(&self, handshake: bool) -> bool {
+        let limits = self.limits.load();
+        self.unauthenticated.load(Ordering::Acquire) >= limits.unauthenticated
+            || (handshake && self.handshakes.load(Ordering::Acquire) >= limits.handshakes)
+    }
+
     /// Seats taken.
     pub fn len(&self) -> usize {
         self.all.load(Ordering::Relaxed)
@@ -235,10 +242,13 @@ mod tests {
     #[test]
     fn who_has_registered_and_who_is_done_with_the_handshake_makes_room() {
         let seats = Seats::new(SeatLimits { unauthenticated: 1, handshakes: 1, ..WIDE });
+        assert!(!seats.is_crowded(true));
         let mut first = seats.take(ip(1), true).unwrap();
         assert_eq!(seats.take(ip(2), true).unwrap_err(), Limit::Unauthenticated);
+        assert!(seats.is_crowded(false));
         first.authenticated();
         first.authenticated();
+        assert!(seats.is_crowded(true) && !seats.is_crowded(false));
         assert_eq!(seats.take(ip(2), true).unwrap_err(), Limit::Handshakes);
         first.shaken();
         let second = seats.take(ip(2), true).unwrap();

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Listener};
 use crate::edge::bind::{BindError, Kind, bind};
-use crate::edge::stream::{Ends, accept, is_out_of_descriptors, serve};
+use crate::edge::stream::{Crowd, Ends, accept, is_out_of_descriptors, serve};
 use crate::edge::{udp, websocket};
 use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
 use crate::limits::{Limit, Limits, size};
@@ -90,10 +90,19 @@ pub(super) fn start_worker(
         let (refused, worker) = (AcceptErrors::new(&worker), Rc::clone(&worker));
         let (with, seats) = (with.clone(), Arc::clone(&seats));
         let (gate, refusals) = (Rc::clone(&gate), Rc::clone(&refusals));
-        let (watched, secured) = (Rc::clone(&gate), is_secure(listener));
+        let (watched, house, secured) = (Rc::clone(&gate), Arc::clone(&seats), is_secure(listener));
+        let crowd = move || {
+            if house.is_crowded(listener != Listener::SipTcp) {
+                Crowd::Full
+            } else if secured && watched.is_full() {
+                Crowd::Busy
+            } else {
+                Crowd::Room
+            }
+        };
         actix::spawn(accept(
             accepting,
-            move || secured && watched.is_full(),
+            crowd,
             move |e| refused.note(e),
             move |(stream, remote)| {
                 let seat = match seats.take(remote.ip(), listener != Listener::SipTcp) {

@@ -3,7 +3,7 @@
 //! Deadlines (unfinished message, idle stranger) are swept by the worker once a second over its table of
 //! connections, so an idle connection costs its task and its socket only.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,97 +15,13 @@ use std::time::{Duration, Instant};
 use keyline_domain::flow::StreamId;
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::mpsc;
 
-/// Messages that may wait for one peer to read. What really bounds them is `[limits] write_queue_bytes`.
-const OUTBOX: usize = 4096;
+use super::outbox::{Outbox, outbox};
 
 const READ_BUFFER: usize = 64 << 10;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
-}
-
-/// What a connection's task is told.
-#[derive(Debug)]
-pub enum Out {
-    /// Write this.
-    Bytes(Arc<[u8]>),
-    /// Write what was queued before, then close.
-    Close,
-}
-
-/// Where bytes for one connection wait; a peer that stops reading is disconnected.
-#[derive(Debug)]
-pub struct Outbox {
-    sender: mpsc::Sender<Out>,
-    queued: Rc<Cell<usize>>,
-    doomed: Rc<Cell<bool>>,
-}
-
-/// The task's end of an [`Outbox`].
-#[derive(Debug)]
-pub struct Inbox {
-    receiver: mpsc::Receiver<Out>,
-    queued: Rc<Cell<usize>>,
-    doomed: Rc<Cell<bool>>,
-}
-
-/// Both ends of a connection's queue.
-pub fn outbox() -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(OUTBOX);
-    let (queued, doomed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-    let inbox = Inbox { receiver, queued: Rc::clone(&queued), doomed: Rc::clone(&doomed) };
-    (Outbox { sender, queued, doomed }, inbox)
-}
-
-impl Inbox {
-    /// The next thing to do; `None` when the connection is to end.
-    pub async fn next(&mut self) -> Option<Arc<[u8]>> {
-        if self.doomed.get() {
-            return None;
-        }
-        match self.receiver.recv().await {
-            Some(Out::Bytes(bytes)) if !self.doomed.get() => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// Bytes that wait already.
-    pub fn waiting(&mut self) -> Option<Arc<[u8]>> {
-        match self.receiver.try_recv() {
-            Ok(Out::Bytes(bytes)) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// So many bytes wait no more.
-    pub fn written(&self, length: usize) {
-        self.queued.set(self.queued.get().saturating_sub(length));
-    }
-}
-
-impl Outbox {
-    /// Queues bytes; `false` when more than `limit` bytes would wait, or the task is gone.
-    pub fn send(&self, bytes: Arc<[u8]>, limit: usize) -> bool {
-        let queued = self.queued.get() + bytes.len();
-        if queued > limit || self.sender.try_send(Out::Bytes(bytes)).is_err() {
-            return false;
-        }
-        self.queued.set(queued);
-        true
-    }
-
-    /// Asks the task to write what is queued and close. A full queue is asked again by the next sweep.
-    pub fn close(&self) {
-        let _ = self.sender.try_send(Out::Close);
-    }
-
-    /// Ends the connection without what is still queued: the peer takes it too slowly or not at all.
-    pub fn abort(&self) {
-        self.doomed.set(true);
-        self.close();
-    }
 }
 
 /// What the sink wants after it saw bytes.

@@ -21,7 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
-use super::stream::{After, Ends, Streams, in_time, outbox};
+use super::outbox::outbox;
+use super::stream::{After, Ends, Streams, in_time};
 
 /// The sub-protocol that a client must ask for (RFC 7118 §4).
 const SUBPROTOCOL: &str = "sip";

@@ -14,7 +14,7 @@ use keyline_wire::sip::Limits;
 use keyline_wire::sip::stream::{Framer, Side};
 use smallvec::SmallVec;
 
-use crate::edge::stream::Outbox;
+use crate::edge::outbox::Outbox;
 use crate::oauth::Verified;
 
 pub use seats::{Seat, SeatLimits, Seats};

@@ -175,7 +175,8 @@ impl Refusals {
     }
 }
 
-/// One connection, from its accept to its end.
+/// One connection, from its accept to its end. What few connections need is boxed: each task is as large as the
+/// largest of them.
 async fn connection(
     listener: Listener,
     stream: TcpStream,
@@ -189,9 +190,10 @@ async fn connection(
     match listener {
         Listener::SipTcp => serve(stream, ends, (Arc::new(plain(Transport::Tcp)), seat), worker).await,
         Listener::SipWs => {
-            let Some(socket) = upgraded(&with.websocket, &worker, stream).await else { return };
+            let Some(socket) = Box::pin(upgraded(&with.websocket, &worker, stream)).await else { return };
             seat.shaken();
-            websocket::serve(socket, ends, (Arc::new(plain(Transport::Ws)), seat), worker).await;
+            let facts = Arc::new(plain(Transport::Ws));
+            Box::pin(websocket::serve(socket, ends, (facts, seat), worker)).await;
         }
         Listener::SipOauth => {
             let Some((stream, facts)) = secure(&with.oauth, door, stream, ends.remote).await else {
@@ -207,11 +209,11 @@ async fn connection(
                 seat.shaken();
                 return serve(stream, ends, (Arc::new(facts), seat), worker).await;
             }
-            let Some(socket) = upgraded(&with.websocket, &worker, stream).await else { return };
+            let Some(socket) = Box::pin(upgraded(&with.websocket, &worker, stream)).await else { return };
             seat.shaken();
             // What a browser shows is a person's certificate, if any: it names no device.
             let facts = ConnectionFacts { transport: Transport::Wss, certificate: None, ..facts };
-            websocket::serve(socket, ends, (Arc::new(facts), seat), worker).await;
+            Box::pin(websocket::serve(socket, ends, (Arc::new(facts), seat), worker)).await;
         }
     }
 }

@@ -268,7 +268,7 @@ impl TlsContext {
                 .await
                 .map_err(|error| HandshakeRefused::in_handshake(&error, choice.err()))?;
             let facts = self.facts(stream.get_ref().1)?;
-            Ok((Secured::Modern(stream), facts))
+            Ok((Secured::Modern(Box::new(stream)), facts))
         };
         match timeout_at(Instant::now() + self.deadlines.handshake, rest).await {
             Ok(done) => done,

@@ -11,12 +11,12 @@ use tokio_rustls::server::TlsStream;
 use super::legacy::LegacyStream;
 
 /// A connection whose handshake is done.
+/// Boxed: it is handed on by value, and each task that does so would keep room for it twice.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly every connection is of the large one")]
 pub enum Secured<S> {
     /// TLS 1.3 or 1.2.
-    Modern(TlsStream<S>),
-    /// An old phone's. Boxed: few have one, and nobody else is to keep room for it.
+    Modern(Box<TlsStream<S>>),
+    /// An old phone's.
     #[cfg(feature = "legacy-tls")]
     Legacy(Box<LegacyStream<S>>),
 }
@@ -52,7 +52,7 @@ macro_rules! either {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Secured::Modern($stream) => {
-                let $stream = Pin::new($stream);
+                let $stream = Pin::new($stream.as_mut());
                 $call
             }
             #[cfg(feature = "legacy-tls")]

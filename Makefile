@@ -18,15 +18,18 @@ FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS := message uri auth sdp stream
 
 BUILD_PACKAGES := build-essential pkg-config libssl-dev python3
+PEER_PACKAGES := kamailio kamailio-tls-modules
 JUDGE_PACKAGES := sip-tester baresip-core linphone-cli sipsak openssl curl tshark prometheus chromium
 
 # RocksDB is compiled once for all profiles; without `make deps` plain cargo builds it by itself, slower.
 ROCKSDB = export ROCKSDB_LIB_DIR="$$(storage/librocksdb.sh --print)" ROCKSDB_STATIC=1;
 
+comma := ,
+
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls storm load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls bench-compare storm load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -94,6 +97,11 @@ rollout-scale: build ## Apply Config at 5,000 phones/s to PHONES=50000 registere
 
 bench-tls: build ## CPU of a TLS handshake beside a server that does nothing but TLS, and memory of an idle phone
 	@$(TARGET)/release/keyline-loadtest bench-tls --keyline $(TARGET)/release/keyline --handshakes $(or $(HANDSHAKES),2000)
+
+bench-compare: build ## server CPU of each operation beside Kamailio's, one core each in turn; REPEATS=3, TRANSPORTS=udp,tcp,tls
+	@.ci/packages $(PEER_PACKAGES)
+	@$(TARGET)/release/keyline-loadtest bench-compare --keyline $(TARGET)/release/keyline --repeats $(or $(REPEATS),1) \
+	  --transports $(or $(TRANSPORTS),udp$(comma)tcp$(comma)tls) $(if $(FILE),--file $(FILE))
 
 storm: build ## PHONES=18000 over TLS come back at once after kill -9; then ten times the handshakes that a core can make
 	@$(TARGET)/release/keyline-loadtest storm --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),18000)

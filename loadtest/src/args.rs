@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use keyline_loadtest::inventory;
 use keyline_loadtest::limits::Targets;
 use keyline_loadtest::load::users::{self, Pattern, User};
 use keyline_loadtest::load::{
@@ -15,6 +14,7 @@ use keyline_loadtest::load::{
 };
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::tls::{Identity, TlsOptions, Versions};
+use keyline_loadtest::{inventory, versus};
 
 use crate::Fault;
 
@@ -67,6 +67,9 @@ pub struct Load {
     /// Digest algorithm to answer where the server offers it
     #[arg(long, value_enum, default_value_t = Digest::Md5)]
     digest: Digest,
+    /// Operations that are open at a time at most; with --rate 0 a new one begins when one ends: the capacity
+    #[arg(long, default_value_t = 0)]
+    window: u64,
     /// Seconds for which the phones stay and are served at the end
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     stay: f64,
@@ -174,6 +177,74 @@ pub struct Call {
     pub register_rate: f64,
 }
 
+/// Two servers side by side.
+#[derive(Args)]
+pub struct Versus {
+    /// The keyline program
+    #[arg(long)]
+    keyline: PathBuf,
+    /// Phones over UDP
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    phones: u32,
+    /// Phones over TCP and over TLS
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    stream_phones: u32,
+    /// Calls
+    #[arg(long, default_value_t = 20_000)]
+    calls: u64,
+    /// Operations a second of the rows at part load; of calls a tenth of it
+    #[arg(long, default_value_t = 2_000.0)]
+    part_rate: f64,
+    /// Operations at a time of the rows at saturation
+    #[arg(long, default_value_t = 256)]
+    window: u64,
+    /// How often all of it
+    #[arg(long, default_value_t = 1)]
+    repeats: u32,
+    /// Transports
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "udp,tcp,tls")]
+    transports: Vec<Transport>,
+    /// The node alone
+    #[arg(long)]
+    alone: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write JSON besides
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Versus {
+    /// The program and the plan of the library.
+    pub fn plan(self) -> (PathBuf, versus::Plan) {
+        use versus::Contender::{Kamailio, KamailioTable, Keyline};
+        let carrier = |transport: &Transport| match transport {
+            Transport::Udp => Carrier::Udp,
+            Transport::Tcp => Carrier::Tcp,
+            Transport::Tls => Carrier::Tls,
+        };
+        let plan = versus::Plan {
+            phones: self.phones,
+            stream_phones: self.stream_phones,
+            calls: self.calls,
+            part_rate: self.part_rate.clamp(10.0, 50_000.0),
+            window: self.window.clamp(1, 65_536),
+            repeats: self.repeats,
+            carriers: self.transports.iter().map(carrier).collect(),
+            contenders: if self.alone { vec![Keyline] } else { vec![Kamailio, KamailioTable, Keyline] },
+        };
+        (self.keyline, plan)
+    }
+}
+
 impl Call {
     /// The plan of the library.
     pub fn plan(&self) -> Result<CallPlan, Fault> {
@@ -269,6 +340,7 @@ impl Load {
             Digest::Md5 => Some(Algorithm::Md5),
             Digest::Sha256 => Some(Algorithm::Sha256),
         };
+        options.window = self.window;
         options.progress = !self.quiet;
         if self.target.carrier == Carrier::Tls {
             options.tls = Some(self.tls.setup(resume)?);

@@ -76,11 +76,27 @@ fn mix(state: u64) -> u64 {
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut impl Write, seed: u8, phones: u32) -> io::Result<u64> {
+    let profile = "\"device_security_mode\":\"non_secure\",\"transport\":\"tcp_udp\"";
+    write_digest(out, seed, phones, profile)?;
+    Ok(1 + 3 * u64::from(phones))
+}
+
+/// The same over TLS: phones that show no certificate and are let in by digest. One row more.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_digest_tls(out: &mut impl Write, seed: u8, phones: u32) -> io::Result<u64> {
+    writeln!(out, "{{\"kind\":\"parameter\",\"name\":\"cluster_security_mode\",\"value\":\"mixed\"}}")?;
+    let profile = "\"device_security_mode\":\"encrypted\",\"transport\":\"tls\"";
+    write_digest(out, seed, phones, profile)?;
+    Ok(2 + 3 * u64::from(phones))
+}
+
+fn write_digest(out: &mut impl Write, seed: u8, phones: u32, profile: &str) -> io::Result<()> {
     writeln!(
         out,
         "{{\"kind\":\"security_profile\",\"name\":\"{PROFILE}\",\"model\":\"{MODEL}\",\"protocol\":\"sip\",\
-         \"device_security_mode\":\"non_secure\",\"transport\":\"tcp_udp\",\"digest_authentication\":true,\
-         \"nonce_validity_s\":3600}}"
+         {profile},\"digest_authentication\":true,\"nonce_validity_s\":3600}}"
     )?;
     for index in 0..phones {
         let FleetPhone { device, dn, user, password } = nth(seed, index);
@@ -92,7 +108,7 @@ pub fn write(out: &mut impl Write, seed: u8, phones: u32) -> io::Result<u64> {
              \"security_profile\":\"{PROFILE}\",\"digest_user\":\"{user}\",\"lines\":[\"{dn}\"]}}"
         )?;
     }
-    Ok(1 + 3 * u64::from(phones))
+    Ok(())
 }
 
 /// Security profile of made-up phones over TLS.

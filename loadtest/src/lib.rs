@@ -22,3 +22,4 @@ mod switchboard;
 pub mod tls;
 pub mod tls_bench;
 pub mod tls_line;
+pub mod versus;

@@ -14,7 +14,7 @@ use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::{demo, figures, inventory, scale, storm, tls_bench};
 
-use crate::args::{Call, Load};
+use crate::args::{Call, Load, Versus};
 use crate::run::{Run, apply, is_stream};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -174,6 +174,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a node and Kamailio one after the other on the first core: what each operation costs both
+    BenchCompare(Versus),
     /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
     AdminScale {
         /// The keyline program
@@ -301,6 +303,17 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let flooded = storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared }).await?;
             print(json, &flooded, &flooded)?;
             return Ok(flooded.failed == 0);
+        }
+        Command::BenchCompare(versus) => {
+            let (json, file) = (versus.json, versus.file.clone());
+            let (keyline, plan) = versus.plan();
+            let compared =
+                tokio::task::spawn_blocking(move || keyline_loadtest::versus::compare(&keyline, plan))
+                    .await??;
+            if let Some(path) = file {
+                std::fs::write(&path, serde_json::to_string_pretty(&compared)?)?;
+            }
+            print(json, &compared, &compared)?;
         }
         Command::AdminScale { keyline, phones, samples, data, json } => {
             let plan =

@@ -68,8 +68,9 @@ impl Run {
     }
 
     fn measure(&mut self, name: &'static str, job: &Job, amount: Amount) -> Result<(), Fault> {
-        let look =
-            |process: Option<Process>| process.map(|p| Ok::<_, std::io::Error>((p.cpu()?, p.resident()?)));
+        let look = |process: Option<Process>| {
+            process.map(|p| Ok::<_, std::io::Error>((p.cpu_of_family()?, p.memory_of_family())))
+        };
         let before = look(self.process).transpose()?;
         let tally = self.fleet.run(job, amount);
         let after = look(self.process).transpose()?;

@@ -7,9 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::figures::metrics_of;
@@ -294,9 +292,9 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
     let site = Site::new(binary, STEADY + STRANGERS, more).await?;
     let server = site.node.serve().await?;
     if plan.pinned {
-        pin(server.pid().unwrap_or_default(), 0..1)?;
+        self::process(&server)?.pin(0..1)?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        pin(std::process::id(), 1..cores.max(2))?;
+        Process::of(std::process::id())?.pin(1..cores.max(2))?;
     }
     let (process, metrics) = (process(&server)?, server.address("metrics").ok_or("no metrics")?);
     let mut all = users(STEADY + STRANGERS);
@@ -354,19 +352,6 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
 
 fn amount(count: u64, rate: f64) -> Amount {
     Amount { count, rate, ramp: Duration::ZERO }
-}
-
-/// Keeps all threads of a process on some cores; those that it starts later stay there too.
-fn pin(pid: u32, cores: std::ops::Range<usize>) -> Result<(), Fault> {
-    let mut set = CpuSet::new();
-    for core in cores {
-        set.set(core)?;
-    }
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let task = task?.file_name().to_string_lossy().parse::<i32>()?;
-        sched_setaffinity(Pid::from_raw(task), &set)?;
-    }
-    Ok(())
 }
 
 impl fmt::Display for Flooded {

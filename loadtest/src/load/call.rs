@@ -122,6 +122,9 @@ impl Calls {
         for text in [&mut *call_id, tag, uri] {
             text.clear();
         }
+        if tries == 0 && options.challenge_calls {
+            core.phones[call.caller as usize].kept = None;
+        }
         let callee = core.phones[call.caller as usize + 1].user.number.clone();
         // Writing to a String can not fail.
         let _ = write!(call_id, "{}c{number:x}@{}", core.run, options.domain);

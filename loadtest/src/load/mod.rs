@@ -111,6 +111,11 @@ pub struct Options {
     pub algorithm: Option<Algorithm>,
     /// TLS.
     pub tls: Option<TlsSetup>,
+    /// Operations that are open at a time at most, over all threads; 0: any number. Without a rate the loop is
+    /// closed then: the load that keeps a server busy and no more.
+    pub window: u64,
+    /// Each call forgets the challenge that the phone kept, so that its INVITE is challenged.
+    pub challenge_calls: bool,
     /// Print a line a second to stderr.
     pub progress: bool,
     registrar: String,
@@ -133,6 +138,8 @@ impl Options {
             timeout: Duration::from_secs(32),
             algorithm: Some(Algorithm::Md5),
             tls: None,
+            window: 0,
+            challenge_calls: false,
             progress: false,
             registrar: String::new(),
             expires_line: String::new(),
@@ -243,7 +250,13 @@ impl Fleet {
 
     /// Runs a job to its end.
     pub fn run(&mut self, job: &Job, amount: Amount) -> Tally {
-        self.all(amount, Duration::ZERO, |core, phase| match job {
+        self.run_within(job, amount, None)
+    }
+
+    /// The same with another number of operations that may be open than [`Options::window`] says, if that says any.
+    pub fn run_within(&mut self, job: &Job, amount: Amount, window: Option<u64>) -> Tally {
+        let window = if self.options.window == 0 { 0 } else { window.unwrap_or(self.options.window) };
+        self.all((amount, window), Duration::ZERO, |core, phase| match job {
             Job::Register => worker::run(core, &mut Register::new(false, core.phones.len()), phase),
             Job::Refresh => worker::run(core, &mut Register::new(true, core.phones.len()), phase),
             Job::Options => worker::run(core, &mut Ping::default(), phase),
@@ -258,12 +271,12 @@ impl Fleet {
     /// Only serves the phones for a time: keeps connections, answers what comes.
     pub fn attend(&mut self, time: Duration) -> Tally {
         let nothing = Amount { count: 0, rate: 0.0, ramp: Duration::ZERO };
-        self.all(nothing, time, |core, phase| worker::run(core, &mut Attend, phase))
+        self.all((nothing, 0), time, |core, phase| worker::run(core, &mut Attend, phase))
     }
 
     fn all(
         &mut self,
-        amount: Amount,
+        (amount, window): (Amount, u64),
         time: Duration,
         one: impl Fn(&mut Core, &Phase<'_>) -> Tally + Sync,
     ) -> Tally {
@@ -276,12 +289,16 @@ impl Fleet {
             let (mut threads, mut before) = (Vec::new(), 0);
             for core in &mut self.cores {
                 let (one, progress, phones) = (&one, &progress, core.phones.len() as u64);
+                let window = match window {
+                    0 => u64::MAX,
+                    all => (all * phones).div_ceil(total.max(1)),
+                };
                 let (count, share) = (upto(before + phones) - upto(before), phones as f64 / total as f64);
                 before += phones;
                 threads.push(scope.spawn(move || {
                     let pace = Pace::new(count, amount.rate * share).ramp(amount.ramp);
                     let until = core.clock() + time.as_micros() as u64;
-                    one(core, &Phase { pace, count: pace.count(), until, progress })
+                    one(core, &Phase { pace, count: pace.count(), until, window, progress })
                 }));
             }
             if self.options.progress {

@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 /// Clock ticks a second of the times in /proc, fixed in the kernel's interface.
 const TICKS: f64 = 100.0;
 
@@ -24,6 +27,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its number.
+    pub fn pid(self) -> u32 {
+        self.pid
+    }
+
     /// User and system time so far, in steps of 10 ms.
     ///
     /// # Errors
@@ -39,13 +47,26 @@ impl Process {
     /// # Errors
     /// When the process is gone.
     pub fn cpu_of_threads(self) -> io::Result<Duration> {
-        let mut ns = 0;
+        let (ran, _) = self.scheduled()?;
+        if ran.is_zero() { self.cpu() } else { Ok(ran) }
+    }
+
+    /// How long its threads ran, and how long they waited for a core while they could have run.
+    fn scheduled(self) -> io::Result<(Duration, Duration)> {
+        let mut ns = [0, 0];
         for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             // It may end meanwhile.
             let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            ns += text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+            for (ns, field) in ns.iter_mut().zip(text.split_whitespace()) {
+                *ns += field.parse::<u64>().unwrap_or(0);
+            }
         }
-        if ns == 0 { self.cpu() } else { Ok(Duration::from_nanos(ns)) }
+        Ok((Duration::from_nanos(ns[0]), Duration::from_nanos(ns[1])))
+    }
+
+    /// How long this process and all that descend from it waited for a core that others had.
+    pub fn waited_of_family(self) -> Duration {
+        self.family().iter().filter_map(|one| one.scheduled().ok()).map(|(_, waited)| waited).sum()
     }
 
     /// Resident memory in bytes.
@@ -58,6 +79,70 @@ impl Process {
         let kb = line.and_then(|rest| rest.split_whitespace().next()).and_then(|kb| kb.parse::<u64>().ok());
         Ok(kb.unwrap_or(0) * 1024)
     }
+}
+
+impl Process {
+    /// This process and all that descend from it.
+    pub fn family(self) -> Vec<Process> {
+        let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+            .filter_map(|pid| Some((pid, parent_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
+            .collect();
+        let mut family = vec![self];
+        let mut next = 0;
+        while let Some(one) = family.get(next).copied() {
+            let children = parents.iter().filter(|(_, parent)| *parent == one.pid);
+            family.extend(children.map(|(pid, _)| Process { pid: *pid }));
+            next += 1;
+        }
+        family
+    }
+
+    /// User and system time of this process and all that descend from it, to the nanosecond where the kernel tells.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_of_family(self) -> io::Result<Duration> {
+        let own = self.cpu_of_threads()?;
+        // A child may end meanwhile.
+        Ok(own + self.family()[1..].iter().filter_map(|one| one.cpu_of_threads().ok()).sum::<Duration>())
+    }
+
+    /// Memory of this process and all that descend from it, bytes: what they share counts once (`Pss`), where
+    /// the kernel tells; else what each has resident.
+    pub fn memory_of_family(self) -> u64 {
+        self.family().iter().map(|one| one.proportional().or_else(|| one.resident().ok()).unwrap_or(0)).sum()
+    }
+
+    fn proportional(self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
+    /// Keeps all threads of this process on some cores; threads and children that it starts later stay there too.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn pin(self, cores: std::ops::Range<usize>) -> io::Result<()> {
+        let mut set = CpuSet::new();
+        for core in cores {
+            set.set(core)?;
+        }
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            if let Ok(task) = task?.file_name().to_string_lossy().parse::<i32>() {
+                sched_setaffinity(Pid::from_raw(task), &set)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parent in a stat line.
+fn parent_of(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// utime and stime of a stat line; the name in front of them may hold anything.
@@ -78,6 +163,8 @@ pub fn machine() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -85,6 +172,7 @@ mod tests {
         let stat = "42 (a) b ()) S 1 42 42 0 -1 4194560 100 0 0 0 17 5 0 0 20 0 1 0 1000 1 1";
         assert_eq!(ticks_of(stat), 22);
         assert_eq!(ticks_of("broken"), 0);
+        assert_eq!((parent_of(stat), parent_of("broken")), (Some(1), None));
     }
 
     #[test]
@@ -94,5 +182,15 @@ mod tests {
         assert!(own.cpu_of_threads().unwrap() > Duration::ZERO);
         assert!(Process::of(u32::MAX).is_err());
         assert!(machine().contains("Linux"));
+    }
+
+    #[test]
+    fn children_belong_to_the_family() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let own = Process::of(std::process::id()).unwrap();
+        assert!(own.family().iter().any(|one| one.pid == child.id()));
+        assert!(own.cpu_of_family().unwrap() > Duration::ZERO && own.memory_of_family() > 1_000_000);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 }

@@ -186,7 +186,7 @@ async fn bells_of_one_run_do_not_ring_in_the_next_and_calls_have_numbers_of_thei
         let mut fleet = Fleet::open(users(4), options).unwrap();
         fleet.cores.iter_mut().for_each(|core| core.alarm(0, 1));
         let nothing = Amount { count: 0, rate: 0.0, ramp: Duration::ZERO };
-        fleet.all(nothing, Duration::from_millis(5), |core, phase| {
+        fleet.all((nothing, 0), Duration::from_millis(5), |core, phase| {
             worker::run(core, &mut Bells(&rung), phase)
         });
         assert_eq!(rung.load(Ordering::Relaxed), 0);

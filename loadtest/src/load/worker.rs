@@ -35,6 +35,8 @@ pub(super) struct Phase<'p> {
     pub count: u64,
     /// Goes on serving phones until then, microseconds of the core's clock.
     pub until: u64,
+    /// Operations that are open at a time at most; `u64::MAX`: any number.
+    pub window: u64,
     pub progress: &'p Arc<Progress>,
 }
 
@@ -44,13 +46,17 @@ pub(super) fn run(core: &mut Core, scenario: &mut impl Scenario, phase: &Phase<'
     let start = core.clock();
     let cpu = thread_cpu();
     let (mut inbox, mut next, mut shown) = (Inbox::default(), 0, (0, 0, 0));
+    // Without a rate and with a window the loop is closed: an operation is meant to begin when there is room.
+    let closed = phase.window != u64::MAX && phase.pace.length().is_zero();
     loop {
         let now = core.clock();
-        let due = phase.pace.due(Duration::from_micros(now - start)).min(phase.count).min(next + BATCH);
+        let room = BATCH.min(phase.window.saturating_sub(scenario.open()));
+        let due = phase.pace.due(Duration::from_micros(now - start)).min(phase.count).min(next + room);
         while next < due {
-            core.clock();
+            let now = core.clock();
             core.tally.begun += 1;
-            scenario.begin(core, next, start + phase.pace.at(next).as_micros() as u64);
+            let intended = start + phase.pace.at(next).as_micros() as u64;
+            scenario.begin(core, next, if closed { now } else { intended });
             next += 1;
         }
         core.clock();
@@ -58,7 +64,8 @@ pub(super) fn run(core: &mut Core, scenario: &mut impl Scenario, phase: &Phase<'
         if next >= phase.count && scenario.open() == 0 && core.now >= phase.until {
             break;
         }
-        let begin = (next < phase.count).then(|| start + phase.pace.at(next).as_micros() as u64);
+        let begin = (next < phase.count && scenario.open() < phase.window)
+            .then(|| start + phase.pace.at(next).as_micros() as u64);
         let until = begin.into_iter().chain(core.next_timer()).min().unwrap_or(u64::MAX);
         let now = core.clock();
         let wait = until.saturating_sub(now).min(WAIT_MAX);

@@ -20,8 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::tls::certificates;
 
 /// Files in its folder.
-const CERTIFICATE: &str = "bare.pem";
-const KEY: &str = "bare.key";
+pub(crate) const CERTIFICATE: &str = "bare.pem";
+pub(crate) const KEY: &str = "bare.key";
 const CLIENTS: &str = "clients.pem";
 
 /// Writes certificate and key of such a server, and whom it believes; gives the certificate.

@@ -82,6 +82,9 @@ pub struct Load {
     /// Write the reports as JSON (- is stdout)
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write a page with plots: latencies, rates, with --pid the server's CPU and memory
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
     /// No line a second on stderr
     #[arg(long)]
     quiet: bool,
@@ -187,7 +190,7 @@ pub struct Versus {
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     phones: u32,
     /// Phones over TCP and over TLS
-    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     stream_phones: u32,
     /// Calls
     #[arg(long, default_value_t = 20_000)]

@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod limits;
 pub mod load;
 pub mod pace;
+pub mod pages;
 pub mod phone;
 pub mod pki;
 pub mod scale;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use keyline_loadtest::figures::Plan;
 use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
-use keyline_loadtest::{demo, figures, inventory, scale, storm, tls_bench};
+use keyline_loadtest::{demo, figures, inventory, pages, scale, storm, tls_bench};
 
 use crate::args::{Call, Load, Versus};
 use crate::run::{Run, apply, is_stream};
@@ -174,6 +174,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Set two runs beside each other: files that load commands wrote with --json
+    Compare {
+        /// The first run
+        first: PathBuf,
+        /// The second run
+        second: PathBuf,
+        /// Write a page besides
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
+    },
     /// Run a node and Kamailio one after the other on the first core: what each operation costs both
     BenchCompare(Versus),
     /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
@@ -303,6 +313,18 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let flooded = storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared }).await?;
             print(json, &flooded, &flooded)?;
             return Ok(flooded.failed == 0);
+        }
+        Command::Compare { first, second, report } => {
+            let read = |path: &PathBuf| -> Result<pages::Kept, Fault> {
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                Ok(pages::Kept::parse(&text).map_err(|e| format!("{} is no run: {e}", path.display()))?)
+            };
+            let (first, second) = (read(&first)?, read(&second)?);
+            let compared = pages::compare(&first, &second);
+            print(false, &compared, &())?;
+            if let Some(path) = report {
+                std::fs::write(&path, compared.page()).map_err(|e| format!("{}: {e}", path.display()))?;
+            }
         }
         Command::BenchCompare(versus) => {
             let (json, file) = (versus.json, versus.file.clone());

@@ -1,9 +1,9 @@
 //! Runs jobs as the command line says and reports them.
 
-use std::io::Write;
 use std::time::Duration;
 
-use keyline_loadtest::load::{Amount, Carrier, Fleet, Job, Process, Report, machine};
+use keyline_loadtest::load::{Amount, Carrier, Fleet, Job, Process, Report, Sampler, machine};
+use keyline_loadtest::pages;
 use serde::Serialize;
 
 use crate::Fault;
@@ -72,10 +72,13 @@ impl Run {
             process.map(|p| Ok::<_, std::io::Error>((p.cpu_of_family()?, p.memory_of_family())))
         };
         let before = look(self.process).transpose()?;
+        let sampler = self.process.map(Sampler::start);
         let tally = self.fleet.run(job, amount);
+        let samples = sampler.map(Sampler::end).unwrap_or_default();
         let after = look(self.process).transpose()?;
         let mut report = Report::new(name, self.load.target(), self.phones(), amount.rate, &tally);
         report.connections = self.fleet.connected();
+        report.samples = samples;
         if let (Some((cpu, memory)), Some((cpu_after, memory_after))) = (before, after) {
             report = report.with_server(cpu_after.saturating_sub(cpu), memory, memory_after);
         }
@@ -89,16 +92,17 @@ impl Run {
         if !to_stdout {
             self.reports.iter().for_each(|report| println!("{report}"));
         }
-        if let Some(path) = &self.load.json {
-            let command = std::env::args().collect::<Vec<_>>().join(" ");
-            let file = File { command, machine: machine(), reports: &self.reports };
-            let text = serde_json::to_string_pretty(&file)?;
-            if to_stdout {
-                println!("{text}");
-            } else {
-                let mut out = std::fs::File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-                writeln!(out, "{text}")?;
-            }
+        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        let file = File { command, machine: machine(), reports: &self.reports };
+        let text = serde_json::to_string_pretty(&file)?;
+        if to_stdout {
+            println!("{text}");
+        } else if let Some(path) = &self.load.json {
+            std::fs::write(path, format!("{text}\n")).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        if let Some(path) = &self.load.report {
+            let page = pages::of_run(&pages::Kept::parse(&text)?);
+            std::fs::write(path, page).map_err(|e| format!("{}: {e}", path.display()))?;
         }
         let stay = self.load.stay()?;
         if !stay.is_zero() {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::sampler::Sample;
 use super::tally::{Span, Tally};
+use super::timeline::Second;
 
 /// Times of one kind in milliseconds, by share.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spread {
     /// How many were measured.
     pub count: u64,
@@ -38,7 +40,7 @@ pub struct Generator {
 }
 
 /// What the server spent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spent {
     /// Its processor time for one operation, microseconds.
     pub cpu_us_per_operation: f64,
@@ -94,6 +96,10 @@ pub struct Report {
     /// The server's cost, with `--pid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Spent>,
+    /// Second by second.
+    pub timeline: Vec<Second>,
+    /// The server's process once a second, with `--pid`.
+    pub samples: Vec<Sample>,
 }
 
 impl Report {
@@ -134,6 +140,8 @@ impl Report {
                 cpu_us_per_message: tally.cpu_us as f64 / messages as f64,
             },
             server: None,
+            timeline: tally.timeline.seconds(),
+            samples: Vec::new(),
         }
     }
 

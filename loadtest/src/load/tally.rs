@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::timeline::Timeline;
 use super::transaction::Method;
 
 /// Longest time that is told apart, microseconds.
@@ -76,6 +77,8 @@ pub struct Tally {
     pub cpu_us: u64,
     /// From the first intended time to the last answer.
     pub elapsed: Duration,
+    /// The same by second.
+    pub timeline: Timeline,
     spans: BTreeMap<Span, Histogram<u64>>,
 }
 
@@ -94,6 +97,9 @@ impl fmt::Debug for Tally {
 impl Tally {
     /// Counts a time in microseconds.
     pub fn record(&mut self, span: Span, us: u64) {
+        if span == Span::Operation {
+            self.timeline.record(us);
+        }
         if let Some(histogram) = self.spans.get_mut(&span) {
             histogram.saturating_record(us.max(1));
             return;
@@ -143,6 +149,11 @@ impl Tally {
         }
     }
 
+    /// Begun, good and failed.
+    pub(super) fn counts(&self) -> [u64; 3] {
+        [self.begun, self.good, self.failed]
+    }
+
     /// Adds what another thread counted.
     pub fn add(&mut self, other: Tally) {
         self.begun += other.begun;
@@ -156,6 +167,7 @@ impl Tally {
         self.broken += other.broken;
         self.cpu_us += other.cpu_us;
         self.elapsed = self.elapsed.max(other.elapsed);
+        self.timeline.add(other.timeline);
         for (key, count) in other.statuses {
             *self.statuses.entry(key).or_default() += count;
         }

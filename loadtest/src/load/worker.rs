@@ -50,6 +50,8 @@ pub(super) fn run(core: &mut Core, scenario: &mut impl Scenario, phase: &Phase<'
     let closed = phase.window != u64::MAX && phase.pace.length().is_zero();
     loop {
         let now = core.clock();
+        let counts = core.tally.counts();
+        core.tally.timeline.turn(now - start, counts);
         let room = BATCH.min(phase.window.saturating_sub(scenario.open()));
         let due = phase.pace.due(Duration::from_micros(now - start)).min(phase.count).min(next + room);
         while next < due {
@@ -79,6 +81,8 @@ pub(super) fn run(core: &mut Core, scenario: &mut impl Scenario, phase: &Phase<'
     }
     scenario.end(core);
     publish(core, phase.progress, &mut shown);
+    let counts = core.tally.counts();
+    core.tally.timeline.settle(counts);
     core.tally.cpu_us = thread_cpu().saturating_sub(cpu);
     std::mem::take(&mut core.tally)
 }

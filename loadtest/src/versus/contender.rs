@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// The one password of its first variant; it stands in its configuration too.
 const ONE_PASSWORD: &str = "abcdefgh2345";
+/// Its ports: below those that the system gives to clients, where one that was free may be taken meanwhile.
+const PORTS: std::ops::Range<u16> = 25_060..32_000;
 /// Kamailio's configuration.
 const CONFIGURATION: &str = include_str!("../../peers/kamailio.cfg");
 /// Limits of a source that a loopback network as a whole meets, raised as far as they go.
@@ -125,11 +127,16 @@ fn node(keyline: &Path, folder: &Path, carrier: Carrier, phones: u32) -> Result<
     Ok(Running { address, process, roots, users, end: End::Node(handle, Box::new(server)) })
 }
 
+fn is_free(port: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port);
+    UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+}
+
 fn kamailio(table: bool, folder: &Path, carrier: Carrier, phones: u32) -> Result<Running, Fault> {
     let config = folder.join("kamailio.cfg");
     fs::write(&config, CONFIGURATION)?;
-    let port = |()| Ok::<_, Fault>(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port());
-    let (plain, secure) = (port(())?, port(())?);
+    let mut ports = PORTS.filter(|port| is_free(*port));
+    let (Some(plain), Some(secure)) = (ports.next(), ports.next()) else { return Err("no free port".into()) };
     let mut command = Command::new("kamailio");
     command.args(["-DD", "-E", "-m", "3072", "-M", "64", "-x", "tlsf", "-f"]).arg(&config);
     command.arg("-Y").arg(folder).arg("-w").arg(folder);

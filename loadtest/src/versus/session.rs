@@ -16,6 +16,8 @@ use crate::tls::TlsOptions;
 const SOURCES: usize = 16;
 /// Calls at a time.
 const CALLS_OPEN: u64 = 64;
+/// Connections that are being made at a time.
+const CONNECTING: u64 = 32;
 /// A row with a larger share of failures is none.
 const FAILED_MAX: f64 = 0.01;
 /// Seconds of a row at part load.
@@ -63,9 +65,11 @@ fn both(
     let mut running = start(who, keyline, folder, carrier, phones + few)?;
     let mut users = std::mem::take(&mut running.users);
     let rest = users.split_off(phones as usize);
-    let busy = Session::open(&running, carrier, users, plan.window)?.all(plan.calls, 0.0);
-    let part = Session::open(&running, carrier, rest, 0)?.all(0, plan.part_rate);
-    Ok((busy, part))
+    let mut busy = Session::open(&running, carrier, users, plan.window)?;
+    let saturated = busy.all(plan.calls, 0.0);
+    // The phones before stay where they are: to close their connections is no part of these rows.
+    let part = Session::open(&running, carrier, rest, u64::from(u32::MAX))?.all(0, plan.part_rate);
+    Ok((saturated, part))
 }
 
 struct Session {
@@ -90,12 +94,11 @@ impl Session {
     }
 
     /// At a rate, or in a closed loop where there is none.
-    fn all(mut self, calls: u64, rate: f64) -> Four {
+    fn all(&mut self, calls: u64, rate: f64) -> Four {
         let phones = self.fleet.len() as u64;
         if self.carrier != Carrier::Udp {
             // Connections are made first, and are no part of any row.
-            let connected =
-                self.fleet.run(&Job::Options, amount(phones, if rate > 0.0 { rate } else { 2_000.0 }));
+            let connected = self.fleet.run_within(&Job::Options, amount(phones, 0.0), Some(CONNECTING));
             if self.fleet.connected() < phones {
                 let why =
                     format!("only {} of {phones} connections stand: {connected:?}", self.fleet.connected());

@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use keyline_loadtest::limits::Targets;
 use keyline_loadtest::load::users::{self, Pattern, User};
 use keyline_loadtest::load::{
-    Algorithm, Amount, CallPlan, Carrier, Certificates, Options, Target, TlsSetup, own_addresses,
+    Algorithm, Amount, CallPlan, Carrier, Certificates, Fleet, Options, Target, TlsSetup, attackers,
+    own_addresses,
 };
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::tls::{Identity, TlsOptions, Versions};
@@ -301,6 +302,28 @@ impl Load {
             (None, count) => count.unwrap_or(default),
         };
         Ok(Amount { count, rate: self.rate, ramp: seconds("ramp", self.ramp)? })
+    }
+
+    /// As many refreshes as a fleet makes in the time of --duration [60], at the pace that its time to live asks for.
+    pub fn steady(&self, phones: u64) -> Result<Amount, Fault> {
+        let rate = phones as f64 / (f64::from(self.expires.max(2)) / 2.0);
+        let time = seconds("duration", self.duration.unwrap_or(60.0))?;
+        Ok(Amount {
+            count: (rate * time.as_secs_f64()).ceil() as u64,
+            rate,
+            ramp: seconds("ramp", self.ramp)?,
+        })
+    }
+
+    /// A fleet of attackers; on the loopback network they have addresses of their own.
+    pub fn attackers(&self, count: usize) -> Result<Fleet, Fault> {
+        let mut options = self.options(false)?;
+        let hostile = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 100, 1).to_bits() + n));
+        if options.addresses.iter().all(IpAddr::is_loopback) && self.target.address.is_ipv4() {
+            options.addresses = (0..16).map(hostile).collect();
+        }
+        (options.timeout, options.progress) = (Duration::from_secs(2), false);
+        Ok(Fleet::open(attackers(&self.users()?, count), options)?)
     }
 
     /// Phones, in the order in which they are used.

@@ -64,7 +64,29 @@ enum Command {
     Register(Load),
     /// Register phones, then register them again under the nonces they have
     Refresh(Load),
+    /// Register phones, then keep their bindings alive: each refreshes once in half of --expires
+    Steady {
+        #[command(flatten)]
+        load: Load,
+        /// Registrations a second before
+        #[arg(long, default_value_t = 2_000.0)]
+        register_rate: f64,
+    },
+    /// Register phones, then let them come from other addresses and register there, under the nonces they have
+    Move(Load),
+    /// Register phones and refresh them; then again while others guess names and passwords and send garbage
+    Attack {
+        #[command(flatten)]
+        load: Load,
+        /// Attackers; a third of each kind
+        #[arg(long, default_value_t = 300)]
+        attackers: usize,
+        /// What they send a second
+        #[arg(long, default_value_t = 2_000.0)]
+        attack_rate: f64,
+    },
     /// Register phones, then let every even one call the odd one after it
+    #[command(alias = "calls")]
     Call {
         #[command(flatten)]
         load: Load,
@@ -248,6 +270,27 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let work = |run: &mut Run| {
                 run.prepare(run.load.rate())?;
                 run.job("refresh", &Job::Refresh, run.phones())
+            };
+            return apply(load, false, work).await;
+        }
+        Command::Steady { load, register_rate } => {
+            let work = move |run: &mut Run| {
+                run.prepare(register_rate)?;
+                run.steady()
+            };
+            return apply(load, false, work).await;
+        }
+        Command::Move(load) => {
+            let work = |run: &mut Run| {
+                run.prepare(run.load.rate())?;
+                run.job("move", &Job::Move, run.phones())
+            };
+            return apply(load, false, work).await;
+        }
+        Command::Attack { load, attackers, attack_rate } => {
+            let work = move |run: &mut Run| {
+                run.prepare(run.load.rate())?;
+                run.attacked(attackers, attack_rate)
             };
             return apply(load, false, work).await;
         }

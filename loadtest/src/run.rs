@@ -62,6 +62,28 @@ impl Run {
         self.measure(name, job, amount)
     }
 
+    /// Runs a job, then the same again while others attack the server: what the phones notice is the difference.
+    pub fn attacked(&mut self, count: usize, rate: f64) -> Result<(), Fault> {
+        let amount = self.load.amount(self.phones())?;
+        self.measure("calm", &Job::Refresh, amount)?;
+        let mut crowd = self.load.attackers(count)?;
+        let offered = Amount { count: (rate * amount.length()) as u64, rate, ramp: Duration::ZERO };
+        let thread = std::thread::spawn(move || {
+            let tally = crowd.run(&Job::Attack, offered);
+            (crowd.len() as u64, tally)
+        });
+        self.measure("attacked", &Job::Refresh, amount)?;
+        let (crowd, tally) = thread.join().map_err(|_| "the attackers panicked")?;
+        self.reports.push(Report::new("attack", self.load.target(), crowd, rate, &tally));
+        Ok(())
+    }
+
+    /// Runs a job at the pace at which phones keep their bindings alive: each once in half of its time to live.
+    pub fn steady(&mut self) -> Result<(), Fault> {
+        let amount = self.load.steady(self.phones())?;
+        self.measure("steady", &Job::Refresh, amount)
+    }
+
     /// Phones.
     pub fn phones(&self) -> u64 {
         self.fleet.len() as u64

@@ -159,6 +159,18 @@ impl Core {
         phone.contact = format!("<sip:{}@{local}{}>", phone.user.number, carrier.parameter()).into();
     }
 
+    /// Moves a phone to another address: over UDP to the next socket; a connection is given up.
+    pub(super) fn relocate(&mut self, phone: u32) {
+        match &mut self.links {
+            Links::Udp(links) => {
+                let link = &mut self.phones[phone as usize].link;
+                *link = (*link + 1) % links.len() as u32;
+                self.locate(phone);
+            }
+            Links::Stream(links) => links.hang_up(phone),
+        }
+    }
+
     /// Own address of a phone.
     pub(super) fn local(&self, phone: u32) -> Option<SocketAddr> {
         self.links.local(self.phones[phone as usize].link)

@@ -6,6 +6,7 @@
 //! What it knows of SIP is `keyline-wire` for reading and templates for writing; a thread spends a few
 //! microseconds a message, so that on a machine shared with the server it isn't the generator that is measured.
 
+mod attack;
 mod call;
 mod core;
 mod digest;
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 
 pub use keyline_domain::digest::Algorithm;
 
+pub use self::attack::attackers;
 pub use self::call::CallPlan;
 pub(crate) use self::digest::Kept;
 pub use self::process::{Process, machine};
@@ -48,6 +50,7 @@ pub use self::target::{Carrier, Target};
 pub use self::timeline::Second;
 pub use self::worker::Progress;
 
+use self::attack::Attack;
 use self::call::Calls;
 use self::core::Core;
 use self::handshake::Handshake;
@@ -186,6 +189,11 @@ pub enum Job {
     /// What phones do when they have lost their server: connect and register with what they have kept, and
     /// again after a while where that is refused, until it is done.
     Return,
+    /// What phones do that have got another address: register from there, over UDP from another socket, else
+    /// over a new connection.
+    Move,
+    /// What [`attackers`] do.
+    Attack,
 }
 
 /// How much of it, how fast.
@@ -197,6 +205,13 @@ pub struct Amount {
     pub rate: f64,
     /// Time in which the rate rises from nothing.
     pub ramp: Duration,
+}
+
+impl Amount {
+    /// Seconds that it takes where the server keeps up.
+    pub fn length(&self) -> f64 {
+        Pace::new(self.count, self.rate).ramp(self.ramp).length().as_secs_f64()
+    }
 }
 
 /// Phones that live as long as the fleet does.
@@ -268,6 +283,8 @@ impl Fleet {
             Job::Handshake { links } => {
                 worker::run(core, &mut Handshake::new(core.phones.len(), *links), phase)
             }
+            Job::Move => worker::run(core, &mut Register::moving(core.phones.len()), phase),
+            Job::Attack => worker::run(core, &mut Attack::default(), phase),
             Job::Return => worker::run(core, &mut Register::returning(core.phones.len()), phase),
         })
     }

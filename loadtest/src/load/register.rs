@@ -16,6 +16,8 @@ use crate::inventory::MODEL_NUMBER;
 pub(super) struct Register {
     /// Keep nonces and connections: what phones do until something breaks.
     refresh: bool,
+    /// Come from another address each time.
+    moves: bool,
     /// Try again what is refused or lost: times of what waits, by phone, with the number of tries.
     again: Option<HashMap<u32, (u64, u32)>>,
     busy: Vec<bool>,
@@ -39,6 +41,7 @@ impl Register {
     pub(super) fn new(refresh: bool, phones: usize) -> Register {
         Register {
             refresh,
+            moves: false,
             again: None,
             busy: vec![false; phones],
             backlog: HashMap::new(),
@@ -51,6 +54,11 @@ impl Register {
     /// Phones that come back with what they have kept, and do not give up.
     pub(super) fn returning(phones: usize) -> Register {
         Register { again: Some(HashMap::new()), ..Register::new(true, phones) }
+    }
+
+    /// Phones that come from another address each time, and keep their nonces.
+    pub(super) fn moving(phones: usize) -> Register {
+        Register { moves: true, ..Register::new(true, phones) }
     }
 
     /// Tries once more after a while, if this run does so: in 0.2 to 0.6 s, doubled up to four times. Phones
@@ -72,6 +80,9 @@ impl Register {
         self.busy[phone as usize] = true;
         if !self.refresh {
             core.phones[phone as usize].kept = None;
+        }
+        if self.moves {
+            core.relocate(phone);
         }
         // Whoever comes back believes no connection that he had.
         if self.again.is_none() && core.is_connected(phone) {

@@ -78,6 +78,35 @@ async fn phones_register_and_refresh_over_udp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phones_move_and_a_window_holds() {
+    let board = board(guarded()).await;
+    for carrier in [Carrier::Udp, Carrier::Tcp] {
+        let options = Options { sockets: 3, window: 2, ..options(&board, carrier) };
+        let jobs = vec![(Job::Register, all(6, 0.0)), (Job::Move, all(12, 0.0))];
+        let (tallies, connected) = run(users(6), options, jobs).await;
+        clean(&tallies[0], 6);
+        // Each 200 lists the new address, or it counts as no success.
+        clean(&tallies[1], 12);
+        assert_eq!(connected, if carrier == Carrier::Tcp { 6 } else { 0 });
+        assert!(tallies[1].timeline.seconds().iter().map(|s| s.good).sum::<u64>() == 12);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attackers_are_told_from_phones_that_are_let_in() {
+    let crowd = super::attackers(&users(6), 6);
+    let board = board(guarded()).await;
+    let patient = Options { timeout: Duration::from_millis(400), ..options(&board, Carrier::Udp) };
+    let (tallies, _) = run(crowd.clone(), patient, vec![(Job::Attack, all(12, 0.0))]).await;
+    clean(&tallies[0], 12);
+    assert_eq!((tallies[0].outcomes["refused"], tallies[0].outcomes["garbage"]), (8, 4));
+    // A server that lets everybody in.
+    let open = Switchboard::start(Rules::default()).await;
+    let (tallies, _) = run(crowd, options(&open, Carrier::Udp), vec![(Job::Attack, all(6, 0.0))]).await;
+    assert_eq!((tallies[0].failed, tallies[0].outcomes["let_in"]), (4, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_wrong_is_counted() {
     let board = board(Rules { min_expires: 7_200, ..guarded() }).await;
     let mut wrong = users(3);

@@ -147,7 +147,8 @@ impl Compared<'_> {
 fn both(one: &KeptReport, other: &KeptReport) -> Vec<Plot> {
     let of = |f: fn(&crate::load::Second) -> f64| {
         [("first", one), ("second", other)].map(|(name, report)| {
-            let seconds = thin(&report.timeline);
+            let seconds =
+                thin(&report.timeline[..report.timeline.len() - usize::from(report.timeline.len() > 2)]);
             Line::new(name, seconds.iter().map(|s| (s.second as f64 + 0.5, f(s))).collect())
         })
     };

@@ -134,7 +134,9 @@ fn ms(value: f64) -> String {
 
 fn plots(report: &KeptReport) -> Vec<Plot> {
     let mut plots = Vec::new();
-    let seconds = thin(&report.timeline);
+    // The last second is seldom a whole one: few operations, and those late.
+    let whole = report.timeline.len() - usize::from(report.timeline.len() > 2);
+    let seconds = thin(&report.timeline[..whole]);
     let each =
         |f: fn(&Second) -> f64| seconds.iter().map(|s| (s.second as f64 + 0.5, f(s))).collect::<Vec<_>>();
     if seconds.iter().any(|s| s.max_ms > 0.0) {
@@ -149,14 +151,11 @@ fn plots(report: &KeptReport) -> Vec<Plot> {
             ],
         });
     }
-    // The last second is seldom a whole one.
-    let whole = seconds.len().saturating_sub(usize::from(seconds.len() > 1));
-    let rate = |f: fn(&Second) -> f64| each(f)[..whole].to_vec();
-    if whole > 0 {
+    if !seconds.is_empty() {
         let mut lines =
-            vec![Line::new("begun", rate(|s| s.begun as f64)), Line::new("good", rate(|s| s.good as f64))];
+            vec![Line::new("begun", each(|s| s.begun as f64)), Line::new("good", each(|s| s.good as f64))];
         if seconds.iter().any(|s| s.failed > 0) {
-            lines.push(Line::new("failed", rate(|s| s.failed as f64)));
+            lines.push(Line::new("failed", each(|s| s.failed as f64)));
         }
         plots.push(Plot { title: "Operations".into(), y: Axis::linear("a second"), lines });
     }

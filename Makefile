@@ -29,7 +29,7 @@ comma := ,
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls bench-compare storm load admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls bench-compare storm load load-million admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 ov
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --transport tls \
 	  --phones $(or $(TLS_PHONES),18000) --rate $(or $(TLS_RATE),300)
+
+load-million: build ## PHONES=1000000 over UDP: full speed, memory of one, backup under load, kill -9; 4 GB and ten minutes
+	@$(TARGET)/release/keyline-loadtest load-million --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)
 
 admin-scale: build ## the admin API over PHONES=1000000 phones: find, sort, page, save, dry run; latencies by kind
 	@$(TARGET)/release/keyline-loadtest admin-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)

@@ -11,6 +11,7 @@ pub mod figures;
 pub mod inventory;
 pub mod limits;
 pub mod load;
+pub mod million;
 pub mod pace;
 pub mod pages;
 pub mod phone;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use keyline_loadtest::figures::Plan;
 use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
-use keyline_loadtest::{demo, figures, inventory, pages, scale, storm, tls_bench};
+use keyline_loadtest::{demo, figures, inventory, million, pages, scale, storm, tls_bench};
 
 use crate::args::{Call, Load, Versus};
 use crate::run::{Run, apply, is_stream};
@@ -196,6 +196,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start a node, register a million phones, back it up under load, kill -9 it: memory, and what phones find then
+    LoadMillion {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Phones
+        #[arg(long, default_value_t = 1_000_000)]
+        phones: u32,
+        /// Seconds of refreshes, three times
+        #[arg(long, default_value_t = 30.0)]
+        steady: f64,
+        /// Keep everything in this folder, and use what an earlier run imported there
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Set two runs beside each other: files that load commands wrote with --json
     Compare {
         /// The first run
@@ -356,6 +374,15 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let flooded = storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared }).await?;
             print(json, &flooded, &flooded)?;
             return Ok(flooded.failed == 0);
+        }
+        Command::LoadMillion { keyline, phones, steady, data, json } => {
+            let plan = million::Plan {
+                phones: phones.clamp(1_000, 4_000_000).next_multiple_of(2),
+                steady_s: steady,
+            };
+            let measured = million::measure(&keyline, plan, data.as_deref()).await?;
+            print(json, &measured, &measured)?;
+            return Ok(measured.holds());
         }
         Command::Compare { first, second, report } => {
             let read = |path: &PathBuf| -> Result<pages::Kept, Fault> {

@@ -131,7 +131,7 @@ fn process(server: &Server) -> Result<Process, Fault> {
 }
 
 /// Sum of a metric's samples.
-fn sum(text: &str, name: &str) -> u64 {
+pub(crate) fn sum(text: &str, name: &str) -> u64 {
     let own = text.lines().filter_map(|l| l.strip_prefix(name)).filter(|l| l.starts_with([' ', '{']));
     own.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
 }

@@ -75,20 +75,25 @@ where
         let _ = stream.shutdown().await;
         return;
     };
+    let mut gone = false;
     loop {
         let out = tokio::select! {
             biased;
             out = inbox.next() => out,
             after = read_once(&mut stream, &*sink, id) => match after {
-                Some(After::Read) => continue,
+                Came::After(After::Read) => continue,
                 // Answers may already wait in the inbox (a 400 before the close): write them first.
-                Some(After::Close) => {
+                Came::After(After::Close) => {
                     while let Some(b) = inbox.waiting() {
                         if !write(&mut stream, &b, &*sink, id).await { break; }
                     }
                     break;
                 }
-                None => break,
+                Came::End => break,
+                Came::Broken => {
+                    gone = true;
+                    break;
+                }
             },
         };
         let Some(bytes) = out else { break };
@@ -98,7 +103,10 @@ where
         inbox.written(bytes.len());
     }
     sink.closed(id);
-    let _ = tokio::time::timeout(sink.write_deadline(), stream.shutdown()).await;
+    // Nobody is left to be told of the end of a connection that broke.
+    if !gone {
+        let _ = tokio::time::timeout(sink.write_deadline(), stream.shutdown()).await;
+    }
 }
 
 async fn write<S, F, K>(stream: &mut S, bytes: &[u8], sink: &K, id: StreamId) -> bool
@@ -131,8 +139,18 @@ where
     }
 }
 
-/// One read through the worker's shared buffer; `None` at the end of the stream or on an error.
-async fn read_once<S, F, K>(stream: &mut S, sink: &K, id: StreamId) -> Option<After>
+/// What a read brought.
+enum Came {
+    /// Bytes, and what the sink wants then.
+    After(After),
+    /// The peer says that it is done.
+    End,
+    /// An error, or an end without TLS' own.
+    Broken,
+}
+
+/// One read through the worker's shared buffer.
+async fn read_once<S, F, K>(stream: &mut S, sink: &K, id: StreamId) -> Came
 where
     S: AsyncRead + Unpin,
     K: Streams<F>,
@@ -142,10 +160,9 @@ where
             let mut buf = ReadBuf::new(buffer);
             match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    Poll::Ready(Some(sink.bytes(id, buf.filled())))
-                }
-                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(Came::End),
+                Poll::Ready(Ok(())) => Poll::Ready(Came::After(sink.bytes(id, buf.filled()))),
+                Poll::Ready(Err(_)) => Poll::Ready(Came::Broken),
             }
         })
     })

@@ -113,7 +113,10 @@ pub(super) fn start_worker(
                         return refusals.note(limit.as_str(), remote);
                     }
                 };
-                let ends = Ends { local: stream.local_addr().unwrap_or(local), remote };
+                // The system is asked only where the listener's address does not say it.
+                let own =
+                    if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
+                let ends = Ends { local: own, remote };
                 let door = Door {
                     worker: Rc::clone(&worker),
                     gate: Rc::clone(&gate),

@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::StartHandshake;
 
 use super::gate::{self, Gate, Pass};
-use super::hello::{CHUNK, accept, hello};
+use super::hello::{CHUNK, accept, alert, hello};
 use super::policy::{self, Configs, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
 use super::resume::{BoundTicketer, TicketSource, TrustDigest};
@@ -223,8 +223,8 @@ impl TlsContext {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // Boxed: a connection's task lives on for days and must not keep room for its handshake.
-        let paced = gate::paced(gate, |pass| self.shake(stream, pass));
-        let (result, claim) = Box::pin(noting(paced)).await;
+        let paced = Box::pin(gate::paced(gate, |pass| self.shake(stream, pass)));
+        let (result, claim) = noting(paced).await;
         result.map_err(|refused| HandshakeRefused { claim, ..refused })
     }
 
@@ -236,15 +236,15 @@ impl TlsContext {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut chunk = vec![0; CHUNK];
-        let first = match timeout(self.deadlines.first_byte, stream.read(&mut chunk)).await {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match timeout(self.deadlines.first_byte, stream.read_buf(&mut chunk)).await {
             Ok(Ok(0)) => return Err(HandshakeRefused::of_io(&io::ErrorKind::UnexpectedEof.into())),
-            Ok(Ok(n)) => n,
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(HandshakeRefused::of_io(&error)),
             Err(_) => return Err(HandshakeRefused::new(Refusal::Silent, "the client sent nothing")),
-        };
+        }
         let rest = async {
-            let (bytes, offer) = hello(&mut stream, chunk, first).await?;
+            let (bytes, offer) = hello(&mut stream, chunk).await?;
             let used = self.current();
             let choice = self.choose(&used, offer.as_ref());
             #[cfg(feature = "legacy-tls")]
@@ -254,7 +254,13 @@ impl TlsContext {
                 let facts = self.legacy_facts(stream.ssl())?;
                 return Ok((Secured::Legacy(Box::new(stream)), facts));
             }
-            let accepted = accept(&mut stream, &bytes).await?;
+            let accepted = match accept(&bytes) {
+                Ok(accepted) => accepted,
+                Err((refused, why)) => {
+                    alert(&mut stream, &why).await;
+                    return Err(refused);
+                }
+            };
             // Where there is nothing to choose, rustls finds that out too, and sends the alert.
             let config = match choice {
                 Ok(Choice { kind, server: Server::Modern { tls13 } }) => used.configs.of(kind, tls13),

@@ -14,17 +14,15 @@ pub const HELLO_MAX: usize = 16 << 10;
 /// Bytes read at once before the ClientHello is whole.
 pub(super) const CHUNK: usize = 2 << 10;
 
-/// Reads until the ClientHello is whole, or can be none; `bytes` begins with the first `have` that came. What the
-/// client offers is `None` when it cannot be read.
+/// Reads until the ClientHello is whole, or can be none; `bytes` begins with what came first. What the client offers
+/// is `None` when it cannot be read.
 pub(super) async fn hello<S>(
     stream: &mut S,
     mut bytes: Vec<u8>,
-    have: usize,
 ) -> Result<(Vec<u8>, Option<Offer>), HandshakeRefused>
 where
     S: AsyncRead + Unpin,
 {
-    bytes.truncate(have);
     loop {
         match read(&bytes) {
             Hello::Whole(offer) => return Ok((bytes, Some(offer))),
@@ -44,31 +42,36 @@ where
     }
 }
 
-/// Hands a ClientHello to rustls; refuses what is none, by an alert.
-pub(super) async fn accept<S>(stream: &mut S, mut bytes: &[u8]) -> Result<Accepted, HandshakeRefused>
-where
-    S: AsyncWrite + Unpin,
-{
+/// Hands a ClientHello to rustls. No future: it would be as large as all that rustls knows by then.
+///
+/// # Errors
+/// Why it is none, and the alert that says so.
+pub(super) fn accept(mut bytes: &[u8]) -> Result<Accepted, (HandshakeRefused, Vec<u8>)> {
+    let silent = |detail: &str| (HandshakeRefused::new(Refusal::BadHello, detail), Vec::new());
     let mut acceptor = Acceptor::default();
     while !bytes.is_empty() {
-        acceptor.read_tls(&mut bytes).map_err(|e| HandshakeRefused::new(Refusal::BadHello, e.to_string()))?;
+        acceptor.read_tls(&mut bytes).map_err(|e| silent(&e.to_string()))?;
         match acceptor.accept() {
             // Bytes that the acceptor has not taken would be lost.
-            Ok(Some(_)) if !bytes.is_empty() => {
-                return Err(HandshakeRefused::new(Refusal::BadHello, "too much behind the ClientHello"));
-            }
+            Ok(Some(_)) if !bytes.is_empty() => return Err(silent("too much behind the ClientHello")),
             Ok(Some(accepted)) => return Ok(accepted),
             Ok(None) => {}
             Err((error, mut alert)) => {
                 let mut bytes = Vec::new();
-                // Best effort: the peer may not even speak TLS.
-                if alert.write_all(&mut bytes).is_ok() {
-                    let _ = stream.write_all(&bytes).await;
-                    let _ = stream.flush().await;
-                }
-                return Err(HandshakeRefused::in_hello(&error));
+                // Writing to a Vec can not fail.
+                let _ = alert.write_all(&mut bytes);
+                return Err((HandshakeRefused::in_hello(&error), bytes));
             }
         }
     }
-    Err(HandshakeRefused::new(Refusal::BadHello, "the ClientHello cannot be read"))
+    Err(silent("the ClientHello cannot be read"))
+}
+
+/// Tells a client why it is refused. Best effort: it may not even speak TLS.
+pub(super) async fn alert<S>(stream: &mut S, alert: &[u8])
+where
+    S: AsyncWrite + Unpin,
+{
+    let _ = stream.write_all(alert).await;
+    let _ = stream.flush().await;
 }

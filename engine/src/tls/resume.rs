@@ -16,6 +16,7 @@ use std::sync::Arc;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use keyline_actors::board::{Boards, TicketKey, TicketKeys};
+use rustls::crypto::{SecureRandom, aws_lc_rs};
 use rustls::server::ProducesTickets;
 
 /// Length of a trust digest.
@@ -53,12 +54,14 @@ impl TicketSource for Boards {
 pub struct BoundTicketer {
     keys: Arc<dyn TicketSource>,
     trust: TrustDigest,
+    /// The generator of the handshake itself: it asks the system now and then only.
+    random: &'static dyn SecureRandom,
 }
 
 impl BoundTicketer {
     /// Tickets under these keys that are valid under `trust` only.
     pub fn new(keys: Arc<dyn TicketSource>, trust: TrustDigest) -> Self {
-        Self { keys, trust }
+        Self { keys, trust, random: aws_lc_rs::default_provider().secure_random }
     }
 }
 
@@ -86,7 +89,7 @@ impl ProducesTickets for BoundTicketer {
             return None;
         }
         let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).ok()?;
+        self.random.fill(&mut nonce).ok()?;
         let keys = self.keys.ticket_keys();
         let key = keys.current();
         let sealed =

@@ -7,6 +7,7 @@ use actix::{Addr, ArbiterHandle};
 use keyline_domain::audit::{Draft, Who};
 use keyline_domain::identity::{CertificateFacts, SeenCertificate, SeenKind};
 use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, Partition, ProfileId};
+use keyline_domain::impact::Impact;
 use keyline_domain::rollout::{Rollout, RolloutId};
 use keyline_domain::subscription::MessageWaiting;
 use keyline_storage::writer::SECONDS_BUCKETS;
@@ -16,9 +17,9 @@ use crate::audit::AuditReader;
 use crate::backup::Backup;
 use crate::board::Boards;
 use crate::catalog::{
-    AskChange, Catalog, CatalogActor, ChangeConfig, ChangeCrl, ChangeError, ChangeOwn, ChangeRequest,
-    ChangeToken, Changed, CrlChange, CrlRefused, Export, Import, ImportDone, ImportError, Look,
-    MessagesError, Note, NoteError, OwnChange, OwnRefused, RotateOauth, See, SetMessages, TokenChange,
+    AskChange, AskLists, Catalog, CatalogActor, ChangeConfig, ChangeCrl, ChangeError, ChangeOwn,
+    ChangeRequest, ChangeToken, Changed, Crl, CrlChange, CrlRefused, Export, Import, ImportDone, ImportError,
+    Look, MessagesError, Note, NoteError, OwnChange, OwnRefused, RotateOauth, See, SetMessages, TokenChange,
     TokenRefused,
 };
 use crate::profile::{
@@ -348,6 +349,21 @@ impl Handle {
         match self.catalog.send(ChangeCrl(change, who)).await {
             Ok(result) => result,
             Err(e) => Err(CrlRefused::Store(e.to_string())),
+        }
+    }
+
+    /// What other revocation lists would do to phones and calls, slice by slice.
+    ///
+    /// # Errors
+    /// [`ChangeError::Internal`] when the catalog gives no answer.
+    pub async fn ask_lists(&self, lists: Vec<Crl>) -> Result<Impact, ChangeError> {
+        let (lists, mut asked) = (Arc::new(lists), Box::default());
+        loop {
+            let step = AskLists { lists: Arc::clone(&lists), asked };
+            asked = self.catalog.send(step).await.map_err(|e| ChangeError::Internal(e.to_string()))??;
+            if asked.is_done() {
+                return Ok(asked.answer());
+            }
         }
     }
 

@@ -9,8 +9,8 @@ use keyline_actors::audit::AuditReader;
 use keyline_actors::backup;
 use keyline_actors::board::Token;
 use keyline_actors::catalog::{
-    ChangeError, ChangeRequest, Changed, FILE_MAX, ImportDone as Done, ImportError, Inspect, TokenChange,
-    TokenRefused,
+    ChangeError, ChangeRequest, Changed, FILE_MAX, ImportDone as Done, ImportError, Inspect, RevokedBy,
+    TokenChange, TokenRefused,
 };
 use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_actors::system::{self, Engine, OpenOptions, Opened};
@@ -63,8 +63,8 @@ impl Inspect for PemInspector {
         inspect::row_facts(pem).map_err(|e| e.to_string())
     }
 
-    fn chains<'a>(&'a self, trusted: &[CertificateRow]) -> Chains<'a> {
-        crate::tls::verify::judge_by(trusted)
+    fn chains<'a>(&'a self, trusted: &[CertificateRow], revoked: RevokedBy<'_>) -> Chains<'a> {
+        crate::tls::verify::judge_by(trusted, revoked)
     }
 }
 

@@ -61,6 +61,7 @@ mod phone_certificates;
 mod registrar;
 mod registrar_bindings;
 mod registrar_digest;
+mod revocation;
 mod rollout_points;
 mod rollout_scale;
 mod rollouts;

@@ -19,6 +19,8 @@ pub enum RefusedAt {
     Handshake,
     /// A request that claims to be of the phone.
     Request,
+    /// While its connection was open: the certificate that it was proven by is no longer believed.
+    Connection,
 }
 
 /// One refusal.

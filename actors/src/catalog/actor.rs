@@ -157,7 +157,8 @@ impl CatalogActor {
         };
         let committer = ThroughWriter(&self.writer);
         let at = now();
-        let live = NodeLive { boards, inspect: &*self.inspect, now: at };
+        let lists = boards.settings.crls();
+        let live = NodeLive { boards, inspect: &*self.inspect, now: at, lists: &lists };
         let tools = Tools {
             live: &live,
             now: at,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use actix::{Handler, Message};
 
-use super::impact::Asked;
+use super::impact::{Asked, AskedLists, NodeLive};
 use super::{CatalogActor, ChangeError, ChangeRequest};
+use crate::board::Crl;
+use crate::clock::now;
 
 /// Look at one more slice; the first time, judge the change itself.
 #[derive(Message)]
@@ -30,6 +32,30 @@ impl Handler<AskChange> for CatalogActor {
                 catalog.ask_on(&request, tools, &mut asked)?;
                 Ok(asked)
             })
+        }));
+        step.unwrap_or_else(|_| {
+            self.panicked();
+            Err(ChangeError::Internal("the catalog failed and was restarted; ask again".to_owned()))
+        })
+    }
+}
+
+/// Look at one more slice of the phones whose certificates other revocation lists may refuse.
+#[derive(Message)]
+#[rtype(result = "Result<Box<AskedLists>, ChangeError>")]
+pub(crate) struct AskLists {
+    pub(crate) lists: Arc<Vec<Crl>>,
+    pub(crate) asked: Box<AskedLists>,
+}
+
+impl Handler<AskLists> for CatalogActor {
+    type Result = Result<Box<AskedLists>, ChangeError>;
+
+    fn handle(&mut self, AskLists { lists, mut asked }: AskLists, _: &mut Self::Context) -> Self::Result {
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            let (boards, inspect) = (&*self.boards, &*self.inspect);
+            self.catalog.ask_lists(&NodeLive { boards, inspect, now: now(), lists: &lists }, &mut asked);
+            Ok(asked)
         }));
         step.unwrap_or_else(|_| {
             self.panicked();

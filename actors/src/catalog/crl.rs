@@ -35,6 +35,24 @@ pub struct CrlChange {
     pub told: (Option<Value>, Option<Value>),
 }
 
+/// Revocation lists, and how they are used.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RevokedBy<'a> {
+    /// The lists.
+    pub lists: &'a [Crl],
+    /// One past its next update refuses its authority's certificates.
+    pub refuse_expired: bool,
+}
+
+impl CrlChange {
+    /// All lists once it is done.
+    pub fn done_to(&self, lists: &[Crl]) -> Vec<Crl> {
+        let others = lists.iter().filter(|crl| crl.name != self.name).cloned();
+        let new = self.after.iter().map(|der| Crl { name: self.name.clone(), der: Arc::clone(der) });
+        others.chain(new).collect()
+    }
+}
+
 /// Why a list was not changed; nothing was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CrlRefused {
@@ -73,7 +91,7 @@ impl CatalogActor {
     /// Committed, then on the board, then the answer.
     fn change_crl(&mut self, change: &CrlChange, who: &Who) -> Result<(), CrlRefused> {
         let fault = |e: &dyn std::fmt::Display| CrlRefused::Store(e.to_string());
-        let mut all = (*self.boards.settings.crls()).clone();
+        let all = self.boards.settings.crls();
         let place = all.iter().position(|crl| crl.name == change.name);
         if place.map(|at| &all[at].der) != change.before.as_ref() {
             return Err(CrlRefused::Changed);
@@ -98,11 +116,7 @@ impl CatalogActor {
             Outcome::Unknown(e) => return Err(fault(&e)),
         }
         self.catalog.audit_settled(pending);
-        if let Some(at) = place {
-            all.remove(at);
-        }
-        all.extend(change.after.iter().map(|der| Crl { name: change.name.clone(), der: Arc::clone(der) }));
-        self.boards.settings.set_crls(all);
+        self.boards.settings.set_crls(change.done_to(&all));
         Ok(())
     }
 }

@@ -3,14 +3,15 @@
 use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
 use keyline_domain::impact::{
-    Before, CallLegs, Chains, Live, LivePhone, Progress, SLICE, Scope, Slice, mixed_now,
+    Before, CallLegs, Chains, Impact, Live, LivePhone, Progress, SLICE, Scope, Slice, mixed_now,
 };
 use keyline_domain::inventory::CertificateRow;
 
 use super::Catalog;
 use super::change::{ChangeError, ChangeRequest, Changed, Remark, Tools};
+use super::crl::RevokedBy;
 use super::import::Inspect;
-use crate::board::Boards;
+use crate::board::{Boards, Crl};
 
 /// Phones beyond which a change that is really done is not searched for shared lines that it mixes: who wants
 /// to know asks before.
@@ -21,6 +22,8 @@ pub(crate) struct NodeLive<'a> {
     pub(crate) boards: &'a Boards,
     pub(crate) inspect: &'a dyn Inspect,
     pub(crate) now: UnixMillis,
+    /// Revocation lists that certificates would be judged by.
+    pub(crate) lists: &'a [Crl],
 }
 
 impl Live for NodeLive<'_> {
@@ -35,8 +38,8 @@ impl Live for NodeLive<'_> {
         Some(LivePhone { settings: judged.map(|j| j.settings), row: Some(row), shown: slot.shown() })
     }
 
-    fn chains<'a>(&'a self, trusted: &[CertificateRow]) -> Chains<'a> {
-        self.inspect.chains(trusted)
+    fn chains<'a>(&'a self, trusted: &[CertificateRow], refuse_expired: bool) -> Chains<'a> {
+        self.inspect.chains(trusted, RevokedBy { lists: self.lists, refuse_expired })
     }
 
     fn calls(&self, visit: &mut dyn FnMut(CallLegs<'_>)) {
@@ -55,6 +58,32 @@ pub(crate) struct Asked {
     scope: Scope,
     progress: Progress,
     slice: Option<Slice>,
+}
+
+/// The same of other revocation lists.
+#[derive(Debug)]
+pub(crate) struct AskedLists {
+    scope: Scope,
+    progress: Progress,
+    slice: Option<Slice>,
+}
+
+impl Default for AskedLists {
+    fn default() -> Self {
+        Self { scope: Scope::of_certificates(), progress: Progress::default(), slice: None }
+    }
+}
+
+impl AskedLists {
+    /// All phones were looked at.
+    pub(crate) fn is_done(&self) -> bool {
+        self.slice.is_some_and(Slice::is_last)
+    }
+
+    /// The answer.
+    pub(crate) fn answer(self) -> Impact {
+        self.progress.done()
+    }
 }
 
 impl Asked {
@@ -99,6 +128,15 @@ impl Catalog {
         self.inventory.revert(again.undo);
         asked.slice = Some(slice);
         Ok(())
+    }
+
+    /// What other revocation lists would do, of one more slice of all phones.
+    pub(crate) fn ask_lists(&self, live: &NodeLive<'_>, asked: &mut AskedLists) {
+        let slice = asked.scope.slice(&self.inventory, asked.slice, SLICE);
+        let (scope, progress) = (&asked.scope, &mut asked.progress);
+        let before = Before::take(&self.inventory, scope, slice, live, live.now, progress);
+        before.compare(&self.inventory, progress);
+        asked.slice = Some(slice);
     }
 
     /// Shared lines that are mixed now and that the change touches (R015).

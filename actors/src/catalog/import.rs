@@ -15,6 +15,7 @@ use keyline_storage::{Commit, CommitBuilder, Consistency, Outcome, Store, StoreE
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::crl::RevokedBy;
 use super::intent::{Intent, imported};
 use super::{Catalog, SCHEMA, VERSION_PREFIX, copy};
 use crate::journal::PHONE_SCHEMA;
@@ -34,9 +35,9 @@ pub trait Inspect {
     /// Facts of the first certificate, or why there is none.
     fn inspect(&self, pem: &str) -> Result<keyline_domain::inventory::CertificateFacts, String>;
 
-    /// Judges certificates that phones showed by other trust stores, as a handshake would. Without a TLS
-    /// verifier they stay what they were.
-    fn chains<'a>(&'a self, _trusted: &[CertificateRow]) -> Chains<'a> {
+    /// Judges certificates that phones showed by other trust stores and revocation lists, as a handshake would.
+    /// Without a TLS verifier they stay what they were.
+    fn chains<'a>(&'a self, _trusted: &[CertificateRow], _revoked: RevokedBy<'_>) -> Chains<'a> {
         super::impact::as_shown()
     }
 }

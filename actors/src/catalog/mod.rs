@@ -47,11 +47,11 @@ use crate::error::OpenError;
 
 pub use crate::board::Crl;
 pub(crate) use actor::{CatalogActor, ChangeConfig, ChangeToken, Export, Import, Look};
-pub(crate) use asking::AskChange;
+pub(crate) use asking::{AskChange, AskLists};
 pub(crate) use audited::Note;
 pub use audited::NoteError;
 pub use change::{ChangeError, ChangeRequest, Changed, RECORDS_MAX, Remark, STEPS_MAX, Tools};
-pub use crl::{CRL_MAX, CRLS_MAX, CrlChange, CrlRefused};
+pub use crl::{CRL_MAX, CRLS_MAX, CrlChange, CrlRefused, RevokedBy};
 pub(crate) use crl::{ChangeCrl, load_crls};
 pub use idempotency::{ANSWERS_MAX, AnswersKept, KEPT_MS, KEY_MAX, Repeatable};
 pub use import::{Committer, FILE_MAX, ImportDone, ImportError, Inspect, RowFault};

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::api::Node;
 use super::caller::caller;
-use super::http::{Answer, object, other_method, page};
+use super::http::{Answer, Pairs, object, other_method, page};
 use super::openapi::{answers, body_of, name_parameter, reference};
+use super::own::dry_run;
 use super::problem::{Code, Problem};
 
 /// Largest body, in bytes: a list in base64 in JSON.
@@ -49,21 +50,23 @@ async fn list(node: Node, request: HttpRequest) -> Answer {
     object(&request, &page(node.revocation_lists(), None))
 }
 
-async fn install(node: Node, request: HttpRequest, body: web::Bytes) -> Answer {
+async fn install(node: Node, request: HttpRequest, pairs: Pairs, body: web::Bytes) -> Answer {
     let upload: Upload = serde_json::from_slice(&body).map_err(|e| {
         Problem::new(Code::BadRequest, format!("the body is no object with the member pem: {e}"))
     })?;
-    Ok(HttpResponse::Ok().json(node.install_crl(upload.pem, caller(&request)).await?))
+    Ok(HttpResponse::Ok().json(node.install_crl(upload.pem, dry_run(pairs)?, caller(&request)).await?))
 }
 
-async fn delete(node: Node, request: HttpRequest, name: web::Path<String>) -> Answer {
-    node.delete_crl(name.to_string(), caller(&request)).await?;
-    Ok(HttpResponse::Ok().json(json!({ "name": *name })))
+async fn delete(node: Node, request: HttpRequest, pairs: Pairs, name: web::Path<String>) -> Answer {
+    let answer = node.delete_crl(name.into_inner(), dry_run(pairs)?, caller(&request)).await?;
+    Ok(HttpResponse::Ok().json(answer))
 }
 
 /// The operations as OpenAPI describes them: path, method, operation.
 pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
     let change = [Code::BadRequest, Code::Conflict];
+    let dry = json!({ "name": "dry_run", "in": "query", "schema": { "type": "boolean" },
+        "description": "Say whose certificate would be refused, and do nothing" });
     let upload = json!({ "type": "object", "required": ["pem"], "additionalProperties": false,
         "properties": { "pem": { "type": "string", "description": "X509 CRL, PEM" } } });
     vec![
@@ -80,7 +83,7 @@ pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
             "post",
             json!({
                 "summary": "Take a revocation list; it replaces the one of the same authority",
-                "operationId": "revocation_list_install", "requestBody": body_of(&upload),
+                "operationId": "revocation_list_install", "parameters": [dry], "requestBody": body_of(&upload),
                 "responses": answers("RevocationList", &[&change[..], &[Code::CertificateRefused]].concat()),
             }),
         ),
@@ -89,7 +92,7 @@ pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
             "delete",
             json!({
                 "summary": "Take a revocation list away: what stands on it is believed again",
-                "operationId": "revocation_list_delete", "parameters": [name_parameter("name")],
+                "operationId": "revocation_list_delete", "parameters": [name_parameter("name"), dry],
                 "responses": answers("RevocationListGone", &[&change[..], &[Code::CertificateNotFound]].concat()),
             }),
         ),
@@ -103,7 +106,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         (
             "PhoneRefusal",
             json!({ "type": "object", "required": ["at", "stage", "reason", "peer"], "properties": {
-                "at": text, "stage": { "type": "string", "enum": ["handshake", "request"] },
+                "at": text, "stage": { "type": "string", "enum": ["handshake", "request", "connection"] },
                 "reason": text, "peer": text } }),
         ),
         (
@@ -112,7 +115,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 "required": ["name", "issuer", "this_update", "next_update", "revoked", "expired"],
                 "properties": { "name": text, "issuer": text, "this_update": text,
                     "next_update": { "type": ["string", "null"] },
-                    "revoked": { "type": "integer" }, "expired": { "type": "boolean" } } }),
+                    "revoked": { "type": "integer" }, "expired": { "type": "boolean" },
+                    "dry_run": { "type": "boolean" }, "impact": { "type": "object" } } }),
         ),
         (
             "RevocationLists",
@@ -121,7 +125,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ),
         (
             "RevocationListGone",
-            json!({ "type": "object", "required": ["name"], "properties": { "name": text } }),
+            json!({ "type": "object", "required": ["name"], "properties": { "name": text,
+                "dry_run": { "type": "boolean" }, "impact": { "type": "object" } } }),
         ),
     ]
 }

@@ -111,9 +111,9 @@ pub trait NodeApi: Send + Sync + 'static {
     /// Revocation lists as they are shown.
     fn revocation_lists(&self) -> Vec<Value>;
     /// Takes a revocation list, PEM; done when it is committed and handshakes are judged by it.
-    fn install_crl(&self, pem: String, who: Who) -> BoxFuture<Result<Value, Problem>>;
+    fn install_crl(&self, pem: String, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>>;
     /// Takes one away.
-    fn delete_crl(&self, name: String, who: Who) -> BoxFuture<Result<(), Problem>>;
+    fn delete_crl(&self, name: String, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>>;
     /// Reads the audit; each of its calls may wait for the disk.
     fn audit(&self) -> AuditReader;
     /// All metrics in Prometheus' text form.

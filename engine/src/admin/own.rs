@@ -97,7 +97,8 @@ fn read<T: DeserializeOwned>(body: &web::Bytes, what: &str) -> Result<T, Problem
         .map_err(|e| Problem::new(Code::BadRequest, format!("the body is no {what}: {e}")))
 }
 
-fn dry_run(pairs: Pairs) -> Result<bool, Problem> {
+/// The parameter `dry_run`, and no other.
+pub(super) fn dry_run(pairs: Pairs) -> Result<bool, Problem> {
     match &pairs.into_inner()[..] {
         [] => Ok(false),
         [(name, value)] if name == "dry_run" && (value == "true" || value == "false") => Ok(value == "true"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::{Crl, Place};
 use super::failure::line;
 use super::source::Source;
-use super::{Failure, World, ask};
+use super::{Failure, World, ask, impact};
 use crate::admin::control::{Ask, Method, escape};
 use crate::config::Config;
 
@@ -27,26 +27,48 @@ pub(super) fn execute(
             }
             Ok(())
         }
-        Crl::Add { file } => {
+        Crl::Add { file, dry_run } => {
             let pem = ask::text(file, world)?.to_string();
             let body = Some(json!({ "pem": pem }).to_string().into_bytes());
             let media = Some("application/json");
-            let ask = Ask { method: Method::POST, path: PATH, media, body, headers: Vec::new() };
+            let path = &asked(PATH, *dry_run);
+            let ask = Ask { method: Method::POST, path, media, body, headers: Vec::new() };
             let answer = Source::running(place, config)?.node()?.ask(ask)?.body;
-            told(&answer, world)
+            told(&answer, world)?;
+            foreseen(&answer, world)
         }
-        Crl::Delete { name, yes } => {
-            ask::possible(*yes, world)?;
+        Crl::Delete { name, yes, dry_run } => {
+            let yes = *yes || *dry_run;
+            ask::possible(yes, world)?;
             if !yes {
                 ask::confirm("take the revocation list away? what stands on it is believed again.", world)?;
             }
-            let path = format!("{PATH}/{}", escape(name));
+            let path = asked(&format!("{PATH}/{}", escape(name)), *dry_run);
             let headers = Vec::new();
             let ask = Ask { method: Method::DELETE, path: &path, media: None, body: None, headers };
-            drop(Source::running(place, config)?.node()?.ask(ask)?);
+            let answer = Source::running(place, config)?.node()?.ask(ask)?.body;
+            if *dry_run {
+                return foreseen(&answer, world);
+            }
             writeln!(world.out, "revocation list {} is gone", line(name)).map_err(Failure::output)
         }
     }
+}
+
+fn asked(path: &str, dry_run: bool) -> String {
+    if dry_run { format!("{path}?dry_run=true") } else { path.to_owned() }
+}
+
+/// What would happen, after a dry run.
+fn foreseen(answer: &Value, world: &mut World<'_>) -> Result<(), Failure> {
+    if answer["dry_run"] != true {
+        return Ok(());
+    }
+    let words = impact::words(&answer["impact"]).into_iter();
+    for text in words.chain(["nothing was changed".to_owned()]) {
+        writeln!(world.out, "{text}").map_err(Failure::output)?;
+    }
+    Ok(())
 }
 
 fn told(row: &Value, world: &mut World<'_>) -> Result<(), Failure> {

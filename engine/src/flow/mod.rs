@@ -105,6 +105,8 @@ pub enum Closed {
     Idle,
     /// The peer does not read.
     Stuck,
+    /// Its client certificate is no longer believed.
+    Certificate,
 }
 
 /// All connections of a worker.
@@ -178,6 +180,19 @@ impl Connections {
         } else {
             None
         }
+    }
+
+    /// Places of connections, taken or free, for [`Connections::at`].
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The connection in a place; `None` when it is free or is closing.
+    pub fn at(&mut self, place: usize) -> Option<(StreamId, &mut Connection)> {
+        let index = u32::try_from(place).ok()?;
+        let slot = self.slots.get_mut(place)?;
+        let id = StreamId { worker: self.worker, index, generation: slot.generation };
+        Some((id, slot.connection.as_mut().filter(|c| !c.closing)?))
     }
 
     /// Notes that a device registered on a connection.

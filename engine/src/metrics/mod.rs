@@ -60,11 +60,12 @@ const EVENTS: [Event; 5] = [
     Event::UnprovenMove,
     Event::RegistrationRefused,
 ];
-const CLOSED: [(Closed, &str); 4] = [
+const CLOSED: [(Closed, &str); 5] = [
     (Closed::TooMany, "too_many"),
     (Closed::SlowMessage, "slow_message"),
     (Closed::Idle, "unauthenticated_idle"),
     (Closed::Stuck, "stuck"),
+    (Closed::Certificate, "certificate"),
 ];
 /// Any other result is counted as the last.
 const HANDSHAKES: [&str; 20] = [
@@ -367,7 +368,7 @@ impl EngineMetrics {
             Closed::SlowMessage => self.limit(Limit::Message),
             Closed::Idle => self.limit(Limit::UnauthenticatedIdle),
             // Which limit it was is counted where it is known.
-            Closed::TooMany | Closed::Stuck => {}
+            Closed::TooMany | Closed::Stuck | Closed::Certificate => {}
         }
         if let Some(i) = CLOSED.iter().position(|(c, _)| *c == why) {
             self.closed[i].inc();
@@ -422,6 +423,12 @@ impl EngineMetrics {
     /// A TLS handshake was completed, resumed from a ticket or not.
     pub fn tls_completed(&self, resumed: bool) {
         self.completed[usize::from(resumed)].inc();
+    }
+
+    /// An open TLS connection was closed for a reason of handshakes: its certificate is no longer believed.
+    pub fn tls_revoked(&self, reason: &str) {
+        self.connection_closed(Closed::Certificate);
+        self.sessions.revoked(reason);
     }
 
     /// Sizes of a worker's tables.

@@ -14,12 +14,23 @@ const STATIC_RSA: usize = 1;
 const NOT_ENCRYPTED: usize = 2;
 const WEAK: [&str; 3] = ["version_before_1_2", "static_rsa", "not_encrypted"];
 
+/// Why an open connection's certificate is no longer believed: reasons of handshakes. Any other is counted as the
+/// last.
+const REVOKED: [&str; 5] = [
+    "client_certificate_untrusted",
+    "client_certificate_expired",
+    "client_certificate_revoked",
+    "revocation_list_expired",
+    "client_certificate_bad",
+];
+
 /// Counters of completed handshakes.
 #[derive(Debug, Clone)]
 pub(super) struct SessionMetrics {
     /// In the order of [`cipher::SUITES`].
     suites: [IntCounter; cipher::SUITES.len()],
     weak: [IntCounter; WEAK.len()],
+    revoked: [IntCounter; REVOKED.len()],
 }
 
 impl SessionMetrics {
@@ -33,10 +44,20 @@ impl SessionMetrics {
             "Completed TLS handshakes with weak cryptography, by what is weak in it",
             "weakness",
         )?;
+        let revoked = named(
+            "keyline_tls_revoked_total",
+            "Open TLS connections closed because their client certificate is no longer believed, by reason",
+            "reason",
+        )?;
         Ok(Self {
+            revoked: REVOKED.map(|reason| revoked.with_label_values(&[reason])),
             suites: cipher::SUITES.map(|suite| suites.with_label_values(&[suite.name])),
             weak: WEAK.map(|weakness| weak.with_label_values(&[weakness])),
         })
+    }
+
+    pub(super) fn revoked(&self, reason: &str) {
+        self.revoked[super::among(&REVOKED, reason)].inc();
     }
 
     pub(super) fn session(&self, version: &str, suite: u16) {

@@ -37,6 +37,7 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_tls_completed_total", COMPLETED.len()),
         ("keyline_tls_suites_total", 11),
         ("keyline_tls_weak_total", 3),
+        ("keyline_tls_revoked_total", 5),
         ("keyline_worker_inbox_dropped_total", 1),
         ("keyline_udp_receive_errors_total", 1),
     ] {

@@ -395,12 +395,12 @@ impl NodeApi for RunningNode {
         crl::views(&self.handle)
     }
 
-    fn install_crl(&self, pem: String, who: Who) -> BoxFuture<Result<Value, Problem>> {
-        Box::pin(crl::install(self.handle.clone(), pem, who))
+    fn install_crl(&self, pem: String, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(crl::install(self.handle.clone(), pem, dry_run, who))
     }
 
-    fn delete_crl(&self, name: String, who: Who) -> BoxFuture<Result<(), Problem>> {
-        Box::pin(crl::delete(self.handle.clone(), name, who))
+    fn delete_crl(&self, name: String, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>> {
+        Box::pin(crl::delete(self.handle.clone(), name, dry_run, who))
     }
 
     fn audit(&self) -> AuditReader {

@@ -126,6 +126,7 @@ pub(super) fn start_worker(
             },
         ));
     }
+    actix::spawn(Rc::clone(&worker).watch_trust(with.tls));
     actix::spawn(worker.run(inbox));
     Ok(())
 }

@@ -1,19 +1,19 @@
 //! Revocation lists (RFC 5280 §5) of the authorities that phones are verified against: read, verified, and asked.
 //!
 //! Certificates that chain to an authority are judged by rustls' own checks. What is believed as it is has no chain
-//! there; [`Revocations`] answers for it by issuer and serial number.
+//! there, and old phones' chains are walked by OpenSSL; [`Revocations`] answers for both by issuer and serial number.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use keyline_actors::catalog::{CRL_MAX, Crl, CrlChange};
+use keyline_actors::catalog::{CRL_MAX, Crl, CrlChange, RevokedBy};
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::{CertificateRow, Purpose};
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::{CertificateError, RootCertStore};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
@@ -207,31 +207,46 @@ fn usable(signer: &CertificateDer<'_>, der: &CertificateRevocationListDer<'_>) -
         .map_err(|e| e.to_string())
 }
 
-type Serials = HashSet<Vec<u8>>;
-
-/// Revoked certificates by issuer, for those that are believed as they are.
 #[derive(Debug, Default)]
-pub struct Revocations(HashMap<Box<[u8]>, Serials>);
+struct OfIssuer {
+    serials: HashSet<Vec<u8>>,
+    /// When the list that ends first is to be replaced.
+    until: Option<UnixMillis>,
+}
+
+/// Revoked certificates by issuer, for those that rustls does not judge.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    issuers: HashMap<Box<[u8]>, OfIssuer>,
+    refuse_expired: bool,
+}
 
 impl Revocations {
     /// Reads all lists; one that cannot be read is left out: it was refused when it came.
-    pub fn read(crls: &[Crl]) -> Self {
-        let mut all: HashMap<Box<[u8]>, Serials> = HashMap::new();
-        for list in crls.iter().filter_map(|crl| parsed(&crl.der)) {
+    pub fn read(by: RevokedBy<'_>) -> Self {
+        let mut issuers: HashMap<Box<[u8]>, OfIssuer> = HashMap::new();
+        for list in by.lists.iter().filter_map(|crl| parsed(&crl.der)) {
             let serials = list.iter_revoked_certificates().map(|one| one.user_certificate.to_bytes_be());
-            all.entry(list.issuer().as_raw().into()).or_default().extend(serials);
+            let known = issuers.entry(list.issuer().as_raw().into()).or_default();
+            known.serials.extend(serials);
+            known.until = known.until.into_iter().chain(list.next_update().map(millis)).min();
         }
-        Self(all)
+        Self { issuers, refuse_expired: by.refuse_expired }
     }
 
-    /// The certificate stands on the list of its issuer.
-    pub fn has(&self, der: &[u8]) -> bool {
-        if self.0.is_empty() {
-            return false;
+    /// Why a certificate is not believed: it stands on the list of its issuer, or that list is out of date and such
+    /// a one refuses.
+    pub fn fault(&self, der: &[u8], now: UnixMillis) -> Option<CertificateError> {
+        if self.issuers.is_empty() {
+            return None;
         }
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
-        let serials = self.0.get(certificate.issuer().as_raw());
-        serials.is_some_and(|serials| serials.contains(&certificate.serial.to_bytes_be()))
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let issuer = self.issuers.get(certificate.issuer().as_raw())?;
+        if issuer.serials.contains(&certificate.serial.to_bytes_be()) {
+            return Some(CertificateError::Revoked);
+        }
+        let late = self.refuse_expired && issuer.until.is_some_and(|until| until < now);
+        late.then_some(CertificateError::ExpiredRevocationList)
     }
 }
 

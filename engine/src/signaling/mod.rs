@@ -15,6 +15,7 @@
 //! | `cisco` | REFER as Cisco phones use it outside calls |
 //! | `orders` | an administrator's NOTIFY to a phone |
 //! | `subscribe` | SUBSCRIBE in, NOTIFY out |
+//! | `standing` | open connections whose certificate is no longer believed |
 //! | `media` | SDP between legs |
 
 mod adopt;
@@ -35,6 +36,7 @@ mod refer;
 mod register;
 pub mod relay;
 pub mod shared;
+mod standing;
 mod subscribe;
 pub mod transaction;
 mod worker;

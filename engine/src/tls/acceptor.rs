@@ -18,11 +18,11 @@ use keyline_actors::catalog::Crl;
 use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
+#[cfg(feature = "legacy-tls")]
+use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_wire::hello::{Offer, TLS12, TLS13, ticket};
-#[cfg(feature = "legacy-tls")]
-use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ProducesTickets;
 use rustls::{Error, ServerConnection};
@@ -90,6 +90,10 @@ pub(super) struct Built {
 }
 
 impl Built {
+    pub(super) fn verifier(&self) -> Option<&Arc<DeviceVerifier>> {
+        self.verifier.as_ref()
+    }
+
     fn serves_legacy(&self) -> bool {
         #[cfg(feature = "legacy-tls")]
         return self.legacy.is_some();
@@ -330,7 +334,10 @@ impl TlsContext {
 
     /// On resumption the certificate comes from the first handshake of the session (RFC 8446 §2.2), and
     /// nothing has checked it since.
-    fn certificate(&self, chain: &[CertificateDer<'_>]) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
+    pub(super) fn certificate(
+        &self,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
         let Some((leaf, intermediates)) = chain.split_first() else { return Ok(None) };
         match &self.current().verifier {
             Some(verifier) => verifier.judge(leaf, intermediates, UnixTime::now()).map(Some),
@@ -341,19 +348,16 @@ impl TlsContext {
 
     /// The same of an old phone's, whose chain may be weaker than rustls would judge.
     #[cfg(feature = "legacy-tls")]
-    fn legacy_certificate(
+    pub(super) fn legacy_certificate(
         &self,
         chain: &[CertificateDer<'_>],
     ) -> Result<Option<Arc<PeerCertificateFacts>>, Error> {
-        let revoked = |built: &Built| {
-            let leaf = chain.first();
-            leaf.is_some_and(|leaf| built.verifier.as_ref().is_some_and(|v| v.is_revoked(leaf)))
-        };
-        self.certificate(chain).or_else(|verdict| match &self.current().legacy {
-            // Whom OpenSSL asks about a chain knows no lists.
-            Some(_) if revoked(&self.current()) => Err(CertificateError::Revoked.into()),
-            Some(legacy) => legacy.authorities.judge(chain, verdict).map(|facts| Some(Arc::new(facts))),
-            None => Err(verdict),
+        self.certificate(chain).or_else(|verdict| {
+            let used = self.current();
+            let Some(legacy) = &used.legacy else { return Err(verdict) };
+            let now = UnixMillis(UnixTime::now().as_secs().saturating_mul(1000));
+            let revoked = |der: &[u8]| used.verifier.as_ref()?.revocation(der, now);
+            legacy.authorities.judge(chain, verdict, &revoked).map(|facts| Some(Arc::new(facts)))
         })
     }
 }

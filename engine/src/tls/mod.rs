@@ -23,6 +23,7 @@ pub mod policy;
 pub mod refused;
 pub mod resume;
 pub mod source;
+mod standing;
 pub mod stream;
 pub mod verify;
 

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::class::{LegFacts, class_of_call};
 use crate::identity::ShownCertificate;
 use crate::ids::{DeviceIndex, DeviceName, Dn, UnixMillis, UserId};
-use crate::inventory::{Inventory, PhoneView, Secret};
+use crate::inventory::{Inventory, PhoneView, Policy, Secret};
 use crate::mode::{DeviceSecurityMode, SecurityClass, SuiteKind};
 use crate::profile::ProfileSettings;
 
@@ -125,7 +125,8 @@ impl<'a> Before<'a> {
         let Progress { impact, lines: judged } = progress;
         let trusted: Vec<_> =
             if self.scope.trust { inventory.all_certificates().cloned().collect() } else { Vec::new() };
-        let rejudged = self.scope.trust.then(|| self.live.chains(&trusted));
+        let refuse_expired = inventory.parameters().expired_crl_policy == Policy::Refuse;
+        let rejudged = self.scope.trust.then(|| self.live.chains(&trusted, refuse_expired));
         let chain = |shown: &ShownCertificate| match &rejudged {
             Some(judge) => judge(shown),
             None => shown.chain,

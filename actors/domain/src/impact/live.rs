@@ -37,8 +37,9 @@ pub trait Live {
     /// A phone; `None` when nothing of it is known, as always where no node runs.
     fn phone(&self, index: DeviceIndex) -> Option<LivePhone>;
 
-    /// What certificates chain to where these are trusted: the TLS verifier's own judgement.
-    fn chains<'a>(&'a self, trusted: &[CertificateRow]) -> Chains<'a>;
+    /// What certificates chain to where these are trusted, and where a revocation list that is out of date refuses or
+    /// not: the TLS verifier's own judgement.
+    fn chains<'a>(&'a self, trusted: &[CertificateRow], refuse_expired: bool) -> Chains<'a>;
 
     /// Visits all calls in progress.
     fn calls(&self, visit: &mut dyn FnMut(CallLegs<'_>));
@@ -50,7 +51,7 @@ impl Live for () {
         None
     }
 
-    fn chains<'a>(&'a self, _: &[CertificateRow]) -> Chains<'a> {
+    fn chains<'a>(&'a self, _: &[CertificateRow], _: bool) -> Chains<'a> {
         Box::new(|shown| shown.chain)
     }
 

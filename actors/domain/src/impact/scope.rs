@@ -86,6 +86,7 @@ impl Scope {
                 }
                 Event::ParameterChanged(name) => match *name {
                     "cluster_security_mode" | "mic_tls_policy" => scope.everybody = true,
+                    "expired_crl_policy" => (scope.everybody, scope.trust) = (true, true),
                     "tls_ciphers" => (scope.everybody, scope.menu) = (true, true),
                     _ => {}
                 },
@@ -110,6 +111,11 @@ impl Scope {
             }
         }
         scope
+    }
+
+    /// All phones, by their certificates: a revocation list changes, and nothing of the inventory.
+    pub fn of_certificates() -> Self {
+        Self { everybody: true, trust: true, ..Self::default() }
     }
 
     fn touch(&mut self, index: DeviceIndex, applies: bool) {

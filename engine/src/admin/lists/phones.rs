@@ -146,6 +146,7 @@ fn refusals(phone: &Phone<'_>) -> Value {
         let stage = match refused.stage {
             RefusedAt::Handshake => "handshake",
             RefusedAt::Request => "request",
+            RefusedAt::Connection => "connection",
         };
         json!({
             "at": Timestamp(refused.at), "stage": stage, "reason": refused.reason, "peer": refused.peer.to_string(),

@@ -311,11 +311,11 @@ impl NodeApi for Fake {
         Vec::new()
     }
 
-    fn install_crl(&self, _: String, _: Who) -> BoxFuture<Result<Value, Problem>> {
+    fn install_crl(&self, _: String, _: bool, _: Who) -> BoxFuture<Result<Value, Problem>> {
         Box::pin(async { Err(crate::admin::crl::unknown("any")) })
     }
 
-    fn delete_crl(&self, name: String, _: Who) -> BoxFuture<Result<(), Problem>> {
+    fn delete_crl(&self, name: String, _: bool, _: Who) -> BoxFuture<Result<Value, Problem>> {
         Box::pin(async move { Err(crate::admin::crl::unknown(&name)) })
     }
 

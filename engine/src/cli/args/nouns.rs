@@ -463,6 +463,9 @@ pub(in crate::cli) enum Crl {
     Add {
         /// File with the list, PEM; - for stdin
         file: PathBuf,
+        /// Say whose certificate would be refused, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take one away: what stands on it is believed again
     Delete {
@@ -471,5 +474,8 @@ pub(in crate::cli) enum Crl {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }

@@ -1,5 +1,6 @@
 //! Chains of old phones: RSA below 2048 bits and signatures with SHA-1, which rustls' verification does not know.
-//! OpenSSL walks such a chain, by the same trust; nothing else is taken from it.
+//! OpenSSL walks such a chain, by the same trust, and each certificate of the chain that it found is looked up in the
+//! same revocation lists; nothing else is taken from it.
 
 use keyline_domain::identity::ChainedTo;
 use openssl::error::ErrorStack;
@@ -13,6 +14,9 @@ use rustls::{CertificateError, Error};
 use crate::flow::PeerCertificateFacts;
 use crate::pki::inspect;
 use crate::tls::verify::ClientTrust;
+
+/// What a leaf chains to, and the certificates from it to the authority, DER.
+type Walked = (ChainedTo, Vec<Vec<u8>>);
 
 /// The authorities that phones' chains may lead to.
 pub(in crate::tls) struct Authorities(Vec<(ChainedTo, X509Store)>);
@@ -50,14 +54,15 @@ impl Authorities {
     }
 
     /// Judges a chain, leaf first, after rustls' verification gave `verdict` on it. Asked only where that one
-    /// lacks an algorithm.
+    /// lacks an algorithm. `revoked` says what stands against a certificate of the chain.
     ///
     /// # Errors
-    /// `verdict`, where the chain is not believed here either.
+    /// `verdict`, where the chain is not believed here either; what `revoked` says.
     pub(in crate::tls) fn judge(
         &self,
         chain: &[CertificateDer<'_>],
         verdict: Error,
+        revoked: &dyn Fn(&[u8]) -> Option<CertificateError>,
     ) -> Result<PeerCertificateFacts, Error> {
         if !lacks_algorithm(&verdict) {
             return Err(verdict);
@@ -66,7 +71,10 @@ impl Authorities {
         match inspect::facts(leaf) {
             // As there: a phone's own certificate that says it is an authority is believed as it is, or not at all.
             Ok(facts) if !facts.is_ca => match self.chain(leaf, intermediates) {
-                Ok(Some(to)) => {
+                Ok(Some((to, walked))) => {
+                    if let Some(fault) = walked.iter().find_map(|der| revoked(der)) {
+                        return Err(fault.into());
+                    }
                     let ders = chain.iter().map(|der| der.as_ref().into()).collect();
                     Ok(PeerCertificateFacts { facts, chain: to, ders })
                 }
@@ -76,19 +84,27 @@ impl Authorities {
         }
     }
 
+    /// What a leaf chains to, and the certificates from it to the authority.
     fn chain(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-    ) -> Result<Option<ChainedTo>, ErrorStack> {
+    ) -> Result<Option<Walked>, ErrorStack> {
         let leaf = X509::from_der(leaf)?;
         let mut between = Stack::new()?;
         for der in intermediates {
             between.push(X509::from_der(der)?)?;
         }
         for (to, store) in &self.0 {
-            if X509StoreContext::new()?.init(store, &leaf, &between, |c| c.verify_cert())? {
-                return Ok(Some(*to));
+            let walked = X509StoreContext::new()?.init(store, &leaf, &between, |walk| {
+                if !walk.verify_cert()? {
+                    return Ok(None);
+                }
+                let chain = walk.chain().into_iter().flatten();
+                chain.map(|one| one.to_der()).collect::<Result<Vec<_>, _>>().map(Some)
+            })?;
+            if let Some(walked) = walked {
+                return Ok(Some((*to, walked)));
             }
         }
         Ok(None)

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
+#[cfg(feature = "legacy-tls")]
+use super::support::Holder;
 use super::support::{Ca, PATIENT, Source, context, identity, own, row, runtime};
 use crate::flow::ConnectionFacts;
 use crate::tls::refused::{HandshakeRefused, Refusal};
@@ -215,12 +217,51 @@ fn r052_old_phones_show_certificates_too() {
     }
 }
 
-/// RSA with 1024 bits, signed with SHA-1: what phones of twenty years ago have.
+/// Where OpenSSL walks the chain, the lists are asked about all of it.
+#[cfg(feature = "legacy-tls")]
+#[test]
+fn r052_an_old_phones_revoked_issuer_is_found_too() {
+    let dir = TempDir::new().unwrap();
+    let old = Weak::new(&dir);
+    let args = |leaf: &str, key: &str, chain: &str| {
+        let cipher = ["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"];
+        let own = ["-cert", leaf, "-key", key, "-cert_chain", chain];
+        cipher.iter().chain(&own).map(|arg| (*arg).to_owned()).collect::<Vec<_>>()
+    };
+    let source = Source::new(TlsCiphers::AllRsaPreferred, &[row(Purpose::CapfTrust, &old.ca)]);
+    let why = |args: Vec<String>| {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        s_client_to(&source, &args).0.map(drop).map_err(|refused| refused.why)
+    };
+    let (direct, below) = (args(&old.leaf, &old.key, &old.middle), args(&old.below, &old.key, &old.middle));
+    assert_eq!((why(direct.clone()), why(below.clone())), (Ok(()), Ok(())));
+    // The root's list: once the leaf that it issued itself, once the authority between. Only the signature is not
+    // its own, which was looked at when the list came.
+    let lister = Ca::new("Old CAPF");
+    let revoked = Some(Refusal::ClientCertificateRevoked);
+    for (one, direct_then, below_then) in [(&old.leaf, revoked, None), (&old.middle, None, revoked)] {
+        let pem = std::fs::read_to_string(one).unwrap();
+        let holder = Holder {
+            chain: crate::pki::inspect::pem(&pem).unwrap(),
+            key: rcgen::KeyPair::generate().unwrap(),
+            pem,
+        };
+        source.crls(&[lister.revoke(&[&holder], -60, 86_400)], false);
+        assert_eq!((why(direct.clone()).err(), why(below.clone()).err()), (direct_then, below_then), "{one}");
+    }
+    source.crls(&[lister.revoke(&[], -120, -60)], true);
+    assert_eq!(why(direct), Err(Refusal::RevocationListExpired));
+}
+
+/// RSA with 1024 bits, signed with SHA-1: what phones of twenty years ago have. File names but for the authority.
 #[cfg(feature = "legacy-tls")]
 struct Weak {
     ca: String,
     leaf: String,
     key: String,
+    /// An authority below the first one, and a certificate of the same key that it issued.
+    middle: String,
+    below: String,
 }
 
 #[cfg(feature = "legacy-tls")]
@@ -231,38 +272,30 @@ impl Weak {
             let done = Command::new("openssl").args(args).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         };
-        let (ca, ca_key) = (path("old-ca.pem"), path("old-ca.key"));
-        let (leaf, key, request) = (path("old.pem"), path("old.key"), path("old.csr"));
-        let extensions = file(dir, "old.ext", "basicConstraints=CA:FALSE\n");
         let new = ["req", "-newkey", "rsa:1024", "-nodes", "-sha1"];
-        let subject = |cn: &str| format!("/CN={cn}");
-        run(&[
-            &new[..],
-            &["-x509", "-days", "30", "-subj", &subject("Old CAPF"), "-keyout", &ca_key, "-out", &ca],
-        ]
-        .concat());
-        run(&[&new[..], &["-subj", &subject("SEP00AABBCCDD02"), "-keyout", &key, "-out", &request]].concat());
-        run(&[
-            "x509",
-            "-req",
-            "-sha1",
-            "-in",
-            &request,
-            "-CA",
-            &ca,
-            "-CAkey",
-            &ca_key,
-            "-days",
-            "30",
-            "-set_serial",
-            "7",
-            "-extfile",
-            &extensions,
-            "-out",
-            &leaf,
-        ]);
+        let request = |cn: &str, name: &str| {
+            let (key, request) = (path(&format!("{name}.key")), path(&format!("{name}.csr")));
+            run(&[&new[..], &["-subj", &format!("/CN={cn}"), "-keyout", &key, "-out", &request]].concat());
+            request
+        };
+        let leaf_kind = file(dir, "leaf.ext", "basicConstraints=CA:FALSE\n");
+        let issuer_kind = file(dir, "issuer.ext", "basicConstraints=critical,CA:TRUE\n");
+        let sign = |request: &str, kind: &str, issuer: &str, serial: &str, name: &str| {
+            let out = path(&format!("{name}.pem"));
+            let (ca, key) = (path(&format!("{issuer}.pem")), path(&format!("{issuer}.key")));
+            let what = ["x509", "-req", "-sha1", "-days", "30", "-in", request, "-extfile", kind];
+            run(&[&what[..], &["-CA", &ca, "-CAkey", &key, "-set_serial", serial, "-out", &out]].concat());
+            out
+        };
+        let (ca, ca_key) = (path("ca.pem"), path("ca.key"));
+        let root = ["-x509", "-days", "30", "-subj", "/CN=Old CAPF", "-keyout", &ca_key, "-out", &ca];
+        run(&[&new[..], &root].concat());
+        let phone = request("SEP00AABBCCDD02", "phone");
+        let leaf = sign(&phone, &leaf_kind, "ca", "7", "leaf");
+        let middle = sign(&request("Old Middle", "middle"), &issuer_kind, "ca", "8", "middle");
+        let below = sign(&phone, &leaf_kind, "middle", "9", "below");
         let ca = std::fs::read_to_string(&ca).unwrap();
-        Self { ca, leaf, key }
+        Self { ca, leaf, key: path("phone.key"), middle, below }
     }
 }
 

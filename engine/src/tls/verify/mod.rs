@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use keyline_actors::catalog::Crl;
+pub use keyline_actors::catalog::RevokedBy;
 use keyline_domain::identity::{CertificateFacts, ChainedTo};
 use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::CertificateRow;
@@ -63,15 +63,6 @@ pub struct DeviceVerifier {
     known: Arc<Known>,
 }
 
-/// Revocation lists, and how they are used.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RevokedBy<'a> {
-    /// The lists.
-    pub lists: &'a [Crl],
-    /// One past its next update refuses its authority's certificates.
-    pub refuse_expired: bool,
-}
-
 impl fmt::Debug for DeviceVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DeviceVerifier({} certificates believed as they are)", self.exact.len())
@@ -94,25 +85,24 @@ pub enum TrustError {
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
-impl RevokedBy<'_> {
-    /// Digest of a trust with these lists beside it.
-    fn digest(self, trust: TrustDigest) -> TrustDigest {
-        if self.lists.is_empty() {
-            return trust;
-        }
-        let mut digest = Sha256::new_with_prefix(trust);
-        digest.update([u8::from(self.refuse_expired)]);
-        for list in self.lists {
-            digest.update(fingerprint(&list.der));
-        }
-        digest.finalize().into()
+/// Digest of a trust with lists beside it.
+fn digest_beside(by: RevokedBy<'_>, trust: TrustDigest) -> TrustDigest {
+    if by.lists.is_empty() {
+        return trust;
     }
+    let mut digest = Sha256::new_with_prefix(trust);
+    digest.update([u8::from(by.refuse_expired)]);
+    for list in by.lists {
+        digest.update(fingerprint(&list.der));
+    }
+    digest.finalize().into()
+}
 
-    fn until(self) -> UnixMillis {
-        let ends = self.lists.iter().filter(|_| self.refuse_expired);
-        let ends = ends.filter_map(|crl| crl::facts(&crl.der)?.next_update);
-        ends.min().unwrap_or(UnixMillis(u64::MAX))
-    }
+/// Until when lists that must be current are.
+fn current_until(by: RevokedBy<'_>) -> UnixMillis {
+    let ends = by.lists.iter().filter(|_| by.refuse_expired);
+    let ends = ends.filter_map(|crl| crl::facts(&crl.der)?.next_update);
+    ends.min().unwrap_or(UnixMillis(u64::MAX))
 }
 
 impl DeviceVerifier {
@@ -158,9 +148,9 @@ impl DeviceVerifier {
             chains,
             exact: trust.exact.clone(),
             algorithms: provider.signature_verification_algorithms,
-            revoked: Revocations::read(by.lists),
-            lists_until: by.until(),
-            digest: by.digest(trust.digest()),
+            revoked: Revocations::read(by),
+            lists_until: current_until(by),
+            digest: digest_beside(by, trust.digest()),
             known: Arc::clone(known),
         })))
     }
@@ -191,10 +181,15 @@ impl DeviceVerifier {
         Ok(facts)
     }
 
-    /// The certificate stands on the revocation list of its issuer; for chains that are built elsewhere.
+    /// Digest of the trust and of the revocation lists.
+    pub(super) fn digest(&self) -> TrustDigest {
+        self.digest
+    }
+
+    /// What the revocation lists say against a certificate; for chains that are built elsewhere.
     #[cfg(feature = "legacy-tls")]
-    pub(super) fn is_revoked(&self, leaf: &CertificateDer<'_>) -> bool {
-        self.revoked.has(leaf)
+    pub(super) fn revocation(&self, der: &[u8], now: UnixMillis) -> Option<CertificateError> {
+        self.revoked.fault(der, now)
     }
 
     /// What a certificate chains to, and until when that holds.
@@ -209,8 +204,10 @@ impl DeviceVerifier {
         let millis = UnixMillis(now.as_secs().saturating_mul(1000));
         let (chain, until) = match self.exact.get(print) {
             // It has no chain, so its list is asked here.
-            Some(_) if self.revoked.has(leaf) => return Err(CertificateError::Revoked.into()),
-            Some(chain) => (*chain, UnixMillis(u64::MAX)),
+            Some(chain) => match self.revoked.fault(leaf, millis) {
+                Some(fault) => return Err(fault.into()),
+                None => (*chain, UnixMillis(u64::MAX)),
+            },
             // Many phones' own certificates say that they are an authority. Such a one is believed as it is
             // or not at all; webpki would call it misused.
             None if facts.is_ca => return Err(CertificateError::UnknownIssuer.into()),
@@ -251,13 +248,15 @@ impl DeviceVerifier {
     }
 }
 
-/// Judges certificates that were shown in handshakes by other trust stores, as a handshake would now. What
-/// cannot be judged chains to nothing.
-pub fn judge_by<'a>(trusted: &[CertificateRow]) -> Box<dyn Fn(&PeerCertificateFacts) -> ChainedTo + 'a> {
+/// Judges certificates that were shown in handshakes by other trust stores and revocation lists, as a handshake
+/// would now. What cannot be judged chains to nothing.
+pub fn judge_by<'a>(
+    trusted: &[CertificateRow],
+    revoked: RevokedBy<'_>,
+) -> Box<dyn Fn(&PeerCertificateFacts) -> ChainedTo + 'a> {
     let (trust, _) = ClientTrust::read(trusted);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier =
-        DeviceVerifier::build(&trust, &provider, RevokedBy::default(), &Known::new(1)).ok().flatten();
+    let verifier = DeviceVerifier::build(&trust, &provider, revoked, &Known::new(1)).ok().flatten();
     Box::new(move |shown| {
         let ders: Vec<CertificateDer<'_>> = shown.ders.iter().map(|d| CertificateDer::from(&**d)).collect();
         let judged = verifier.as_ref().zip(ders.split_first());

@@ -99,7 +99,7 @@ impl Live for World {
         self.phones.get(&index).cloned()
     }
 
-    fn chains<'a>(&'a self, _: &[CertificateRow]) -> Chains<'a> {
+    fn chains<'a>(&'a self, _: &[CertificateRow], _: bool) -> Chains<'a> {
         Box::new(|shown| {
             match self.distrusted.contains(shown.facts.subject_cn.as_deref().unwrap_or_default()) {
                 true => ChainedTo::Nothing,

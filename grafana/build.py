@@ -192,6 +192,8 @@ def security():
     b.plot("Chains of clients", "Judged anew, and known from before.",
            (rate("keyline_tls_chain_checks_made_total"), "judged"), (rate("keyline_tls_chain_checks_known_total"), "known"),
            unit="ops")
+    b.plot("Connections closed for their certificate", "Open ones whose certificate is no longer believed: revoked, or its issuer taken off.",
+           (rate("keyline_tls_revoked_total", "reason"), "{{reason}}"), unit="ops")
     b.plot("Days until own certificates end", "By name.",
            ("keyline_certificate_expiry_seconds{} / 86400", "{{name}} {{instance}}"), unit="d")
     b.plot("Ticket keys", "Rotations; phones resume over the newest ones.",

@@ -7,7 +7,7 @@ use keyline_loadtest::phone::Transport;
 use keyline_loadtest::tls::TlsOptions;
 use keyline_tests::inventory::Inventory;
 use keyline_tests::node::{Builder, Node};
-use keyline_tests::own::{ServerAuthority, openssl};
+use keyline_tests::own::{ServerAuthority, Standing, openssl};
 use keyline_tests::pki::Authority;
 use keyline_tests::wait;
 
@@ -149,4 +149,90 @@ fn r005_a_store_that_no_node_holds_takes_one_too() {
     assert_eq!(node.certificate(EC), served);
     let said = s_client(&node, &authority.pem_file(), &[]);
     assert!(said.contains("Verification: OK"), "{said}");
+}
+
+/// What openssl finds in a handshake that asks for the status of the server's certificate.
+fn status(node: &Node, more: &[&str]) -> String {
+    let out = Command::new("openssl")
+        .args(["s_client", "-connect", &node.tls().to_string(), "-status"])
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the openssl program");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("OCSP response:") || said.contains("OCSP Response Status"), "{said}");
+    said
+}
+
+const STAPLED: &str = "OCSP Response Status: successful";
+
+#[test]
+fn an_ocsp_response_is_carried_along_and_judged_before() {
+    let mut inventory = Inventory::new();
+    inventory.parameter("tls_ciphers", "all_ecdsa_preferred");
+    let tls = ("tls", "legacy = true");
+    let mut node = Builder::new().inventory(&inventory).setting(tls.0, tls.1).fixed_ports().start();
+    let (authority, other) =
+        (ServerAuthority::new(node.folder(), "Root"), ServerAuthority::new(node.folder(), "Other"));
+    let staple = |node: &Node, name: &str, der: &[u8], more: &[&str]| {
+        let file = node.folder().join("response.der");
+        std::fs::write(&file, der).unwrap();
+        node.run(&[&["cert", "staple", "--name", name, file.to_str().unwrap()], more].concat())
+    };
+    // A self-signed certificate has nobody who could say something of it.
+    let mut signed = std::collections::BTreeMap::new();
+    let of_own = authority.ocsp(&node.certificate(EC), Standing::Good, None);
+    let out = staple(&node, EC, &of_own, &[]);
+    assert!(!out.status.success() && text(&out).contains("ocsp_no_issuer"), "{}", text(&out));
+    trust(&node, &authority);
+    for name in [EC, "CallManager"] {
+        let csr = node.run(&["cert", "csr", "--name", name]).stdout;
+        let pem = authority.sign(&String::from_utf8(csr).unwrap());
+        let file = node.folder().join("upload.pem");
+        std::fs::write(&file, &pem).unwrap();
+        let out = node.run(&["cert", "install", "--name", name, "--pem", file.to_str().unwrap()]);
+        assert!(out.status.success(), "{}", text(&out));
+        signed.insert(name, pem);
+    }
+    assert!(status(&node, &["-tls1_3"]).contains("no response sent"));
+    let own = authority.ocsp(&signed[EC], Standing::Good, None);
+    let mut forged = own.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    for (response, code) in [
+        (b"nothing".to_vec(), "ocsp_unreadable"),
+        (authority.ocsp(&signed["CallManager"], Standing::Good, None), "ocsp_of_other_certificate"),
+        (authority.ocsp(&signed[EC], Standing::Revoked, None), "ocsp_not_good"),
+        (authority.ocsp(&signed[EC], Standing::Good, Some(&authority.responder(false))), "ocsp_not_signed"),
+        (authority.ocsp(&signed[EC], Standing::Good, Some(&other.responder(true))), "ocsp_not_signed"),
+    ] {
+        let out = staple(&node, EC, &response, &[]);
+        assert!(!out.status.success() && text(&out).contains(code), "{code}: {}", text(&out));
+    }
+    let out = staple(&node, EC, &own, &["--dry-run"]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("would be carried along until"), "{}", text(&out));
+    assert!(status(&node, &["-tls1_3"]).contains("no response sent"), "a dry run does nothing");
+    // One signed by the issuer for EC, one by a responder that it has charged for RSA; after kill -9 too.
+    let by_other = authority.ocsp(&signed["CallManager"], Standing::Good, Some(&authority.responder(true)));
+    for (name, response) in [(EC, &own), ("CallManager", &by_other)] {
+        let out = staple(&node, name, response, &[]);
+        assert!(out.status.success(), "{}", text(&out));
+    }
+    for restart in [false, true] {
+        if restart {
+            node.kill9_and_restart();
+        }
+        let old = ["-tls1", "-cipher", "AES128-SHA:@SECLEVEL=0"];
+        for client in [&["-tls1_3"][..], &["-tls1_2"], &["-tls1_2", "-sigalgs", "RSA-PSS+SHA256"], &old] {
+            assert!(status(&node, client).contains(STAPLED), "{client:?} {restart}");
+        }
+        let left = node.metric("keyline_ocsp_expiry_seconds", EC);
+        assert!((80_000.0..86_401.0).contains(&left), "{left}");
+        let shown = node.ask("GET", &format!("/own-certificates/{EC}"), None).expect(200);
+        assert_eq!(shown["ocsp"]["current"], true, "{shown}");
+    }
+    // A new certificate takes the response of the one before off; and it can be taken off by itself.
+    assert!(node.run(&["cert", "staple", "--name", "CallManager", "--delete"]).status.success());
+    assert!(status(&node, &["-tls1_2", "-sigalgs", "RSA-PSS+SHA256"]).contains("no response sent"));
+    assert!(node.run(&["cert", "regenerate", "--name", EC, "--yes"]).status.success());
+    assert!(status(&node, &["-tls1_3"]).contains("no response sent"));
 }

@@ -97,6 +97,53 @@ impl ServerAuthority {
     }
 }
 
+/// What a responder says of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It stands.
+    Good,
+    /// It was revoked.
+    Revoked,
+}
+
+impl ServerAuthority {
+    /// A responder's certificate of this authority and its key, as files: charged with OCSP or not.
+    pub fn responder(&self, charged: bool) -> (PathBuf, PathBuf) {
+        let (key, csr) = (self.path("responder.key"), self.path("responder.csr"));
+        let (kind, out) = (self.path("responder.ext"), self.path("responder.pem"));
+        let usage = if charged { "OCSPSigning" } else { "serverAuth" };
+        std::fs::write(&kind, format!("extendedKeyUsage={usage}\n")).expect("the extensions");
+        let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        openssl(&[&new[..], &["-subj", "/CN=Responder", "-keyout", text(&key), "-out", text(&csr)]].concat());
+        let (ca, ca_key) = (self.pem_file(), self.path("ca.key"));
+        let sign = ["x509", "-req", "-days", "20", "-CAcreateserial", "-in", text(&csr)];
+        let by = ["-CA", text(&ca), "-CAkey", text(&ca_key), "-extfile", text(&kind), "-out", text(&out)];
+        openssl(&[&sign[..], &by].concat());
+        (out, key)
+    }
+
+    /// What it says of a certificate, valid for a day: an OCSP response in DER. Signed by `responder`, else by
+    /// itself.
+    pub fn ocsp(&self, pem: &str, standing: Standing, responder: Option<&(PathBuf, PathBuf)>) -> Vec<u8> {
+        let (one, index, out) = (self.path("asked.pem"), self.path("index.txt"), self.path("response.der"));
+        std::fs::write(&one, pem).expect("the certificate");
+        let serial = openssl(&["x509", "-in", text(&one), "-noout", "-serial"]);
+        let serial = serial.trim().trim_start_matches("serial=");
+        let (flag, since) = match standing {
+            Standing::Good => ("V", ""),
+            Standing::Revoked => ("R", "240101000000Z"),
+        };
+        let row = format!("{flag}\t491231235959Z\t{since}\t{serial}\tunknown\t/CN=one\n");
+        std::fs::write(&index, row).expect("the index");
+        let own = (self.pem_file(), self.path("ca.key"));
+        let (signer, key) = responder.unwrap_or(&own);
+        let about = ["ocsp", "-index", text(&index), "-CA", text(&own.0), "-issuer", text(&own.0)];
+        let by = ["-cert", text(&one), "-rsigner", text(signer), "-rkey", text(key), "-noverify"];
+        openssl(&[&about[..], &by, &["-ndays", "1", "-respout", text(&out)]].concat());
+        std::fs::read(out).expect("the response")
+    }
+}
+
 /// A connection to the control socket that is kept.
 #[derive(Debug)]
 pub struct Orders(BufReader<UnixStream>);

@@ -18,6 +18,8 @@ pub struct Own {
     pub material: Material,
     /// A key that was made for a certificate request and waits for its certificate.
     pub pending: Option<PrivateKeyPem>,
+    /// OCSP response for what is served, DER; it says until when it holds.
+    pub ocsp: Option<Arc<[u8]>>,
 }
 
 impl std::fmt::Debug for Own {

@@ -32,6 +32,8 @@ const PRIVATE: &str = "private/";
 const PENDING: &str = "pending/";
 /// Certificates of named material: this and a name.
 const CERTIFICATE: &str = "certificate/";
+/// OCSP responses for own certificates, which are public: this and a name.
+const OCSP: &str = "ocsp/";
 /// Most own certificates that are read: there are a handful.
 const MATERIALS_MAX: usize = 64;
 const TAGS: &[u8] = b"tags";
@@ -173,7 +175,9 @@ impl<'a> Keyring<'a> {
                 std::str::from_utf8(&key[CERTIFICATE.len()..]).map_err(|_| damaged(&key, "not text"))?;
             let Some(material) = self.material(name)? else { continue };
             let pending = self.pending(name)?;
-            own.insert(name.into(), Arc::new(Own { material, pending }));
+            let ocsp = self.store.get(Table::Keys, &ocsp_key(name), Consistency::Linearizable)?;
+            let ocsp = ocsp.map(|row| row.payload.into());
+            own.insert(name.into(), Arc::new(Own { material, pending, ocsp }));
         }
         Ok(own)
     }
@@ -209,6 +213,11 @@ impl<'a> Keyring<'a> {
             let sealed = self.sealed(&private, after.material.private_key_pem.as_bytes())?;
             commit = commit.put(Table::Keys, private, SCHEMA, sealed);
         }
+        commit = match &after.ocsp {
+            same if *same == before.ocsp => commit,
+            Some(der) => commit.put(Table::Keys, ocsp_key(name), SCHEMA, der.to_vec()),
+            None => commit.delete(Table::Keys, ocsp_key(name)),
+        };
         let key = pending_key(name);
         Ok(match &after.pending {
             same if *same == before.pending => commit,
@@ -317,6 +326,10 @@ pub(crate) fn fresh_secret() -> Result<Zeroizing<[u8; NONCE_SECRET_LEN]>, OpenEr
 
 fn material_keys(name: &str) -> (Vec<u8>, Vec<u8>) {
     (format!("{CERTIFICATE}{name}").into_bytes(), format!("{PRIVATE}{name}").into_bytes())
+}
+
+fn ocsp_key(name: &str) -> Vec<u8> {
+    format!("{OCSP}{name}").into_bytes()
 }
 
 fn pending_key(name: &str) -> Vec<u8> {

@@ -25,6 +25,12 @@ struct Upload {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Response {
+    der: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Regenerate {
     confirm: String,
 }
@@ -55,6 +61,13 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .default_service(other("POST, OPTIONS")),
         )
         .service(
+            web::resource("/own-certificates/{name}/ocsp")
+                .app_data(limits())
+                .route(web::put().to(staple))
+                .route(web::delete().to(unstaple))
+                .default_service(other("PUT, DELETE, OPTIONS")),
+        )
+        .service(
             web::resource("/own-certificates/{name}/regenerate")
                 .app_data(limits())
                 .route(web::post().to(regenerate))
@@ -68,6 +81,9 @@ pub fn refusal(error: &OwnError) -> Problem {
     match error {
         OwnError::Bits(_) => Problem::new(Code::BadRequest, detail),
         OwnError::Upload(refused) => {
+            Problem::new(Code::CertificateRefused, detail).narrower(refused.code().to_owned())
+        }
+        OwnError::Ocsp(refused) => {
             Problem::new(Code::CertificateRefused, detail).narrower(refused.code().to_owned())
         }
         OwnError::Confirmation { present, .. } => {
@@ -144,6 +160,25 @@ async fn request(
     ask(node, &http, name, Asked::Request(wanted), pairs).await
 }
 
+async fn staple(
+    node: Node,
+    http: HttpRequest,
+    name: web::Path<String>,
+    pairs: Pairs,
+    body: web::Bytes,
+) -> Answer {
+    use base64::Engine as _;
+    let response: Response = read(&body, "object with the member der: the OCSP response in base64")?;
+    let der = base64::engine::general_purpose::STANDARD
+        .decode(response.der.as_bytes())
+        .map_err(|e| Problem::new(Code::BadRequest, format!("der is no base64: {e}")))?;
+    ask(node, &http, name, Asked::Staple(Some(der)), pairs).await
+}
+
+async fn unstaple(node: Node, http: HttpRequest, name: web::Path<String>, pairs: Pairs) -> Answer {
+    ask(node, &http, name, Asked::Staple(None), pairs).await
+}
+
 async fn regenerate(
     node: Node,
     http: HttpRequest,
@@ -208,6 +243,27 @@ pub(super) fn operations() -> Vec<(&'static str, &'static str, Value)> {
             }),
         ),
         (
+            "/own-certificates/{name}/ocsp",
+            "put",
+            json!({
+                "summary": "Carry an OCSP response along in handshakes, until its nextUpdate",
+                "description": "Of the certificate that is served, signed by its issuer or a responder that it has charged.",
+                "operationId": "own_certificate_ocsp", "parameters": with_name(),
+                "requestBody": body_of(&json!({ "type": "object", "required": ["der"],
+                    "additionalProperties": false, "properties": { "der": {
+                        "type": "string", "description": "OCSP response (RFC 6960), DER in base64" } } })),
+                "responses": answers("OcspChange", &install),
+            }),
+        ),
+        (
+            "/own-certificates/{name}/ocsp",
+            "delete",
+            json!({
+                "summary": "Carry no OCSP response along", "operationId": "own_certificate_ocsp_delete",
+                "parameters": with_name(), "responses": answers("OcspChange", &change),
+            }),
+        ),
+        (
             "/own-certificates/{name}/regenerate",
             "post",
             json!({
@@ -237,6 +293,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     {
         single[name] = shape.clone();
     }
+    let ocsp = json!({ "type": ["object", "null"], "required": ["this_update", "next_update", "current"],
+        "properties": { "this_update": text, "next_update": text, "current": { "type": "boolean" } } });
+    single["ocsp"] = ocsp.clone();
     let warning = json!({ "type": "object", "required": ["code", "text"],
         "properties": { "code": text, "text": text } });
     vec![
@@ -250,6 +309,12 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             json!({ "type": "object", "required": ["items", "next"], "properties": {
             "items": { "type": "array", "items": reference("OwnCertificate") },
             "next": { "type": "null" } } }),
+        ),
+        (
+            "OcspChange",
+            json!({ "type": "object", "required": ["name", "changed", "before", "after", "warnings"],
+                "properties": { "name": text, "changed": { "type": "boolean" }, "before": ocsp, "after": ocsp,
+                    "warnings": { "type": "array", "items": warning } } }),
         ),
         (
             "CertificateRequest",

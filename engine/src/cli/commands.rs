@@ -288,6 +288,9 @@ fn certificates(what: &Cert, site: Site<'_>, world: &mut World<'_>) -> Result<()
         Cert::Install { name, pem, dry_run, json } => {
             own::install(*name, pem, (*dry_run, *json), site, world)
         }
+        Cert::Staple { name, file, dry_run, delete: _ } => {
+            own::staple(*name, file.as_deref(), *dry_run, site, world)
+        }
         Cert::Regenerate { name, yes, json } => own::regenerate(*name, (*yes, *json), site, world),
         Cert::Export { name, format } => certificate(config, *name, *format, world),
     }

@@ -163,6 +163,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/own-certificates/{name}", "cert own"),
     ("PUT", "/own-certificates/{name}", "cert install"),
     ("POST", "/own-certificates/{name}/csr", "cert csr"),
+    ("PUT", "/own-certificates/{name}/ocsp", "cert staple"),
+    ("DELETE", "/own-certificates/{name}/ocsp", "cert staple"),
     ("POST", "/own-certificates/{name}/regenerate", "cert regenerate"),
 ];
 

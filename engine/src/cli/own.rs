@@ -1,6 +1,10 @@
 //! The node's own certificates.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
+
+use base64::Engine as _;
 
 use serde_json::{Value, json};
 
@@ -10,6 +14,7 @@ use super::source::{Source, refused};
 use super::{Failure, World, ask};
 use crate::admin::control::{Ask, ControlError, Method, escape};
 use crate::config::Config;
+use crate::pki::ocsp::OCSP_MAX;
 use crate::pki::own::{Asked, Request};
 
 type Site<'a> = (&'a Place, &'a Config);
@@ -82,6 +87,33 @@ pub(super) fn install(
     told(&answer, dry_run, json, world)
 }
 
+/// Carries an OCSP response along, or none.
+pub(super) fn staple(
+    name: OwnName,
+    file: Option<&Path>,
+    dry_run: bool,
+    site: Site<'_>,
+    world: &mut World<'_>,
+) -> Result<(), Failure> {
+    let read = |file: &Path| {
+        let bytes = File::open(file).and_then(|f| {
+            let mut bytes = Vec::new();
+            // One byte more than is taken says that it is too long.
+            f.take(OCSP_MAX as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        bytes.map_err(|e| Failure::Refused(format!("cannot read {}: {e}", file.display())))
+    };
+    let response = file.map(read).transpose()?;
+    let mut source = Source::changing_unless(dry_run, site.0, site.1, world)?;
+    let answer = send(name, &Asked::Staple(response), dry_run, &mut source)?;
+    let would = if dry_run { "would be" } else { "is" };
+    let said = match answer["after"]["next_update"].as_str() {
+        Some(until) => format!("the OCSP response {would} carried along until {}", line(until)),
+        None => format!("no OCSP response {would} carried along"),
+    };
+    writeln!(world.out, "{}: {said}", name.as_str()).map_err(Failure::output)
+}
+
 /// Makes one anew.
 pub(super) fn regenerate(
     name: OwnName,
@@ -147,12 +179,16 @@ fn send(name: OwnName, asked: &Asked, dry_run: bool, source: &mut Source) -> Res
             (Method::POST, "/csr", json!({ "new_key": new_key, "rsa_bits": rsa_bits }))
         }
         Asked::Upload(pem) => (Method::PUT, "", json!({ "pem": pem })),
+        Asked::Staple(Some(der)) => {
+            let der = base64::engine::general_purpose::STANDARD.encode(der);
+            (Method::PUT, "/ocsp", json!({ "der": der }))
+        }
+        Asked::Staple(None) => (Method::DELETE, "/ocsp", Value::Null),
         Asked::Regenerate(confirm) => (Method::POST, "/regenerate", json!({ "confirm": confirm })),
     };
     let query = if dry_run { "?dry_run=true" } else { "" };
     let path = format!("/api/v1/own-certificates/{}{path}{query}", escape(name.as_str()));
-    let body = Some(body.to_string().into_bytes());
-    Ok(node
-        .ask(Ask { method, path: &path, media: Some("application/json"), body, headers: Vec::new() })?
-        .body)
+    let body = (!body.is_null()).then(|| body.to_string().into_bytes());
+    let media = body.is_some().then_some("application/json");
+    Ok(node.ask(Ask { method, path: &path, media, body, headers: Vec::new() })?.body)
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use keyline_actors::board::SettingsBoard;
 use keyline_actors::clock::now;
-use keyline_actors::keyring::OwnCertificates;
+use keyline_actors::keyring::{Own, OwnCertificates};
 use keyline_domain::ids::UnixMillis;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::instant::Timestamp;
-use crate::pki::authority::OwnCertificate;
+use crate::pki::authority::{OwnCertificate, ocsp_facts};
 use crate::pki::{crl, inspect};
 
 /// Below so many days an own certificate is warned of.
@@ -24,17 +24,29 @@ type Read = Box<dyn Fn() -> Arc<OwnCertificates> + Send + Sync>;
 /// Computed when a scrape asks for it.
 struct Expiry {
     seconds: GaugeVec,
+    end: fn(&Own) -> Option<UnixMillis>,
     read: Read,
 }
 
 /// Registers seconds until the end of each own certificate; negative when it is over.
 pub fn register(
     registry: &Registry,
-    own: impl Fn() -> Arc<OwnCertificates> + Send + Sync + 'static,
+    own: impl Fn() -> Arc<OwnCertificates> + Clone + Send + Sync + 'static,
 ) -> Result<(), prometheus::Error> {
-    let help = "Seconds until the own certificate, or one of its chain, is no longer valid";
-    let seconds = GaugeVec::new(Opts::new("keyline_certificate_expiry_seconds", help), &["name"])?;
-    registry.register(Box::new(Expiry { seconds, read: Box::new(own) }))
+    let ends = |name: &str, help: &str, end: fn(&Own) -> Option<UnixMillis>| {
+        let seconds = GaugeVec::new(Opts::new(name, help), &["name"])?;
+        registry.register(Box::new(Expiry { seconds, end, read: Box::new(own.clone()) }))
+    };
+    ends(
+        "keyline_certificate_expiry_seconds",
+        "Seconds until the own certificate, or one of its chain, is no longer valid",
+        |own| last_moment(&own.material.certificate_pem),
+    )?;
+    ends(
+        "keyline_ocsp_expiry_seconds",
+        "Seconds until the OCSP response that goes with the own certificate is carried along no longer",
+        |own| Some(ocsp_facts(own)?.next_update),
+    )
 }
 
 impl Collector for Expiry {
@@ -45,7 +57,7 @@ impl Collector for Expiry {
     fn collect(&self) -> Vec<MetricFamily> {
         let (own, at) = ((self.read)(), now());
         for which in OwnCertificate::ALL {
-            let end = own.get(which.name()).and_then(|own| last_moment(&own.material.certificate_pem));
+            let end = own.get(which.name()).and_then(|own| (self.end)(own));
             match end {
                 Some(end) => {
                     let left = (end.0 as f64 - at.0 as f64) / 1000.0;
@@ -82,12 +94,18 @@ pub fn warnings(settings: &SettingsBoard, now: UnixMillis) -> Vec<String> {
     let lists = lists.iter().filter_map(|list| crl::facts(&list.der)).filter(|facts| facts.is_expired(now));
     let old = lists
         .map(|facts| format!("the revocation list of {} is out of date: upload a current one", facts.issuer));
-    soon.chain(old.collect::<Vec<_>>()).collect()
+    let stale = own.iter().filter_map(|(name, own)| Some((name, ocsp_facts(own)?)));
+    let stale = stale.filter(|(_, facts)| !facts.is_current(now)).map(|(name, facts)| {
+        let until = Timestamp(facts.next_update);
+        format!(
+            "the OCSP response of own certificate {name} was to be replaced by {until}: bring a current one"
+        )
+    });
+    soon.chain(old).chain(stale).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use keyline_actors::keyring::Own;
 
     use super::*;
     use crate::pki::authority::self_signed;
@@ -97,7 +115,7 @@ mod tests {
         let registry = Registry::new();
         let seconds = i64::try_from(now().0 / 1000).unwrap();
         let material = self_signed(OwnCertificate::CallManagerEc, "n", &[], [1; 16], seconds).unwrap();
-        let own = [("CallManager-EC".into(), Arc::new(Own { material, pending: None }))];
+        let own = [("CallManager-EC".into(), Arc::new(Own { material, pending: None, ocsp: None }))];
         let own: Arc<OwnCertificates> = Arc::new(own.into_iter().collect());
         register(&registry, move || Arc::clone(&own)).unwrap();
         let families = registry.gather();

@@ -210,6 +210,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
         Origin { boards: Arc::clone(&handle.boards), tls: tls_context, domain: config.node.domain.clone() };
     let keeper = actix::spawn(trunk::keep(handle.clone(), trunks, Arc::new(origin)));
     let watchdog = actix::spawn(service::watchdog(handle.clone()));
+    let staples = actix::spawn(own::watch_staples(handle.clone()));
     let mut config = config.clone();
     loop {
         let told = tokio::select! {
@@ -235,6 +236,7 @@ async fn serve_node(config: &Config) -> Result<(), NodeError> {
     handle.quiesce_rollouts();
     drain(&mut signals, &shared, &handle, patience, config.node.calls_at_stop).await;
     watchdog.abort();
+    staples.abort();
     keeper.abort();
     shared.tap.close();
     admin.stop();

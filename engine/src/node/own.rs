@@ -1,6 +1,10 @@
 //! The node's own certificates while it runs: judged beside the phones' work, committed by the catalog, served from
 //! the next handshake on.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use keyline_actors::Handle;
 use keyline_actors::catalog::OwnRefused;
 use keyline_actors::clock::now;
@@ -10,11 +14,12 @@ use serde_json::Value;
 
 use crate::admin::own::{refusal, unknown};
 use crate::admin::{Code, Problem};
-use crate::pki::authority::OwnCertificate;
+use crate::instant::Timestamp;
+use crate::pki::authority::{OwnCertificate, ocsp_facts};
 use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, view};
 
 pub(super) fn views(handle: &Handle) -> Vec<Value> {
-    handle.boards.settings.own().iter().map(|(name, own)| view(name, own)).collect()
+    handle.boards.settings.own().iter().map(|(name, own)| view(name, own, now())).collect()
 }
 
 /// Why it was not stored.
@@ -56,6 +61,7 @@ pub(super) async fn ask(
             if !dry_run {
                 let code = match &error {
                     OwnError::Upload(refused) => refused.code(),
+                    OwnError::Ocsp(refused) => refused.code(),
                     OwnError::Confirmation { .. } => "confirmation_stale",
                     OwnError::Bits(_) | OwnError::Authority(_) => "bad_request",
                 };
@@ -72,4 +78,23 @@ pub(super) async fn ask(
         tracing::info!(certificate = which.name(), operation, "an own certificate was changed");
     }
     Ok(decided.answer)
+}
+
+/// Says once that an OCSP response has run out: handshakes are served without one from then on.
+pub(super) async fn watch_staples(handle: Handle) {
+    let mut told: BTreeMap<Box<str>, Arc<[u8]>> = BTreeMap::new();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (name, own) in handle.boards.settings.own().iter() {
+            let Some((response, facts)) = own.ocsp.as_ref().zip(ocsp_facts(own)) else { continue };
+            if now() >= facts.next_update && told.get(name).is_none_or(|last| last != response) {
+                told.insert(name.clone(), Arc::clone(response));
+                tracing::warn!(
+                    certificate = &**name,
+                    "its OCSP response was to be replaced by {} and is carried along no longer: bring a current one by `keyline cert staple`",
+                    Timestamp(facts.next_update)
+                );
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod crl;
 pub mod inspect;
+pub mod ocsp;
 pub mod own;
 pub mod package;
 pub mod stores;

@@ -15,11 +15,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use keyline_actors::board::Boards;
 use keyline_actors::catalog::Crl;
+use keyline_actors::clock::now;
 use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
-#[cfg(feature = "legacy-tls")]
-use keyline_domain::ids::UnixMillis;
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::{SuiteKind, Transport};
 use keyline_wire::hello::{Offer, TLS12, TLS13, ticket};
@@ -90,6 +89,11 @@ pub(super) struct Built {
 }
 
 impl Built {
+    /// An OCSP response that it carries along holds no longer.
+    fn is_late(&self) -> bool {
+        self.identity.stapled_until.is_some_and(|until| until <= now())
+    }
+
     pub(super) fn verifier(&self) -> Option<&Arc<DeviceVerifier>> {
         self.verifier.as_ref()
     }
@@ -159,13 +163,14 @@ impl TlsContext {
     pub(super) fn current(&self) -> Arc<Built> {
         let generation = self.source.generation();
         let old = self.built.load_full();
-        if old.generation == generation { old } else { self.renew(&old, generation) }
+        if old.generation == generation && !old.is_late() { old } else { self.renew(&old, generation) }
     }
 
     /// Workers may do so side by side, each at most once a generation, and come to the same result: none
     /// ever waits for another, and none goes on with a policy that it knows to be out of date.
     fn renew(&self, old: &Arc<Built>, generation: u64) -> Arc<Built> {
-        let unchanged = old.menu == self.source.menu()
+        let unchanged = !old.is_late()
+            && old.menu == self.source.menu()
             && Arc::ptr_eq(&old.certificates, &self.source.certificates())
             && same(&old.crls, &self.source.crls())
             && Arc::ptr_eq(&old.own, &self.source.own());
@@ -189,9 +194,10 @@ impl TlsContext {
         };
         let new = Arc::new(new);
         // Whoever was faster wins, unless it read an older generation.
-        let seen = self
-            .built
-            .rcu(|now| if now.generation >= generation { Arc::clone(now) } else { Arc::clone(&new) });
+        let seen = self.built.rcu(|now| match now.generation >= generation && !now.is_late() {
+            true => Arc::clone(now),
+            false => Arc::clone(&new),
+        });
         if seen.generation < generation && !unchanged {
             tracing::info!(
                 tls_ciphers = new.menu.as_str(),
@@ -355,8 +361,7 @@ impl TlsContext {
         self.certificate(chain).or_else(|verdict| {
             let used = self.current();
             let Some(legacy) = &used.legacy else { return Err(verdict) };
-            let now = UnixMillis(UnixTime::now().as_secs().saturating_mul(1000));
-            let revoked = |der: &[u8]| used.verifier.as_ref()?.revocation(der, now);
+            let revoked = |der: &[u8]| used.verifier.as_ref()?.revocation(der, now());
             legacy.authorities.judge(chain, verdict, &revoked).map(|facts| Some(Arc::new(facts)))
         })
     }
@@ -377,9 +382,9 @@ fn build(
 ) -> Result<Built, PolicyError> {
     let (menu, certificates, own) = (source.menu(), source.certificates(), source.own());
     let crls = source.crls();
-    let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own)) {
+    let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own) && !old.is_late()) {
         Some(old) => old.identity.clone(),
-        None => authority::identity(&own)?,
+        None => authority::identity(&own, now())?,
     };
     let provider = policy::provider(menu)?;
     let kept = |old: &&Built| {
@@ -404,7 +409,8 @@ fn build(
     let legacy = if legacy {
         let rsa = own.get(authority::OwnCertificate::CallManager.name()).map(|own| &own.material);
         let kept = kept.and_then(|old| old.legacy.as_ref());
-        match super::legacy::Contexts::new(rsa, &certificates, kept, verifier.is_some()) {
+        let staple = identity.rsa.as_ref().and_then(|rsa| rsa.ocsp.as_deref());
+        match super::legacy::Contexts::new((rsa, staple), &certificates, kept, verifier.is_some()) {
             Ok(made) => Some(made),
             Err(error) if old.is_none() => return Err(error.into()),
             // The others are served on; a change of trust must not wait for this.

@@ -437,6 +437,21 @@ pub(in crate::cli) enum Cert {
         #[arg(long)]
         json: bool,
     },
+    /// Carry an OCSP response for one of the node's own certificates along in handshakes, until its nextUpdate
+    Staple {
+        /// Which one
+        #[arg(long)]
+        name: OwnName,
+        /// File with the response, DER
+        #[arg(required_unless_present = "delete")]
+        file: Option<PathBuf>,
+        /// Carry none along
+        #[arg(long, conflicts_with = "file")]
+        delete: bool,
+        /// Say whether it would be taken, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Revocation lists of the authorities that phones are verified against
     #[command(subcommand)]
     Crl(Crl),

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyline_actors::error::OpenError;
-use keyline_actors::keyring::{Keyring, Material, OwnCertificates};
+use keyline_actors::keyring::{Keyring, Material, Own, OwnCertificates};
+use keyline_domain::ids::UnixMillis;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType, SerialNumber,
@@ -20,6 +21,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
+
+use super::ocsp::{self, OcspFacts};
 
 /// Lifetime of a self-signed certificate in days: five years, as the call managers of the field do.
 const LIFETIME_DAYS: i64 = 5 * 365;
@@ -67,6 +70,8 @@ pub struct ServerIdentity {
     pub rsa: Option<Arc<CertifiedKey>>,
     /// CallManager-EC.
     pub ec: Option<Arc<CertifiedKey>>,
+    /// Until when the OCSP responses hold that they carry; `None` without one.
+    pub stapled_until: Option<UnixMillis>,
 }
 
 /// Why the node has no usable certificates of its own.
@@ -145,15 +150,30 @@ pub fn ensure(keyring: &Keyring<'_>, node: &str, hosts: &[String]) -> Result<(),
     Ok(())
 }
 
-/// The certificates of call processing among the node's own.
+/// When the OCSP response of an own certificate holds, if it has one.
+pub fn ocsp_facts(own: &Own) -> Option<OcspFacts> {
+    let leaf = CertificateDer::from_pem_slice(own.material.certificate_pem.as_bytes()).ok()?;
+    ocsp::facts(own.ocsp.as_deref()?, &leaf)
+}
+
+/// The certificates of call processing among the node's own, with their OCSP responses while these hold.
 ///
 /// # Errors
 /// [`AuthorityError::Damaged`].
-pub fn identity(own: &OwnCertificates) -> Result<ServerIdentity, AuthorityError> {
-    let read = |which: OwnCertificate| {
-        own.get(which.name()).map(|own| certified(which.name(), &own.material)).transpose()
+pub fn identity(own: &OwnCertificates, now: UnixMillis) -> Result<ServerIdentity, AuthorityError> {
+    let mut stapled_until = None;
+    let mut read = |which: OwnCertificate| {
+        let Some(own) = own.get(which.name()) else { return Ok(None) };
+        let certified = certified(which.name(), &own.material)?;
+        let Some(facts) = ocsp_facts(own).filter(|facts| facts.is_current(now)) else {
+            return Ok(Some(certified));
+        };
+        stapled_until = stapled_until.into_iter().chain([facts.next_update]).min();
+        let ocsp = own.ocsp.as_ref().map(|der| der.to_vec());
+        Ok(Some(Arc::new(CertifiedKey { ocsp, ..CertifiedKey::clone(&certified) })))
     };
-    Ok(ServerIdentity { rsa: read(OwnCertificate::CallManager)?, ec: read(OwnCertificate::CallManagerEc)? })
+    let (rsa, ec) = (read(OwnCertificate::CallManager)?, read(OwnCertificate::CallManagerEc)?);
+    Ok(ServerIdentity { rsa, ec, stapled_until })
 }
 
 /// The node's own certificates by name, PEM, leaf first: public, for export and for the admin API.

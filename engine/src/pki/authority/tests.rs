@@ -93,10 +93,10 @@ fn r007_what_exists_is_not_made_again() {
     let (_dir, store) = store();
     let keyring = &store.keyring();
     ensure(keyring, "node-1", &hosts()).unwrap();
-    let first = identity(&keyring.own().unwrap()).unwrap();
+    let first = identity(&keyring.own().unwrap(), UnixMillis(0)).unwrap();
     let before = certificates(keyring).unwrap();
     ensure(keyring, "renamed", &["other.example.com".to_owned()]).unwrap();
-    let second = identity(&keyring.own().unwrap()).unwrap();
+    let second = identity(&keyring.own().unwrap(), UnixMillis(0)).unwrap();
     assert_eq!(certificates(keyring).unwrap(), before);
     for (a, b, name) in [(&first.rsa, &second.rsa, "CallManager"), (&first.ec, &second.ec, "CallManager-EC")]
     {

@@ -15,13 +15,14 @@ use keyline_actors::catalog::OwnChange;
 use keyline_actors::keyring::{Material, Own};
 use keyline_domain::identity::{CertificateFacts, CertificateKey};
 use keyline_domain::ids::UnixMillis;
-use keyline_domain::inventory::CertificateRow;
+use keyline_domain::inventory::{CertificateRow, Purpose};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use self::upload::UploadRefused;
 use super::authority::{self, AuthorityError, OwnCertificate};
 use super::inspect;
+use super::ocsp::{self, OcspError};
 use crate::instant::Timestamp;
 
 /// RSA bits of a new key where nothing is said: what every phone takes (R147).
@@ -36,6 +37,8 @@ pub enum Asked {
     Upload(String),
     /// A new key and a self-signed certificate; the fingerprint of the one that it replaces confirms it.
     Regenerate(String),
+    /// An OCSP response that handshakes are to carry along, DER; none takes it off.
+    Staple(Option<Vec<u8>>),
 }
 
 /// For which key a certificate is requested.
@@ -90,6 +93,9 @@ pub enum OwnError {
     /// A certificate was refused.
     #[error(transparent)]
     Upload(#[from] UploadRefused),
+    /// An OCSP response was refused.
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
     /// What was confirmed is not what is there.
     #[error("{name} has the fingerprint {present}, not {confirmed}: look at it again and confirm that one")]
     Confirmation {
@@ -121,6 +127,7 @@ pub fn decide(
             let judged = upload::judge(which, pem, present, grounds)?;
             Ok(replaced(which, "own_certificate_install", present, judged.own, judged.warnings, grounds))
         }
+        Asked::Staple(response) => staple(which, response.as_deref(), present, grounds),
         Asked::Regenerate(confirmed) => {
             let shown = shown(&present.material.certificate_pem);
             let fingerprint = shown["fingerprint"].as_str().unwrap_or_default();
@@ -131,7 +138,7 @@ pub fn decide(
             let now = i64::try_from(grounds.now.0 / 1000).unwrap_or(i64::MAX);
             let site = grounds.site;
             let material = authority::self_signed(which, &site.node, &site.hosts, grounds.random, now)?;
-            let own = Own { material, pending: present.pending.clone() };
+            let own = Own { material, pending: present.pending.clone(), ocsp: None };
             Ok(replaced(which, "own_certificate_regenerate", present, own, Vec::new(), grounds))
         }
     }
@@ -155,11 +162,48 @@ fn request(
     let change = new.map(|key| OwnChange {
         name: which.name().into(),
         before: Arc::clone(present),
-        after: Arc::new(Own { material: present.material.clone(), pending: Some(key) }),
+        after: Arc::new(Own { pending: Some(key), ..Own::clone(present) }),
         operation: "own_certificate_request",
         told: (None, Some(json!({ "key": kind }))),
     });
     Ok(Decided { answer, change })
+}
+
+fn staple(
+    which: OwnCertificate,
+    response: Option<&[u8]>,
+    present: &Arc<Own>,
+    grounds: &Grounds<'_>,
+) -> Result<Decided, OwnError> {
+    let before = stapled(present, grounds.now);
+    let after = match response {
+        Some(response) => {
+            let chain = inspect::pem(&present.material.certificate_pem).map_err(UploadRefused::from)?;
+            let trusted = grounds.trusted.iter().filter(|row| row.purpose == Purpose::CallManagerTrust);
+            let authorities: Vec<_> =
+                trusted.filter_map(|row| inspect::pem(&row.pem).ok()).flatten().collect();
+            ocsp::judge(response, &chain, &authorities, grounds.now)?.view(grounds.now)
+        }
+        None => Value::Null,
+    };
+    let changed = present.ocsp.as_deref() != response;
+    let answer = json!({
+        "name": which.name(), "changed": changed, "before": before, "after": after, "warnings": [],
+    });
+    let change = changed.then(|| OwnChange {
+        name: which.name().into(),
+        before: Arc::clone(present),
+        after: Arc::new(Own { ocsp: response.map(Arc::from), ..Own::clone(present) }),
+        operation: "own_certificate_ocsp",
+        told: (Some(before), Some(after)),
+    });
+    Ok(Decided { answer, change })
+}
+
+/// When the OCSP response of an own certificate holds; null where there is none.
+fn stapled(own: &Own, now: UnixMillis) -> Value {
+    let facts = authority::ocsp_facts(own);
+    facts.map_or(Value::Null, |facts| facts.view(now))
 }
 
 fn replaced(
@@ -205,10 +249,11 @@ fn warning(code: &str, text: String, more: &Value) -> Value {
 }
 
 /// One own certificate as it is shown, with its chain; public parts alone.
-pub fn view(name: &str, own: &Own) -> Value {
+pub fn view(name: &str, own: &Own, now: UnixMillis) -> Value {
     let mut out = shown(&own.material.certificate_pem);
     out["name"] = name.into();
     out["pem"] = own.material.certificate_pem.as_str().into();
+    out["ocsp"] = stapled(own, now);
     out["request_pending"] = own.pending.is_some().into();
     out
 }

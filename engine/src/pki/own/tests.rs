@@ -69,7 +69,7 @@ impl Place {
         let seconds = i64::try_from(now.0 / 1000).unwrap();
         let material = authority::self_signed(which, &site.node, &site.hosts, [3; 16], seconds).unwrap();
         let trusted = trusted.iter().map(|(purpose, ca)| row(*purpose, &ca.pem)).collect();
-        Self { own: Arc::new(Own { material, pending: None }), site, trusted, now }
+        Self { own: Arc::new(Own { material, pending: None, ocsp: None }), site, trusted, now }
     }
 
     fn key(&self) -> KeyPair {
@@ -212,5 +212,5 @@ fn a_certificate_is_made_anew_only_for_who_names_the_present_one() {
     assert_eq!(decided.answer["before"]["fingerprint"], present);
     let after = decided.change.unwrap().after;
     assert_ne!(after.material.private_key_pem, place.own.material.private_key_pem);
-    assert_eq!(view("CallManager-EC", &after)["self_signed"], true);
+    assert_eq!(view("CallManager-EC", &after, UnixMillis(0))["self_signed"], true);
 }

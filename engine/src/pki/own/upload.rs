@@ -162,7 +162,9 @@ pub(super) fn judge(
         warnings.push(warning("certificates_left_out", text.to_owned(), &json!({})));
     }
     let used_pending = present.pending.as_ref() == Some(key);
+    // A response for the certificate before says nothing of this one.
     let own = Own {
+        ocsp: None,
         material: material(&joined(&served), key),
         pending: present.pending.clone().filter(|_| !used_pending),
     };

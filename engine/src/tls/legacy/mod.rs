@@ -55,10 +55,10 @@ pub enum LegacyError {
 }
 
 impl Contexts {
-    /// With the node's RSA certificate and the trusted ones, which `kept` has read already if it is there; client
+    /// With the node's RSA certificate, the OCSP response for it, and the trusted ones, which `kept` has read already if it is there; client
     /// certificates are asked for if `ask`.
     pub(super) fn new(
-        rsa: Option<&Material>,
+        (rsa, staple): (Option<&Material>, Option<&[u8]>),
         trusted: &[CertificateRow],
         kept: Option<&Self>,
         ask: bool,
@@ -70,8 +70,8 @@ impl Contexts {
         };
         Ok(Self {
             authorities,
-            encrypting: context("AES128-SHA:@SECLEVEL=0", rsa, ask)?,
-            integrity_only: context("NULL-SHA:@SECLEVEL=0", rsa, ask)?,
+            encrypting: context("AES128-SHA:@SECLEVEL=0", rsa, staple, ask)?,
+            integrity_only: context("NULL-SHA:@SECLEVEL=0", rsa, staple, ask)?,
         })
     }
 
@@ -94,7 +94,12 @@ impl Contexts {
     }
 }
 
-fn context(ciphers: &str, rsa: &Material, ask: bool) -> Result<SslContext, ErrorStack> {
+fn context(
+    ciphers: &str,
+    rsa: &Material,
+    staple: Option<&[u8]>,
+    ask: bool,
+) -> Result<SslContext, ErrorStack> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
     context.set_security_level(0);
     context.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
@@ -121,6 +126,9 @@ fn context(ciphers: &str, rsa: &Material, ask: bool) -> Result<SslContext, Error
     let key = PKey::private_key_from_pem(rsa.private_key_pem.as_bytes())?;
     context.set_private_key(&key)?;
     context.check_private_key()?;
+    if let Some(staple) = staple.map(<[u8]>::to_vec) {
+        context.set_status_callback(move |ssl| ssl.set_ocsp_status(&staple).map(|()| true))?;
+    }
     if ask {
         // OpenSSL checks possession of the key; whether the certificate is believed is judged after the
         // handshake, by what judges all others.

@@ -7,5 +7,6 @@ mod integrity;
 mod menus;
 mod openssl;
 mod revoked;
+mod stapled;
 pub(crate) mod support;
 mod swap;

@@ -132,7 +132,7 @@ pub fn identity() -> &'static (ServerIdentity, String, String) {
     MADE.get_or_init(|| {
         let own = own_certificates();
         let pem = |name: &str| own[name].material.certificate_pem.clone();
-        (authority::identity(own).unwrap(), pem("CallManager"), pem("CallManager-EC"))
+        (authority::identity(own, UnixMillis(0)).unwrap(), pem("CallManager"), pem("CallManager-EC"))
     })
 }
 
@@ -151,7 +151,7 @@ pub fn own_certificates() -> &'static OwnCertificates {
 pub fn made(which: OwnCertificate) -> Arc<Own> {
     let hosts = ["keyline.local".to_owned(), "127.0.0.1".to_owned()];
     let material = self_signed(which, "node", &hosts, [7; 16], now()).unwrap();
-    Arc::new(Own { material, pending: None })
+    Arc::new(Own { material, pending: None, ocsp: None })
 }
 
 fn now() -> i64 {

@@ -153,7 +153,7 @@ mod tests {
     use keyline_wire::sip::Limits;
 
     use super::*;
-    use crate::edge::stream::outbox;
+    use crate::edge::outbox::outbox;
     use crate::flow::{ConnectionLimits, SeatLimits, Seats};
     use crate::tls::refused::Refusal;
 

@@ -4,16 +4,18 @@ use keyline_domain::digest::Algorithm;
 use keyline_loadtest::tls::Versions;
 use keyline_tests::inventory::{CISCO, Inventory, password_of, user_of};
 use keyline_tests::node::{Builder, Node};
+use keyline_tests::openssl::{Client, connect};
 use keyline_tests::pki::{Authority, Issued};
 use keyline_tests::place::device_on;
 use keyline_tests::secure::Resuming;
-use keyline_tests::sip::Login;
+use keyline_tests::sip::{Login, Request};
 use keyline_tests::wait;
 use serde_json::json;
 
 on_shards!(
     phones_resume_after_kill9_and_register_once_without_a_challenge,
     r052_a_ticket_helps_nobody_whose_trust_or_device_is_gone,
+    old_phones_resume_after_kill9_and_are_judged_anew,
 );
 
 const VERSIONS: [Versions; 2] = [Versions::Tls12, Versions::Tls13];
@@ -169,4 +171,73 @@ fn r162_a_proven_device_is_asked_for_its_digest_only_where_its_profile_wants_bot
         Login { user: &user_of("1002"), password: &password_of("1002"), algorithm: Algorithm::Sha256 };
     request.authorize(&challenge, &login, 1);
     assert_eq!(line.status(&request), Some(200));
+}
+
+/// An old phone as OpenSSL: what became of a REGISTER over a session that it keeps in a file.
+struct OldPhone {
+    dn: &'static str,
+    own: Vec<String>,
+    session: String,
+}
+
+impl OldPhone {
+    fn new(node: &Node, version: &str, dn: &'static str, issued: &Issued) -> OldPhone {
+        let file = |kind: &str, text: &str| {
+            let path = node.folder().join(format!("{dn}.{kind}"));
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (cert, key) = (file("crt", &issued.certificate_pem), file("key", &issued.key_pem));
+        let session = file("session", "");
+        let cipher = "AES128-SHA:@SECLEVEL=0";
+        let own = [version, "-cipher", cipher, "-cert", &cert, "-key", &key].map(str::to_owned);
+        OldPhone { dn, own: own.into(), session }
+    }
+
+    /// Registers: whether that was taken.
+    fn registers(&self, node: &Node, memory: &str) -> bool {
+        let mut arguments: Vec<&str> = self.own.iter().map(String::as_str).collect();
+        arguments.extend([memory, &self.session]);
+        let contact = format!("<sip:{}@127.0.0.1:5061;transport=tls>", self.dn);
+        let request = Request::register(self.dn).header("Contact", &contact);
+        let request = request.print_as("TLS", "127.0.0.1:5061");
+        let text = String::from_utf8(request).unwrap();
+        connect(Client::System, node.tls(), &arguments, &text).heard.contains("SIP/2.0 200")
+    }
+}
+
+fn old_phones_resume_after_kill9_and_are_judged_anew(shards: u16) {
+    let authority = Authority::new("Test CAPF");
+    let devices = [1, 2].map(|n| device_on(shards - 1, shards, n));
+    let mut inventory = Inventory::new();
+    inventory.mixed().trust("CAPF-trust", &authority.pem());
+    inventory.encrypted_phone(&devices[0], "1001").encrypted_phone(&devices[1], "1002");
+    let builder = Builder::new().shards(shards).inventory(&inventory).setting("tls", "legacy = true");
+    let mut node = builder.fixed_ports().start();
+    let issued = [0, 1].map(|n| authority.issue(&devices[n]));
+    let phones = [
+        OldPhone::new(&node, "-tls1_2", "1001", &issued[0]),
+        OldPhone::new(&node, "-tls1", "1002", &issued[1]),
+    ];
+    assert!(phones.iter().all(|phone| phone.registers(&node, "-sess_out")));
+    assert_eq!(completed(&node), [2.0, 0.0]);
+    assert!(phones.iter().all(|phone| phone.registers(&node, "-sess_in")));
+    assert_eq!(completed(&node), [2.0, 2.0]);
+    node.kill9_and_restart();
+    assert!(phones.iter().all(|phone| phone.registers(&node, "-sess_in")));
+    assert_eq!(completed(&node), [0.0, 2.0], "the ticket keys are those from before");
+    // Its certificate is revoked: the ticket opens nothing, and the whole handshake is refused.
+    let list = json!({ "pem": authority.revoke(1, &[&issued[0]]) });
+    let name = node.ask("POST", "/revocation-lists", Some(&list)).expect(200)["name"].clone();
+    assert!(!phones[0].registers(&node, "-sess_in"));
+    assert!(node.metric("keyline_tls_handshakes_total", "client_certificate_revoked") >= 1.0);
+    assert!(phones[1].registers(&node, "-sess_in"), "by a whole handshake");
+    assert_eq!(completed(&node), [1.0, 2.0]);
+    node.ask("DELETE", &format!("/revocation-lists/{}", name.as_str().unwrap()), None).expect(200);
+    // The device goes: its session does not help it.
+    assert!(phones[0].registers(&node, "-sess_in"));
+    node.ask("DELETE", &format!("/phones/{}", devices[0]), None).expect(200);
+    let [_, before] = completed(&node);
+    assert!(!phones[0].registers(&node, "-sess_in"));
+    assert_eq!(completed(&node)[1], before + 1.0, "it went on, and was worth nothing");
 }

@@ -84,6 +84,16 @@ impl TicketKeys {
         &self.0[0]
     }
 
+    /// All of them, newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &TicketKey> {
+        self.0.iter().map(|key| &**key)
+    }
+
+    /// Both are the same keys.
+    pub fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.iter().map(|key| key.id).eq(other.iter().map(|key| key.id))
+    }
+
     /// The key of that id, while its tickets are taken.
     pub fn get(&self, id: u32) -> Option<&TicketKey> {
         self.0.iter().find(|key| key.id == id).map(|key| &**key)

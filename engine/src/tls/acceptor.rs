@@ -31,6 +31,8 @@ use tokio_rustls::StartHandshake;
 
 use super::gate::{self, Gate, Pass};
 use super::hello::{CHUNK, accept, alert, hello};
+#[cfg(feature = "legacy-tls")]
+use super::legacy::{Begin, Serves, Spent};
 use super::policy::{self, Configs, PolicyError};
 use super::refused::{HandshakeRefused, Refusal};
 use super::resume::{BoundTicketer, TicketSource, TrustDigest};
@@ -67,6 +69,9 @@ pub struct TlsContext {
     known: Arc<Known>,
     /// Configuration `[tls] legacy`, where the build has it.
     legacy: bool,
+    /// Old phones' tickets that are not to be used again.
+    #[cfg(feature = "legacy-tls")]
+    spent: Spent,
     built: ArcSwap<Built>,
     /// Generation of the last failure that was logged, plus one.
     reported: AtomicU64,
@@ -89,8 +94,18 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// An OCSP response that it carries along holds no longer.
-    fn is_late(&self) -> bool {
+    /// An OCSP response that it carries along holds no longer, or old phones' tickets have other keys now.
+    fn is_late(&self, source: &dyn PolicySource) -> bool {
+        #[cfg(feature = "legacy-tls")]
+        if self.legacy.as_ref().is_some_and(|legacy| !legacy.tickets.are(&source.ticket_keys())) {
+            return true;
+        }
+        #[cfg(not(feature = "legacy-tls"))]
+        let _ = source;
+        self.is_stale()
+    }
+
+    fn is_stale(&self) -> bool {
         self.identity.stapled_until.is_some_and(|until| until <= now())
     }
 
@@ -144,6 +159,8 @@ impl TlsContext {
             deadlines,
             known,
             legacy,
+            #[cfg(feature = "legacy-tls")]
+            spent: Spent::default(),
             built: ArcSwap::from_pointee(built),
             reported: AtomicU64::new(0),
         }))
@@ -163,13 +180,17 @@ impl TlsContext {
     pub(super) fn current(&self) -> Arc<Built> {
         let generation = self.source.generation();
         let old = self.built.load_full();
-        if old.generation == generation && !old.is_late() { old } else { self.renew(&old, generation) }
+        if old.generation == generation && !old.is_late(&*self.source) {
+            old
+        } else {
+            self.renew(&old, generation)
+        }
     }
 
     /// Workers may do so side by side, each at most once a generation, and come to the same result: none
     /// ever waits for another, and none goes on with a policy that it knows to be out of date.
     fn renew(&self, old: &Arc<Built>, generation: u64) -> Arc<Built> {
-        let unchanged = !old.is_late()
+        let unchanged = !old.is_late(&*self.source)
             && old.menu == self.source.menu()
             && Arc::ptr_eq(&old.certificates, &self.source.certificates())
             && same(&old.crls, &self.source.crls())
@@ -194,7 +215,7 @@ impl TlsContext {
         };
         let new = Arc::new(new);
         // Whoever was faster wins, unless it read an older generation.
-        let seen = self.built.rcu(|now| match now.generation >= generation && !now.is_late() {
+        let seen = self.built.rcu(|now| match now.generation >= generation && !now.is_late(&*self.source) {
             true => Arc::clone(now),
             false => Arc::clone(&new),
         });
@@ -260,8 +281,13 @@ impl TlsContext {
             #[cfg(feature = "legacy-tls")]
             if let (Ok(Choice { kind, server: Server::Legacy }), Some(legacy)) = (choice, &used.legacy) {
                 gate::turn(pass.as_deref(), || false, &mut stream).await?;
-                let stream = legacy.accept(kind, bytes, stream).await?;
-                let facts = self.legacy_facts(stream.ssl())?;
+                let ticket = ticket(&bytes);
+                let spent = ticket.as_ref().is_some_and(|ticket| self.spent.has(ticket));
+                let begin = if spent { Begin::Whole } else { Begin::Resuming(ticket.as_deref()) };
+                let stream = legacy.accept(kind, begin, bytes, stream).await?;
+                let facts = self.legacy_facts(stream.ssl()).inspect_err(|_| {
+                    ticket.iter().filter(|_| stream.resumed()).for_each(|ticket| self.spent.note(ticket));
+                })?;
                 return Ok((Secured::Legacy(Box::new(stream)), facts));
             }
             let accepted = match accept(&bytes) {
@@ -382,7 +408,7 @@ fn build(
 ) -> Result<Built, PolicyError> {
     let (menu, certificates, own) = (source.menu(), source.certificates(), source.own());
     let crls = source.crls();
-    let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own) && !old.is_late()) {
+    let identity = match old.filter(|old| Arc::ptr_eq(&old.own, &own) && !old.is_stale()) {
         Some(old) => old.identity.clone(),
         None => authority::identity(&own, now())?,
     };
@@ -409,8 +435,14 @@ fn build(
     let legacy = if legacy {
         let rsa = own.get(authority::OwnCertificate::CallManager.name()).map(|own| &own.material);
         let kept = kept.and_then(|old| old.legacy.as_ref());
-        let staple = identity.rsa.as_ref().and_then(|rsa| rsa.ocsp.as_deref());
-        match super::legacy::Contexts::new((rsa, staple), &certificates, kept, verifier.is_some()) {
+        let serves = Serves {
+            rsa,
+            staple: identity.rsa.as_ref().and_then(|rsa| rsa.ocsp.as_deref()),
+            tickets: source.ticket_keys(),
+            trust: verifier.as_ref().map_or(digest, |verifier| verifier.digest()),
+            ask: verifier.is_some(),
+        };
+        match super::legacy::Contexts::new(&serves, &certificates, kept) {
             Ok(made) => Some(made),
             Err(error) if old.is_none() => return Err(error.into()),
             // The others are served on; a change of trust must not wait for this.

@@ -41,9 +41,8 @@ impl<S> Secured<S> {
             Self::Modern(stream) => {
                 stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
             }
-            // Old phones begin anew each time.
             #[cfg(feature = "legacy-tls")]
-            Self::Legacy(_) => false,
+            Self::Legacy(stream) => stream.resumed(),
         }
     }
 }

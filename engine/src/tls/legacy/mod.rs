@@ -7,10 +7,12 @@
 
 mod chain;
 mod stream;
+mod tickets;
 
 use std::io;
 use std::sync::Arc;
 
+use keyline_actors::board::TicketKeys;
 use keyline_actors::keyring::Material;
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::SuiteKind;
@@ -26,14 +28,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(super) use self::chain::Authorities;
 pub use self::stream::LegacyStream;
+use self::tickets::Keys;
+pub(super) use self::tickets::Spent;
 use super::refused::{HandshakeRefused, Refusal};
+use super::resume::TrustDigest;
 use super::verify::ClientTrust;
 
 /// What the second acceptor is set up with.
 #[derive(Clone)]
 pub(super) struct Contexts {
-    encrypting: SslContext,
-    integrity_only: SslContext,
+    encrypting: Sides,
+    integrity_only: Sides,
+    /// Those that tickets are made and opened with.
+    pub(super) tickets: TicketKeys,
     pub(super) authorities: Arc<Authorities>,
 }
 
@@ -41,6 +48,38 @@ impl std::fmt::Debug for Contexts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Contexts")
     }
+}
+
+/// The contexts of one kind of suites.
+#[derive(Clone)]
+struct Sides {
+    /// For each ticket key in force, newest first, by the name in front of its tickets.
+    resuming: Vec<([u8; tickets::NAME], SslContext)>,
+    /// Opens no ticket and makes none.
+    plain: SslContext,
+}
+
+/// What the second acceptor serves with, besides the trust.
+pub(super) struct Serves<'a> {
+    /// The RSA certificate with its key.
+    pub rsa: Option<&'a Material>,
+    /// The OCSP response for it.
+    pub staple: Option<&'a [u8]>,
+    /// Keys of tickets.
+    pub tickets: TicketKeys,
+    /// What clients are judged by.
+    pub trust: TrustDigest,
+    /// Client certificates are asked for.
+    pub ask: bool,
+}
+
+/// How a client wants to begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Begin<'a> {
+    /// With this ticket, or with a whole handshake and a new one.
+    Resuming(Option<&'a [u8]>),
+    /// Whatever it has, with a whole handshake.
+    Whole,
 }
 
 /// Why it cannot be set up.
@@ -55,23 +94,30 @@ pub enum LegacyError {
 }
 
 impl Contexts {
-    /// With the node's RSA certificate, the OCSP response for it, and the trusted ones, which `kept` has read already if it is there; client
-    /// certificates are asked for if `ask`.
+    /// With the trusted certificates, which `kept` has read already if it is there.
     pub(super) fn new(
-        (rsa, staple): (Option<&Material>, Option<&[u8]>),
+        serves: &Serves<'_>,
         trusted: &[CertificateRow],
         kept: Option<&Self>,
-        ask: bool,
     ) -> Result<Self, LegacyError> {
-        let rsa = rsa.ok_or(LegacyError::NoRsaCertificate)?;
+        let rsa = serves.rsa.ok_or(LegacyError::NoRsaCertificate)?;
         let authorities = match kept {
             Some(kept) => Arc::clone(&kept.authorities),
             None => Arc::new(Authorities::of(&ClientTrust::read(trusted).0)?),
         };
+        let sides = |ciphers, kind| {
+            let keyed = serves.tickets.iter().map(|key| {
+                let keys = Keys::of(key, &serves.trust, kind);
+                Ok((keys.name(), context(ciphers, rsa, serves, Some(&keys))?))
+            });
+            let resuming = keyed.collect::<Result<_, ErrorStack>>()?;
+            Ok::<_, ErrorStack>(Sides { resuming, plain: context(ciphers, rsa, serves, None)? })
+        };
         Ok(Self {
             authorities,
-            encrypting: context("AES128-SHA:@SECLEVEL=0", rsa, staple, ask)?,
-            integrity_only: context("NULL-SHA:@SECLEVEL=0", rsa, staple, ask)?,
+            encrypting: sides("AES128-SHA:@SECLEVEL=0", SuiteKind::Encrypting)?,
+            integrity_only: sides("NULL-SHA:@SECLEVEL=0", SuiteKind::IntegrityOnly)?,
+            tickets: serves.tickets.clone(),
         })
     }
 
@@ -79,13 +125,15 @@ impl Contexts {
     pub(super) async fn accept<S>(
         &self,
         kind: SuiteKind,
+        begin: Begin<'_>,
         hello: Vec<u8>,
         stream: S,
     ) -> Result<LegacyStream<S>, HandshakeRefused>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let context = if kind == SuiteKind::Encrypting { &self.encrypting } else { &self.integrity_only };
+        let sides = if kind == SuiteKind::Encrypting { &self.encrypting } else { &self.integrity_only };
+        let context = sides.for_client(begin);
         let internal = |e: ErrorStack| HandshakeRefused::new(Refusal::Internal, e.to_string());
         let ssl = Ssl::new(context).map_err(internal)?;
         let mut stream = LegacyStream::new(ssl, hello, stream).map_err(internal)?;
@@ -94,11 +142,22 @@ impl Contexts {
     }
 }
 
+impl Sides {
+    fn for_client(&self, begin: Begin<'_>) -> &SslContext {
+        let Begin::Resuming(ticket) = begin else { return &self.plain };
+        let made_it = |(name, _): &&([u8; tickets::NAME], SslContext)| {
+            ticket.is_some_and(|ticket| ticket.starts_with(name))
+        };
+        let found = self.resuming.iter().find(made_it).or(self.resuming.first());
+        found.map_or(&self.plain, |(_, context)| context)
+    }
+}
+
 fn context(
     ciphers: &str,
     rsa: &Material,
-    staple: Option<&[u8]>,
-    ask: bool,
+    serves: &Serves<'_>,
+    keys: Option<&Keys>,
 ) -> Result<SslContext, ErrorStack> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
     context.set_security_level(0);
@@ -107,15 +166,22 @@ fn context(
     context.set_max_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_cipher_list(ciphers)?;
     context.set_options(
-        SslOptions::CIPHER_SERVER_PREFERENCE
-            | SslOptions::NO_COMPRESSION
-            | SslOptions::NO_RENEGOTIATION
-            | SslOptions::NO_TICKET,
+        SslOptions::CIPHER_SERVER_PREFERENCE | SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION,
     );
     // An idle connection holds no record buffers.
     context.set_mode(SslMode::RELEASE_BUFFERS);
-    // Nothing is resumed: a session would outlive the trust that it was made under.
+    // Sessions are kept by the phones alone, in tickets.
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    match keys {
+        Some(keys) => {
+            keys.put_into(&context)?;
+            // What asks for certificates must say whose sessions these are.
+            context.set_session_id_context(&keys.name())?;
+        }
+        None => {
+            context.set_options(SslOptions::NO_TICKET);
+        }
+    }
     let mut chain = X509::stack_from_pem(rsa.certificate_pem.as_bytes())?.into_iter();
     if let Some(leaf) = chain.next() {
         context.set_certificate(&leaf)?;
@@ -126,10 +192,10 @@ fn context(
     let key = PKey::private_key_from_pem(rsa.private_key_pem.as_bytes())?;
     context.set_private_key(&key)?;
     context.check_private_key()?;
-    if let Some(staple) = staple.map(<[u8]>::to_vec) {
+    if let Some(staple) = serves.staple.map(<[u8]>::to_vec) {
         context.set_status_callback(move |ssl| ssl.set_ocsp_status(&staple).map(|()| true))?;
     }
-    if ask {
+    if serves.ask {
         // OpenSSL checks possession of the key; whether the certificate is believed is judged after the
         // handshake, by what judges all others.
         context.set_verify_callback(SslVerifyMode::PEER, |_, _| true);

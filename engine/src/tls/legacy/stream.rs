@@ -31,6 +31,11 @@ impl<S> LegacyStream<S> {
         self.0.ssl()
     }
 
+    /// The session went on from a ticket.
+    pub fn resumed(&self) -> bool {
+        self.ssl().session_reused()
+    }
+
     /// Version that was agreed on: `1.2`, `1.1` or `1.0`.
     pub fn version(&self) -> &'static str {
         match self.ssl().version_str() {

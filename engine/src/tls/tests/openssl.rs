@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use super::support::Holder;
 use super::support::{Ca, PATIENT, Source, context, identity, own, row, runtime};
 use crate::flow::ConnectionFacts;
+use crate::tls::acceptor::TlsContext;
 use crate::tls::refused::{HandshakeRefused, Refusal};
 
 /// Runs `openssl s_client` once. What the server found, and what the client printed.
@@ -30,8 +31,11 @@ fn s_client(
 }
 
 fn s_client_to(source: &Arc<Source>, args: &[&str]) -> (Result<ConnectionFacts, HandshakeRefused>, String) {
+    s_client_on(&context(source, PATIENT), args)
+}
+
+fn s_client_on(context: &TlsContext, args: &[&str]) -> (Result<ConnectionFacts, HandshakeRefused>, String) {
     runtime().block_on(async {
-        let context = context(source, PATIENT);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
@@ -251,6 +255,30 @@ fn r052_an_old_phones_revoked_issuer_is_found_too() {
     }
     source.crls(&[lister.revoke(&[], -120, -60)], true);
     assert_eq!(why(direct), Err(Refusal::RevocationListExpired));
+}
+
+/// A session keeps the leaf alone. Where that is not enough the phone loses one connection, and not every one.
+#[cfg(feature = "legacy-tls")]
+#[test]
+fn a_session_that_lacks_the_issuers_of_its_certificate_is_not_gone_on_with_twice() {
+    let dir = TempDir::new().unwrap();
+    let old = Weak::new(&dir);
+    let source = Source::new(TlsCiphers::AllRsaPreferred, &[row(Purpose::CapfTrust, &old.ca)]);
+    let session = dir.path().join("session.pem").to_str().unwrap().to_owned();
+    let cipher = ["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0", "-key", &old.key];
+    let below = ["-cert", &old.below, "-cert_chain", &old.middle];
+    let direct = ["-cert", &old.leaf];
+    let context = context(&source, PATIENT);
+    let run = |own: &[&str], memory: &str| {
+        let (outcome, said) = s_client_on(&context, &[&cipher[..], own, &[memory, &session]].concat());
+        (outcome.map(|facts| facts.certificate.unwrap().chain).map_err(|r| r.why), said.contains("Reused, "))
+    };
+    assert_eq!(run(&direct, "-sess_out"), (Ok(ChainedTo::CapfTrust), false));
+    assert_eq!(run(&direct, "-sess_in"), (Ok(ChainedTo::CapfTrust), true));
+    assert_eq!(run(&below, "-sess_out"), (Ok(ChainedTo::CapfTrust), false));
+    let (refused, resumed) = run(&below, "-sess_in");
+    assert!(refused.is_err() && resumed, "{refused:?}");
+    assert_eq!(run(&below, "-sess_in"), (Ok(ChainedTo::CapfTrust), false));
 }
 
 /// RSA with 1024 bits, signed with SHA-1: what phones of twenty years ago have. File names but for the authority.

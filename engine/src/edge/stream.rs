@@ -179,6 +179,10 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 /// nothing, and to refuse costs as much as a fifth of a handshake.
 const BUSY: Duration = Duration::from_millis(2);
 
+/// Connections taken between two looks at the sockets: each brings a task of its own, and registered phones wait
+/// behind all of them.
+const AT_ONCE: u32 = 16;
+
 /// How long a connection waits in the backlog for a seat. In a storm of phones seats become free by the thousand
 /// a second, and a phone that is refused has lost its session ticket; where none becomes free, strangers hold them,
 /// and whoever comes is to know at once.
@@ -206,8 +210,14 @@ pub async fn accept<A>(
     A: Fn(Accepted),
 {
     let mut rest = REST.0;
-    let mut stuck = false;
+    let (mut stuck, mut taken) = (false, 0);
     loop {
+        if taken == AT_ONCE {
+            taken = 0;
+            // Comes back when the runtime has looked at its sockets.
+            tokio::task::yield_now().await;
+        }
+        taken += 1;
         match crowd() {
             Crowd::Room => stuck = false,
             Crowd::Busy => {

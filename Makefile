@@ -29,7 +29,7 @@ comma := ,
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-tls bench-compare storm load load-million admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-instructions bench-tls bench-compare storm load load-million soak admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -84,6 +84,13 @@ bench: deps ## criterion benches, about four minutes; ONLY=digest for one subjec
 bench-smoke: deps ## every bench once, so that none rots
 	@$(ROCKSDB) cargo test --release --locked -q -p keyline-benches --benches
 
+bench-instructions: deps ## instructions of the hot paths under callgrind; fails 5 % above the kept ones; KEEP=1 keeps them
+	@.ci/packages valgrind
+	@program=$$($(ROCKSDB) cargo test --release --locked -p keyline-benches --bench instructions --no-run \
+	  --message-format=json 2>/dev/null | sed -nE 's/.*"name":"instructions".*"executable":"([^"]+)".*/\1/p' | tail -n 1); \
+	  [ -n "$$program" ] || { echo "the bench does not build: make bench-smoke" >&2; exit 1; }; \
+	  benches/instructions.py "$$program" benches/runs/instructions.txt $(if $(KEEP),--keep)
+
 load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 over TLS
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --transport tls \
@@ -91,6 +98,9 @@ load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 ov
 
 load-million: build ## PHONES=1000000 over UDP: full speed, memory of one, backup under load, kill -9; 4 GB and ten minutes
 	@$(TARGET)/release/keyline-loadtest load-million --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)
+
+soak: build ## MINUTES=25 of everything at once at half of a worker, certificates swapped meanwhile: memory, unexplained errors
+	@$(TARGET)/release/keyline-loadtest soak --keyline $(TARGET)/release/keyline --minutes $(or $(MINUTES),25) $(if $(FILE),--file $(FILE))
 
 admin-scale: build ## the admin API over PHONES=1000000 phones: find, sort, page, save, dry run; latencies by kind
 	@$(TARGET)/release/keyline-loadtest admin-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)

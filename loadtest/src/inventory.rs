@@ -120,6 +120,20 @@ pub const PROFILE_ENCRYPTED: &str = "Loadtest encrypted";
 /// # Errors
 /// What `out` says.
 pub fn write_encrypted(out: &mut impl Write, seed: u8, phones: u32, authority: &str) -> io::Result<u64> {
+    write_encrypted_from(out, seed, 0..phones, authority)
+}
+
+/// The same for some phones of a fleet: directory numbers follow a phone's index.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_encrypted_from(
+    out: &mut impl Write,
+    seed: u8,
+    range: std::ops::Range<u32>,
+    authority: &str,
+) -> io::Result<u64> {
+    let phones = range.end.saturating_sub(range.start);
     let pem = serde_json::Value::from(authority);
     writeln!(
         out,
@@ -128,7 +142,7 @@ pub fn write_encrypted(out: &mut impl Write, seed: u8, phones: u32, authority: &
          {{\"kind\":\"security_profile\",\"name\":\"{PROFILE_ENCRYPTED}\",\"model\":\"{MODEL}\",\"protocol\":\"sip\",\
          \"device_security_mode\":\"encrypted\",\"transport\":\"tls\"}}"
     )?;
-    for index in 0..phones {
+    for index in range {
         let FleetPhone { device, dn, .. } = nth(seed, index);
         writeln!(
             out,

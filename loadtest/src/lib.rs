@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod limits;
 pub mod load;
 pub mod million;
+pub mod mixed;
 pub mod pace;
 pub mod pages;
 pub mod phone;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use keyline_loadtest::figures::Plan;
 use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
-use keyline_loadtest::{demo, figures, inventory, million, pages, scale, storm, tls_bench};
+use keyline_loadtest::{demo, figures, inventory, million, mixed, pages, scale, storm, tls_bench};
 
 use crate::args::{Call, Load, Versus};
 use crate::run::{Run, apply, is_stream};
@@ -214,6 +214,45 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start a node, load half of its worker with everything at once, swap certificates, roll out, break connections
+    Soak {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Minutes
+        #[arg(long, default_value_t = 25.0)]
+        minutes: f64,
+        /// Write JSON besides
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start a node, let phones refresh while their profile gets new versions that are applied
+    Change {
+        /// The keyline program
+        #[arg(long)]
+        keyline: PathBuf,
+        /// Phones
+        #[arg(long, default_value_t = 5_000)]
+        phones: u32,
+        /// Refreshes a second
+        #[arg(long, default_value_t = 500.0)]
+        rate: f64,
+        /// Seconds without changes, and with them
+        #[arg(long, default_value_t = 20.0)]
+        seconds: f64,
+        /// Seconds between two versions
+        #[arg(long, default_value_t = 4.0)]
+        every: f64,
+        /// Phones a second that a roll-out may reach
+        #[arg(long, default_value_t = 1_000)]
+        per_second: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Set two runs beside each other: files that load commands wrote with --json
     Compare {
         /// The first run
@@ -383,6 +422,21 @@ async fn run(command: Command) -> Result<bool, Fault> {
             let measured = million::measure(&keyline, plan, data.as_deref()).await?;
             print(json, &measured, &measured)?;
             return Ok(measured.holds());
+        }
+        Command::Soak { keyline, minutes, file, json } => {
+            let soaked = mixed::soak(&keyline, mixed::Soak { minutes }).await?;
+            if let Some(path) = file {
+                std::fs::write(&path, serde_json::to_string_pretty(&soaked)?)?;
+            }
+            print(json, &soaked, &soaked)?;
+            return Ok(soaked.holds());
+        }
+        Command::Change { keyline, phones, rate, seconds, every, per_second, json } => {
+            let phones = phones.clamp(2, 1_000_000);
+            let plan = mixed::Change { phones, rate, seconds, every, per_second };
+            let changed = mixed::change(&keyline, plan).await?;
+            print(json, &changed, &changed)?;
+            return Ok(changed.holds());
         }
         Command::Compare { first, second, report } => {
             let read = |path: &PathBuf| -> Result<pages::Kept, Fault> {

@@ -22,14 +22,14 @@ const BODY_MAX: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection of its own to one node's admin API, over TLS.
-pub(super) struct Client {
+pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     token: String,
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Its body; `null` where that is not JSON.
@@ -40,7 +40,7 @@ pub(super) struct Answer {
 
 impl Client {
     /// Connects to a node whose data folder is that, believing `roots_pem`.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         address: SocketAddr,
         data: &Path,
         roots_pem: &str,
@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// Asks below `/api/v1`, and waits for the whole answer.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         method: &str,
         path: &str,
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// The same, where anything but success is a fault.
-    pub(super) async fn done(
+    pub(crate) async fn done(
         &mut self,
         method: &str,
         path: &str,

@@ -25,7 +25,7 @@ pub use rollout::{RolledOut, RolloutPlan, roll_out};
 
 use crate::load::{Process, machine};
 use crate::server::{Node, ServerError};
-use client::Client;
+pub(crate) use client::Client;
 use fleet::FLEET;
 
 /// What to measure.

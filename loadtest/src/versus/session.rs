@@ -140,7 +140,8 @@ fn figure(tally: &Tally, cpu: Duration, waited: Duration) -> Result<Figure, Faul
     Ok(Figure {
         us: cpu.as_secs_f64() * 1e6 / tally.good.max(1) as f64,
         per_s: tally.good as f64 / elapsed,
-        busy: (cpu + waited).as_secs_f64() / elapsed,
+        // Several threads may wait at a time.
+        busy: ((cpu + waited).as_secs_f64() / elapsed).min(1.0),
         failed,
     })
 }

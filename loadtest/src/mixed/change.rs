@@ -33,7 +33,7 @@ pub struct Changed {
     pub versions: u64,
     /// Roll-outs begun; one brings all versions that were saved while the one before was open.
     pub rollouts: u64,
-    /// Phones that roll-outs reached and that came back.
+    /// Phones that roll-outs told, each as often as it was told.
     pub reached: u64,
     /// Good, begun, p50, p99 and longest time of refreshes in milliseconds: without changes, with them.
     pub refreshes: [(u64, u64, [f64; 3]); 2],
@@ -84,9 +84,7 @@ pub async fn change(binary: &Path, plan: Change) -> Result<Changed, Fault> {
     let mut reached = 0;
     for id in &rollouts {
         let rollout = client.done("GET", &format!("/rollouts/{id}"), None).await?.body;
-        let counts = &rollout["phones"];
-        reached +=
-            ["back", "applied", "done"].iter().filter_map(|name| counts[name].as_u64()).max().unwrap_or(0);
+        reached += rollout["phones"]["signalled"].as_u64().unwrap_or(0);
     }
     site.server.stop().await?;
     let (_, tally) = done;
@@ -107,7 +105,7 @@ impl fmt::Display for Changed {
         let Changed { phones, versions, rollouts, reached, .. } = self;
         writeln!(
             f,
-            "phones    {phones}; {versions} versions saved, {rollouts} roll-outs, phones told and back {reached}"
+            "phones    {phones}; {versions} versions saved, {rollouts} roll-outs, phones told {reached} times"
         )?;
         writeln!(
             f,

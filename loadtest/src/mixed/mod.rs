@@ -105,7 +105,7 @@ async fn roll_out(client: &mut Client, version: u64, per_second: u32) -> Result<
     let path = format!("/security-profiles/{}", inventory::PROFILE.replace(' ', "%20"));
     let body = json!({ "nonce_validity_s": 3_600 - version % 100 });
     client.done("PATCH", &path, Some(&body)).await?;
-    let gate = json!({ "failed_percent": 100, "window_s": 120 });
+    let gate = json!({ "failed_percent": 100, "window_s": 10 });
     let mut body = json!({ "per_second": per_second, "gate": gate });
     let apply = format!("{path}/apply");
     let asked = client.ask("POST", &apply, Some(&body)).await?;

@@ -406,7 +406,7 @@ fn load_rows(store: &dyn Store, boards: &Boards) -> Result<i64, OpenError> {
         let name = std::str::from_utf8(key).map_err(|e| fault(e.to_string()))?;
         let name = DeviceName::parse(name).map_err(|e| fault(e.to_string()))?;
         let Some(slot) = boards.devices.by_name(name.as_str()).and_then(|i| boards.devices.slot(i)) else {
-            // The device was deleted; its row goes with the next clean-up.
+            // Of a device that was deleted by a version that left its row behind, or while the row was written.
             return Ok(());
         };
         let mut row = Row::decode(&record.payload).map_err(|e| fault(e.to_string()))?;

@@ -243,3 +243,26 @@ fn a_lost_node_key_is_refused_and_not_replaced() {
     assert!(said.contains("node.key"), "{said}");
     assert!(!key.exists(), "a new key would only hide the loss");
 }
+
+#[test]
+fn a_phone_that_was_deleted_and_imported_again_registers_at_once_and_inherits_nothing() {
+    let device = device_on(1, 2, 41);
+    let mut node = node();
+    for restart in [false, true] {
+        let mut line = Line::udp(node.udp());
+        let request = Request::register_from("1002", &line);
+        assert_eq!(line.exchange(&request).status(), Some(200));
+        node.ask("DELETE", &format!("/phones/{device}"), None).expect(200);
+        if restart {
+            node.kill9_and_restart();
+        }
+        let mut again = Inventory::new();
+        again.plain_phone(&device, "1002");
+        assert!(node.import(&again.ndjson()).status.success());
+        assert_eq!(node.registrations().len(), 0, "the bindings of the one before are not its own");
+        let mut line = Line::udp(node.udp());
+        let request = Request::register_from("1002", &line);
+        assert_eq!(line.exchange(&request).status(), Some(200), "restart: {restart}");
+        assert_eq!(node.registrations().len(), 1);
+    }
+}

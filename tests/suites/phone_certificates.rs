@@ -1,6 +1,6 @@
 //! What is known of a phone's certificates, and the way to a secure phone.
 
-use keyline_loadtest::phone::{PhoneConfig, Transport};
+use keyline_loadtest::phone::{Phone, PhoneConfig, PhoneError, Transport};
 use keyline_tests::inventory::{ENCRYPTED_PROFILE, Inventory};
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::pki::{Authority, Issued};
@@ -13,6 +13,7 @@ use crate::common::registered;
 on_shards!(
     r057_a_phone_shows_lsc_and_mic_with_issuer_and_expiry,
     r060_the_next_step_to_a_secure_phone_is_named,
+    r112_the_lsc_counts_where_a_phone_has_shown_both,
 );
 
 const MODEL: &str = "Cisco 8845";
@@ -39,7 +40,7 @@ fn r057_a_phone_shows_lsc_and_mic_with_issuer_and_expiry(shards: u16) {
     let mut node = Builder::new().shards(shards).inventory(&inventory).fixed_ports().start();
     assert_eq!(
         certificates(&node, &device),
-        json!({ "uploaded": [], "presented": null, "lsc": null, "mic": null })
+        json!({ "uploaded": [], "presented": null, "lsc": null, "mic": null, "preferred": null })
     );
     wait::run(async {
         let phone = registered(tls(&node, &device, &maker.issue(&format!("CP-8845-{device}")))).await;
@@ -95,4 +96,37 @@ fn r060_the_next_step_to_a_secure_phone_is_named(shards: u16) {
     let out = node.run(&["phone", "set", &device, &format!("security_profile={ENCRYPTED_PROFILE}")]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(!out.status.success() && text.contains("no certificate of it is known"), "{text}");
+}
+
+fn r112_the_lsc_counts_where_a_phone_has_shown_both(shards: u16) {
+    let device = device_on(shards - 1, shards, 3);
+    let (capf, maker) = (Authority::new("Test CAPF"), Authority::new("Test Manufacturing CA"));
+    let mut inventory = Inventory::new();
+    inventory.mixed().trust("CAPF-trust", &capf.pem()).trust("CallManager-trust", &maker.pem());
+    inventory.encrypted_phone(&device, "1001");
+    let node = Builder::new().shards(shards).inventory(&inventory).start();
+    let (lsc, mic) = (capf.issue(&device), maker.issue(&format!("CP-8845-{device}")));
+    let preferred = |expected: &str| {
+        wait::until(expected, || (certificates(&node, &device)["preferred"] == expected).then_some(()));
+    };
+    let still_on_mic =
+        || node.ask("GET", "/reports/mic", None).expect(200)["items"].to_string().contains(&device);
+    wait::run(async {
+        // Whichever comes first, in whatever order.
+        let phone = registered(tls(&node, &device, &mic)).await;
+        preferred("mic");
+        assert!(still_on_mic());
+        phone.unregister().await.unwrap();
+        let phone = registered(tls(&node, &device, &lsc)).await;
+        preferred("lsc");
+        assert!(!still_on_mic());
+        phone.unregister().await.unwrap();
+        registered(tls(&node, &device, &mic)).await.unregister().await.unwrap();
+        preferred("lsc");
+        // Where MICs are for getting an LSC only (R111), the LSC goes on.
+        node.ask("PATCH", "/parameters/mic_tls_policy", Some(&json!({"value": "refuse"}))).expect(200);
+        let phone = Phone::start(tls(&node, &device, &mic)).await.unwrap();
+        assert!(matches!(phone.register().await, Err(PhoneError::Refused { status: 403, .. })));
+        registered(tls(&node, &device, &lsc)).await;
+    });
 }

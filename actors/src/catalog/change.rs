@@ -344,10 +344,10 @@ impl Catalog {
                 }
             }
         }
-        // A saved profile keeps its version in a record of its own, a phone what it proved in two, and that it was let in.
+        // A saved profile keeps its version in a record of its own, a phone what it proved in two, its state, and that it was let in.
         let records = |c: &Change| match c {
             Change::Publish(Event::ProfileSaved { needs_apply: true, .. }) => 1,
-            Change::Publish(Event::DeviceRemoved { .. }) => SeenKind::ALL.len() + 1,
+            Change::Publish(Event::DeviceRemoved { .. }) => SeenKind::ALL.len() + 2,
             Change::Publish(_) => 0,
             Change::Put { .. } | Change::Delete { .. } => 1,
         };
@@ -388,7 +388,8 @@ impl Catalog {
                         versions.push(((*id, *version), std::sync::Arc::new(profile.settings.clone())));
                     }
                     if let Event::DeviceRemoved { name, .. } = &event {
-                        // Another phone of this name must not inherit what this one proved.
+                        // Another phone of this name must not inherit what this one proved, nor its bindings.
+                        commit = commit.delete(Table::Phones, name.as_str().as_bytes().to_vec());
                         for kind in SeenKind::ALL {
                             commit = commit.delete(Table::Meta, seen::key(name.as_str(), kind));
                         }

@@ -198,6 +198,10 @@ impl Shard {
         let Some(slot) = boards.devices.slot(device) else {
             return self.give_up(device, open, RegisterReply::StorageFailed);
         };
+        if slot.device().is_none() {
+            // It was deleted meanwhile, and whoever gets its number is another phone.
+            return self.give_up(device, open, RegisterReply::StorageFailed);
+        }
         match outcome {
             Outcome::Committed(revision) => {
                 if let Some((mut row, events)) = open.step.take() {
@@ -249,7 +253,12 @@ impl Shard {
 
     /// Reads a row back from storage off this thread; until then its messages wait.
     pub(super) fn read_again(&mut self, device: DeviceIndex, ctx: &mut Context<Self>) {
-        let Some(config) = self.boards.devices.device(device) else { return };
+        let Some(config) = self.boards.devices.device(device) else {
+            if let Some(open) = self.open.remove(&device) {
+                self.give_up(device, open, RegisterReply::StorageFailed);
+            }
+            return;
+        };
         let store = Arc::clone(self.writer.store());
         let read = tokio::task::spawn_blocking(move || {
             store.get(Table::Phones, config.name.as_str().as_bytes(), Consistency::Linearizable)

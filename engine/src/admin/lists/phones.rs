@@ -1,6 +1,7 @@
 //! `/phones`: status is held per device (R010).
 
 use keyline_actors::board::RefusedAt;
+use keyline_actors::clock::now;
 use keyline_domain::hardening;
 use keyline_domain::identity::SeenKind;
 use keyline_domain::inventory::PhoneView;
@@ -187,7 +188,15 @@ fn certificates(phone: &Phone<'_>) -> Value {
             })
         })
     };
-    json!({ "uploaded": uploaded, "presented": presented, "lsc": of(SeenKind::Lsc), "mic": of(SeenKind::Mic) })
+    // Which one TLS is to rest on (R112).
+    let preferred = seen.as_ref().and_then(|s| s.preferred(now())).map(|(kind, _)| match kind {
+        SeenKind::Lsc => "lsc",
+        SeenKind::Mic => "mic",
+    });
+    json!({
+        "uploaded": uploaded, "presented": presented,
+        "lsc": of(SeenKind::Lsc), "mic": of(SeenKind::Mic), "preferred": preferred,
+    })
 }
 
 /// Effective switches with the level that each value comes from (R018).

@@ -405,6 +405,7 @@ fn configured() -> Value {
                 ("presented", nullable(reference("PresentedCertificate"))),
                 ("lsc", nullable(reference("SeenCertificate"))),
                 ("mic", nullable(reference("SeenCertificate"))),
+                ("preferred", nullable(json!({ "type": "string", "enum": ["lsc", "mic"] }))),
             ]),
         ),
         ("refusals", nullable(list(reference("PhoneRefusal")))),

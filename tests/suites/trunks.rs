@@ -165,3 +165,26 @@ fn r132_an_authenticated_trunk_is_up_with_null_sha_at_the_far_end_and_not_withou
     with_subject(&refused, "far-end");
     assert!(stands(&refused, "down")["reason"].as_str().is_some_and(|r| r.contains("UnknownIssuer")));
 }
+
+#[test]
+fn r130_a_trunk_that_is_up_follows_menu_and_trust_at_once() {
+    let authority = Authority::new("Far CA");
+    let folder = tempfile::tempdir().unwrap();
+    let null = ["-tls1_2", "-cipher", "ECDHE-RSA-NULL-SHA:ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0"];
+    let far = FarEnd::start(folder.path(), &authority, &null);
+    let node = node("authenticated", &far.1, "all_rsa_preferred", &authority);
+    with_subject(&node, "far-end");
+    stands(&node, "secured");
+    let menu = |value: &str| {
+        node.ask("PUT", "/parameters/tls_ciphers", Some(&json!({"value": value}))).expect(200);
+    };
+    // Sooner than the far end would be missed, which answers nothing.
+    menu("medium_rsa_preferred");
+    stands(&node, "cipher_policy");
+    menu("all_rsa_preferred");
+    stands(&node, "secured");
+    let roots = node.ask("GET", "/certificates?purpose=trunk-trust", None).expect(200);
+    let path = format!("/certificates/trunk-trust/{}", roots["items"][0]["fingerprint"].as_str().unwrap());
+    node.ask("DELETE", &path, None).expect(200);
+    assert_eq!(stands(&node, "down")["carries_calls"], false);
+}

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use keyline_actors::board::Boards;
 use keyline_actors::clock::now;
+use keyline_domain::cipher::TlsCiphers;
 use keyline_domain::inventory::Purpose;
 use keyline_domain::trunk::{self, Handshake, TrunkState};
 use keyline_wire::sip::stream::{Frame, Framer, Side};
 use keyline_wire::sip::{Message, Method, Printer, ReplyHead, reason_phrase};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -34,6 +35,9 @@ const PING: Duration = Duration::from_secs(30);
 /// Pause after a failure, doubled up to the second.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// How often it is looked at whether what connections are begun by has changed.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Who we are towards far ends.
 pub struct Origin {
     /// Menu and trust.
@@ -56,17 +60,50 @@ impl Failed {
     }
 }
 
+/// What a connection is begun by. When it changes, the one that is open is begun anew: it may not be allowed any more.
+#[derive(PartialEq, Eq)]
+struct Grounds {
+    menu: TlsCiphers,
+    /// Of trunk-trust.
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl Grounds {
+    fn of(origin: &Origin) -> Self {
+        let rows = origin.boards.settings.certificates();
+        let (stores, _) = Stores::collect(rows.iter().filter(|row| row.purpose == Purpose::TrunkTrust));
+        Self { menu: origin.boards.menu(), trusted: stores.of(Purpose::TrunkTrust).to_vec() }
+    }
+
+    /// Waits until they are others.
+    async fn changed(&self, origin: &Origin) {
+        let mut seen = None;
+        loop {
+            let generation = origin.boards.settings.generation();
+            if seen != Some(generation) && *self != Self::of(origin) {
+                return;
+            }
+            seen = Some(generation);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
 /// Serves one trunk for ever.
 pub(super) async fn serve(plan: Plan, trunks: Trunks, origin: Arc<Origin>) {
     let mut rest = REST.0;
     loop {
         let began = Instant::now();
-        let failed = match connect(&plan, &origin).await {
+        let grounds = Grounds::of(&origin);
+        let failed = match connect(&plan, &grounds, &origin).await {
             Ok((stream, state, suite)) => {
                 trunks.set(&plan.name, Status { state, detail: String::new(), suite, since: now() });
-                match ask(stream, &plan, &origin).await {
-                    Ok(()) => Failed::down("the far end closed the connection"),
-                    Err(failed) => failed,
+                tokio::select! {
+                    ended = ask(stream, &plan, &origin) => match ended {
+                        Ok(()) => Failed::down("the far end closed the connection"),
+                        Err(failed) => failed,
+                    },
+                    () = grounds.changed(&origin) => Failed::down("tls_ciphers or trunk-trust has changed"),
                 }
             }
             Err(failed) => failed,
@@ -75,15 +112,21 @@ pub(super) async fn serve(plan: Plan, trunks: Trunks, origin: Arc<Origin>) {
         trunks.set(&plan.name, Status { state, detail, suite: 0, since: now() });
         // A connection that lasted begins again quickly.
         rest = if began.elapsed() > REST.1 { REST.0 } else { (rest * 2).min(REST.1) };
-        tokio::time::sleep(rest / 2).await;
+        tokio::select! {
+            () = tokio::time::sleep(rest / 2) => {}
+            () = grounds.changed(&origin) => rest = REST.0,
+        }
     }
 }
 
-async fn connect(plan: &Plan, origin: &Origin) -> Result<(TlsStream<TcpStream>, TrunkState, u16), Failed> {
-    let menu = origin.boards.menu();
-    let (stores, _) = Stores::collect(origin.boards.settings.certificates().iter());
+async fn connect(
+    plan: &Plan,
+    grounds: &Grounds,
+    origin: &Origin,
+) -> Result<(TlsStream<TcpStream>, TrunkState, u16), Failed> {
+    let menu = grounds.menu;
     let own = origin.tls.identity();
-    let far = FarEnd { trusted: stores.of(Purpose::TrunkTrust), subject: plan.subject.as_deref(), own: &own };
+    let far = FarEnd { trusted: &grounds.trusted, subject: plan.subject.as_deref(), own: &own };
     let Some(config) = outgoing(plan.mode, menu, &far).map_err(Failed::down)? else {
         let detail = "the parameter tls_ciphers has no suite for the mode of its profile (R130)".to_owned();
         return Err(Failed { state: TrunkState::CipherPolicy, detail });

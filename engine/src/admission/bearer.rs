@@ -10,7 +10,7 @@ use std::sync::Arc;
 use keyline_actors::board::Boards;
 use keyline_domain::mode::Transport;
 use keyline_domain::oauth::{Fault, TokenOutcome};
-use keyline_wire::sip::{Credentials, Message};
+use keyline_wire::sip::{Credentials, HeaderName, Message};
 
 use super::{Admission, Arrival};
 use crate::oauth::Verified;
@@ -63,7 +63,10 @@ pub(super) fn of(
     message: &Message<'_>,
     arrival: &Arrival<'_>,
 ) -> Bearer {
-    let mut shown = message.authorizations().chain(message.proxy_authorizations()).filter_map(|c| match c {
+    let values = message.all(HeaderName::Authorization).chain(message.all(HeaderName::ProxyAuthorization));
+    // A digest answer, the most of what comes, is not taken apart to see that it is no token.
+    let bearer = |value: &&str| value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+    let mut shown = values.filter(bearer).filter_map(|value| match Credentials::parse(value) {
         Ok(Credentials::Bearer(token)) => Some(token.0),
         _ => None,
     });

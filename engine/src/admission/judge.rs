@@ -40,7 +40,7 @@ pub struct Arrival<'a> {
 }
 
 /// What a request says of itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Speaker<'a> {
     /// Device name parameter of the Contact.
     pub contact_device: Option<&'a str>,
@@ -52,8 +52,8 @@ pub struct Speaker<'a> {
     pub standby_keepalive: bool,
     /// OPTIONS to the server itself.
     pub to_server: bool,
-    /// REGISTER facts, to see whether it merely extends its contacts.
-    pub register: Option<&'a Register>,
+    /// Makes the facts of a REGISTER, where it matters whether it merely extends its contacts.
+    pub register: Option<&'a dyn Fn() -> Register>,
 }
 
 /// The outcome.
@@ -142,11 +142,6 @@ pub fn judge(
     let applied = judgement.as_ref().map(|j| &j.settings);
     let previous =
         row.as_ref().and_then(|r| r.in_grace(arrival.now)).and_then(|a| boards.profiles.settings(a));
-    let merely_extends = speaker
-        .register
-        .zip(row.as_deref())
-        .is_some_and(|(register, row)| phone::extends_only(row, register, arrival.now));
-    let request = RequestFacts { merely_extends, ..request };
     let facts = config.as_ref().zip(judgement.as_ref()).map(|(config, judgement)| DeviceFacts {
         name: &config.name,
         model: &config.model.name,
@@ -190,6 +185,13 @@ pub fn judge(
         }
         Due::Nothing | Due::Token | Due::Refused(_) => DigestOutcome::Absent,
     };
+    // Asked only of a right answer under a nonce of an earlier start: few, and the facts cost something.
+    let merely_extends = matches!(&outcome, DigestOutcome::Right(right) if !right.of_this_start)
+        && speaker
+            .register
+            .zip(row.as_deref())
+            .is_some_and(|(register, row)| phone::extends_only(row, &register(), arrival.now));
+    let request = RequestFacts { merely_extends, ..request };
     let too_often = (outcome != DigestOutcome::Absent || proof == Due::Token)
         && admission.throttle.is_over(arrival.source.ip(), arrival.now);
     let verdict = decide(&request, facts.as_ref(), &policy, outcome, too_often);
@@ -233,7 +235,7 @@ fn names_us(directive: &str, message: &Message<'_>, admission: &Admission) -> bo
     let request = message.request_uri().unwrap_or_default();
     if directive == request {
         // Most clients: nothing to take apart but the host.
-        return host_user(request).is_some_and(|(host, _)| admission.is_ours(&host));
+        return message.uri().and_then(|uri| uri.host).is_some_and(|host| admission.is_our_host(&host));
     }
     let (Some((host, user)), Some((request_host, request_user))) = (host_user(directive), host_user(request))
     else {

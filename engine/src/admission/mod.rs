@@ -14,6 +14,7 @@ use keyline_domain::admit::{Policy, ServedHosts, Throttle};
 use keyline_domain::impact::policy_of;
 use keyline_domain::inventory;
 use keyline_domain::nonce::Windows;
+use keyline_wire::sip::Host;
 
 use crate::limits::Limits;
 use crate::oauth::Oauth;
@@ -79,6 +80,15 @@ impl Admission {
     /// Whether this address is one of ours.
     pub fn is_ours(&self, host: &str) -> bool {
         self.hosts.load().contains(host)
+    }
+
+    /// The same for a host that was parsed.
+    pub fn is_our_host(&self, host: &Host<'_>) -> bool {
+        match host {
+            Host::Name(name) => self.hosts.load().contains_name(name),
+            Host::V4(ip) => self.hosts.load().contains_address(IpAddr::V4(*ip)),
+            Host::V6(ip) => self.hosts.load().contains_address(IpAddr::V6(*ip)),
+        }
     }
 
     /// Counts wrong answers without end from one source.

@@ -128,7 +128,7 @@ impl State {
     ) {
         shared.metrics.response(status);
         let route = reply_path(path, head);
-        self.transmit(shared, &route, bytes.into());
+        self.transmit(shared, &route, bytes);
     }
 
     /// What can still be said before a connection whose framing is lost is closed.

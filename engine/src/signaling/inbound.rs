@@ -159,7 +159,7 @@ impl State {
             return self.answer_stateless(shared, &path, message, 420, &[("Unsupported", "path")]);
         }
         let peer = self.peer(&path);
-        let facts = read.facts(message, &path, peer, &[], keyline_domain::phone::SIP_PORT);
+        let facts = || read.facts(message, &path, peer, &[], keyline_domain::phone::SIP_PORT);
         let judged = self.judge(
             shared,
             &path,
@@ -240,8 +240,8 @@ impl State {
     /// A standby keepalive changes nothing, so it is answered without state, and alike whether the phone is
     /// known or not: it tells nobody which phones there are.
     fn standby_keepalive(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, cisco: bool) {
-        let date = keyline_wire::sip::http_date(keyline_actors::clock::now().0 / 1000);
-        let headers = [("Date", date.as_str()), ("Supported", register::CISCO_SUPPORTED)];
+        let date = self.date(keyline_actors::clock::now().0 / 1000);
+        let headers = [("Date", &*date), ("Supported", register::CISCO_SUPPORTED)];
         let headers = if cisco { &headers[..] } else { &headers[..1] };
         self.answer_stateless(shared, path, message, 200, headers);
     }
@@ -260,8 +260,17 @@ impl State {
         let Some(owner) = self.servers.owner(tx).cloned() else { return };
         let spread = self.retry_after();
         let now_s = keyline_actors::clock::now().0 / 1000;
-        let (status, bytes) = register::answer(&owner, reply, now_s, spread);
+        let date = self.date(now_s);
+        let (status, bytes) = register::answer(&owner, reply, &date, spread);
         self.respond(shared, tx, status, bytes);
+    }
+
+    /// Text of a Date header; made once a second.
+    fn date(&mut self, now_s: u64) -> Arc<str> {
+        if self.date.0 != now_s {
+            self.date = (now_s, keyline_wire::sip::http_date(now_s).into());
+        }
+        Arc::clone(&self.date.1)
     }
 
     /// What the connection proved, without the proof of this request.
@@ -396,7 +405,11 @@ impl State {
         };
         let owner = ServerOwner {
             tag: shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default()),
-            contact: super::outbound::contact(path),
+            // A REGISTER's answer says where we are only to a proxy that has put itself onto the path.
+            contact: match &asked {
+                Asked::Register { path: through, .. } if through.is_empty() => String::new(),
+                _ => super::outbound::contact(path),
+            },
             head,
             asked,
             offer,
@@ -468,12 +481,7 @@ impl State {
 
 /// The URI is of a domain or address that we serve.
 pub(super) fn serves(shared: &Shared, uri: &Uri<'_>) -> bool {
-    uri.is_sip()
-        && uri.host.is_some_and(|h| {
-            let mut host = String::new();
-            h.push_canonical(&mut host);
-            shared.admission.is_ours(&host)
-        })
+    uri.is_sip() && uri.host.is_some_and(|host| shared.admission.is_our_host(&host))
 }
 
 /// Option tags of Require that we do not understand.

@@ -107,7 +107,7 @@ impl State {
             None => {}
             Some(0 | 1) if stun::is_stun(bytes) => {
                 if let Some(answer) = stun::answer(bytes, remote) {
-                    self.transmit(shared, &path, answer.into());
+                    self.transmit(shared, &path, answer);
                 }
             }
             // Keepalives of CRLF, and what cannot begin a SIP message.

@@ -203,7 +203,7 @@ impl State {
             None => p.finish(),
         };
         shared.metrics.sent("ACK");
-        self.transmit(shared, &path, bytes.into());
+        self.transmit(shared, &path, bytes);
     }
 
     fn send_cancel(

@@ -1,5 +1,6 @@
 //! REGISTER (RFC 3261 §10.3): facts for the phone's row in, the list of bindings out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyline_actors::outlet::{ListedContact, RegisterReply};
@@ -7,8 +8,9 @@ use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
 use keyline_domain::inventory::Newcomer;
 use keyline_domain::phone::{Accepted, ContactFact, Kind, Peer, Register, udp_target};
+use keyline_wire::sip::text::{push_number, push_quoted};
 use keyline_wire::sip::{
-    Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase,
+    ContactParams, Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase,
 };
 use smallvec::SmallVec;
 
@@ -49,6 +51,8 @@ pub struct Read<'m> {
     pub device_name: Option<String>,
     /// Contacts.
     contacts: Contacts<'m>,
+    /// Their parameters, in the same order.
+    params: SmallVec<[ContactParams<'m>; 1]>,
     /// `cisco-keep-alive` on a Contact, everything at 0.
     pub keepalive: bool,
     /// The phone speaks Cisco's dialect.
@@ -72,10 +76,11 @@ pub fn read<'m>(message: &'m Message<'_>) -> Result<Read<'m>, Unusable> {
     if list.iter().any(|c| !c.uri.is_sip()) {
         return Err(unusable(400, "only sip and sips contacts are registered"));
     }
-    let device_name = list.iter().find_map(|c| c.device_name()).map(|n| n.into_owned());
+    let params: SmallVec<[ContactParams<'_>; 1]> = list.iter().map(NameAddr::contact_params).collect();
+    let device_name = params.iter().find_map(|c| c.device_name.clone()).map(Cow::into_owned);
     let header_zero = message.expires().is_some_and(|e| e.seconds == 0);
-    let keepalive = list.iter().any(NameAddr::cisco_keep_alive)
-        && list.iter().all(|c| c.expires().map_or(header_zero, |e| e.seconds == 0));
+    let keepalive = params.iter().any(|c| c.keep_alive)
+        && params.iter().all(|c| c.expires.map_or(header_zero, |e| e.seconds == 0));
     let cisco = device_name.is_some()
         || message
             .tokens(HeaderName::Supported)
@@ -84,7 +89,7 @@ pub fn read<'m>(message: &'m Message<'_>) -> Result<Read<'m>, Unusable> {
     if cisco && !message.body().is_empty() {
         (bulk, options_indication) = remotecc(message);
     }
-    Ok(Read { line, device_name, contacts, keepalive, cisco, bulk, options_indication })
+    Ok(Read { line, device_name, contacts, params, keepalive, cisco, bulk, options_indication })
 }
 
 /// Looks for `bulkregisterreq` and `optionsind` in the body (provisioning.md §7.1).
@@ -109,21 +114,18 @@ fn remotecc(message: &Message<'_>) -> (bool, bool) {
 impl Read<'_> {
     /// The phone as auto-registration sees it; `None` when it does not say who it is, or takes itself away.
     pub fn newcomer(&self) -> Option<Newcomer> {
-        let Contacts::List(list) = &self.contacts else { return None };
-        if self.keepalive || list.iter().all(|c| c.expires().is_some_and(|e| e.seconds == 0)) {
+        let Contacts::List(_) = &self.contacts else { return None };
+        if self.keepalive || self.params.iter().all(|c| c.expires.is_some_and(|e| e.seconds == 0)) {
             return None;
         }
-        let instance = list.iter().find_map(|c| c.instance());
-        let model = list.iter().find_map(|c| c.model()).and_then(|m| m.parse().ok());
-        Newcomer::of(self.device_name.as_deref(), instance.as_deref(), model, &self.line)
+        let instance = self.params.iter().find_map(|c| c.instance.as_deref());
+        let model = self.params.iter().find_map(|c| c.model.as_deref()).and_then(|m| m.parse().ok());
+        Newcomer::of(self.device_name.as_deref(), instance, model, &self.line)
     }
 
     /// A contact asks to be kept by flow (RFC 5626 §4.2).
     pub fn has_flow(&self) -> bool {
-        match &self.contacts {
-            Contacts::List(l) => l.iter().any(|c| c.reg_id().is_some() && c.instance().is_some()),
-            Contacts::None | Contacts::Star => false,
-        }
+        self.params.iter().any(|c| c.reg_id.is_some() && c.instance.is_some())
     }
 
     /// The facts for the phone's row, once the device is known. `all_lines` are the device's, for a bulk
@@ -147,15 +149,16 @@ impl Read<'_> {
         let via_alone = message.vias().nth(1).is_none() || edge_keeps_flows(message);
         let contacts = list
             .iter()
-            .map(|c| ContactFact {
+            .zip(&self.params)
+            .map(|(c, params)| ContactFact {
                 uri: c.uri.raw.into(),
                 uri_key: canonical(&c.uri),
-                q: c.q(),
-                expires: c.expires().map(|e| e.seconds),
-                instance: c.instance().map(|i| Arc::from(&*i)),
+                q: params.q,
+                expires: params.expires.map(|e| e.seconds),
+                instance: params.instance.as_deref().map(Arc::from),
                 // RFC 5626 §6: only when the UA itself is the first hop, or the first hop keeps flows.
-                reg_id: c.reg_id().filter(|_| via_alone),
-                model: c.model().and_then(|m| m.parse().ok()),
+                reg_id: params.reg_id.filter(|_| via_alone),
+                model: params.model.as_deref().and_then(|m| m.parse().ok()),
             })
             .collect();
         let flow = match path.flow() {
@@ -198,13 +201,14 @@ pub fn edge_keeps_flows(message: &Message<'_>) -> bool {
 /// resolved, the parameters that always count, and headers, in order of name. Parameters that count only
 /// when both have them are left out.
 fn canonical(uri: &Uri<'_>) -> String {
-    use std::fmt::Write;
     let mut out = uri.aor().unwrap_or_else(|| uri.raw.to_owned());
     if let Some(p) = uri.password {
-        let _ = write!(out, "|pw={p}");
+        out.push_str("|pw=");
+        out.push_str(p);
     }
     if let Some(p) = uri.port {
-        let _ = write!(out, "|{p}");
+        out.push('|');
+        push_number(&mut out, u64::from(p));
     }
     let mut always: Vec<String> = uri
         .params()
@@ -225,10 +229,10 @@ fn canonical(uri: &Uri<'_>) -> String {
 }
 
 /// Prints the answer to a REGISTER.
-pub fn answer(owner: &ServerOwner, reply: &RegisterReply, now_s: u64, spread: u64) -> (u16, Vec<u8>) {
+pub fn answer(owner: &ServerOwner, reply: &RegisterReply, date: &str, spread: u64) -> (u16, Vec<u8>) {
     match reply {
         RegisterReply::Accepted { accepted, contacts, .. } => {
-            (200, accepted_200(owner, accepted, contacts, now_s))
+            (200, accepted_200(owner, accepted, contacts, date))
         }
         RegisterReply::Refused(cause) => {
             let status = cause.status();
@@ -251,9 +255,9 @@ pub fn answer(owner: &ServerOwner, reply: &RegisterReply, now_s: u64, spread: u6
     }
 }
 
-fn accepted_200(owner: &ServerOwner, accepted: &Accepted, contacts: &[ListedContact], now_s: u64) -> Vec<u8> {
+fn accepted_200(owner: &ServerOwner, accepted: &Accepted, contacts: &[ListedContact], date: &str) -> Vec<u8> {
     let mut p: Printer = owner.head.response(200, "OK", Some(&owner.tag));
-    p.header("Date", &keyline_wire::sip::http_date(now_s));
+    p.header("Date", date);
     for c in contacts {
         contact(&mut p, c, accepted.newreg);
     }
@@ -289,24 +293,38 @@ fn accepted_200(owner: &ServerOwner, accepted: &Accepted, contacts: &[ListedCont
 }
 
 fn contact(p: &mut Printer, c: &ListedContact, newreg: bool) {
-    use std::fmt::Write;
-    let mut value = String::with_capacity(c.contact.len() + 96);
-    // Writing to a String cannot fail.
-    let _ = write!(value, "<{}>;expires={}", c.contact, c.expires);
-    if let Some(q) = c.q {
-        let _ = if q >= 1000 { write!(value, ";q=1.0") } else { write!(value, ";q=0.{q:03}") };
+    let mut value = String::with_capacity(c.contact.len() + 160);
+    let out = &mut value;
+    out.push('<');
+    out.push_str(&c.contact);
+    out.push_str(">;expires=");
+    push_number(out, u64::from(c.expires));
+    match c.q {
+        None => {}
+        Some(1000..) => out.push_str(";q=1.0"),
+        Some(q) => {
+            // Three digits behind the point.
+            out.push_str(";q=0.");
+            (q < 100).then(|| out.push('0'));
+            (q < 10).then(|| out.push('0'));
+            push_number(out, u64::from(q));
+        }
     }
     if let Some(i) = &c.instance {
-        let _ = write!(value, ";+sip.instance={}", quoted(i));
+        out.push_str(";+sip.instance=");
+        push_quoted(out, i);
     }
     if let Some(r) = c.reg_id {
-        let _ = write!(value, ";reg-id={r}");
+        out.push_str(";reg-id=");
+        push_number(out, u64::from(r));
     }
     if let Some(m) = c.model {
-        let _ = write!(value, ";+u.sip!model.ccm.cisco.com=\"{m}\"");
+        out.push_str(";+u.sip!model.ccm.cisco.com=\"");
+        push_number(out, u64::from(m));
+        out.push('"');
     }
     if newreg && c.own {
-        value.push_str(";x-cisco-newreg");
+        out.push_str(";x-cisco-newreg");
     }
     p.header("Contact", &value);
 }

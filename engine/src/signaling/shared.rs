@@ -1,6 +1,6 @@
 //! What all workers of a node share: read-only, or built for many threads.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +105,7 @@ pub struct Shared {
     pub tap: Arc<Tap>,
     /// Refusals that are written to the log; all are counted.
     pub refusal_log: SourceRate,
-    tags: RandomState,
+    tags: foldhash::quality::RandomState,
 }
 
 impl Shared {
@@ -137,7 +137,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             tap,
             refusal_log: SourceRate::new(REFUSAL_LOG_SOURCES, REFUSAL_LOG_PER_SECOND),
-            tags: RandomState::new(),
+            tags: foldhash::quality::RandomState::default(),
             handle,
         }
     }
@@ -155,6 +155,8 @@ impl Shared {
     /// To tag of an answer that makes no dialog: the same for each copy of a request (RFC 3261 §8.2.7),
     /// and no secret.
     pub fn stateless_tag(&self, top_via: &str, call_id: &str) -> String {
-        format!("{:016x}", self.tags.hash_one((top_via, call_id)))
+        let hash = self.tags.hash_one((top_via, call_id));
+        let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place)) as usize & 15]);
+        (0..16).rev().map(digit).collect()
     }
 }

@@ -85,6 +85,8 @@ pub(super) struct State {
     /// Phones that auto-registration decides on, and the time until which it may take.
     pub(super) adopting: HashMap<DeviceName, u64>,
     pub(super) entropy: Entropy,
+    /// The second of the last Date header and its text.
+    pub(super) date: (u64, Arc<str>),
     /// Where traced phones are.
     learned: Learned,
     began: Instant,
@@ -112,6 +114,7 @@ impl Worker {
             orders: Orders::default(),
             adopting: HashMap::new(),
             entropy: Entropy::default(),
+            date: (u64::MAX, Arc::from("")),
             learned: Learned::default(),
             began: Instant::now(),
         };
@@ -330,8 +333,8 @@ impl State {
     }
 
     /// Puts bytes on a path; `false` when it cannot take them.
-    pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: Arc<[u8]>) -> bool {
-        self.tap(shared, path, Direction::Out, &bytes);
+    pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: impl Outgoing) -> bool {
+        self.tap(shared, path, Direction::Out, bytes.as_ref());
         match path {
             Path::Udp { local, remote } => {
                 // After a restart on another port any socket of the family must do.
@@ -341,7 +344,7 @@ impl State {
                 else {
                     return false;
                 };
-                match socket.try_send_to(&bytes, *remote) {
+                match socket.try_send_to(bytes.as_ref(), *remote) {
                     Ok(_) => true,
                     // A full socket buffer is loss, which datagrams repair by repeating.
                     Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => true,
@@ -352,7 +355,7 @@ impl State {
                     }
                 }
             }
-            Path::Stream { id, .. } => self.connections.send(*id, bytes),
+            Path::Stream { id, .. } => self.connections.send(*id, bytes.into()),
         }
     }
 
@@ -403,6 +406,11 @@ impl State {
         }
     }
 }
+
+/// Bytes to be sent: shared only where they wait, which a datagram never does.
+pub(super) trait Outgoing: AsRef<[u8]> + Into<Arc<[u8]>> {}
+
+impl<T: AsRef<[u8]> + Into<Arc<[u8]>>> Outgoing for T {}
 
 /// Shard that owns a device's row.
 pub(super) fn shard_of(shared: &Shared, device: DeviceIndex) -> Option<ShardId> {

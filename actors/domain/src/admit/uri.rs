@@ -36,13 +36,23 @@ impl ServedHosts {
     /// value.
     pub fn contains(&self, host: &str) -> bool {
         match address(host) {
-            Some(ip) => self.addresses.iter().any(|own| match own {
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED) => ip.is_ipv4(),
-                IpAddr::V6(Ipv6Addr::UNSPECIFIED) => ip.is_ipv6(),
-                own => *own == ip,
-            }),
-            None => self.names.iter().any(|n| n.eq_ignore_ascii_case(bare(host))),
+            Some(ip) => self.contains_address(ip),
+            None => self.contains_name(host),
         }
+    }
+
+    /// [`Self::contains`] of a host that is known to be a name.
+    pub fn contains_name(&self, host: &str) -> bool {
+        self.names.iter().any(|n| n.eq_ignore_ascii_case(bare(host)))
+    }
+
+    /// [`Self::contains`] of a host that is an address.
+    pub fn contains_address(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|own| match own {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => ip.is_ipv4(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => ip.is_ipv6(),
+            own => *own == ip,
+        })
     }
 }
 

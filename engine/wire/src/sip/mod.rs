@@ -26,7 +26,7 @@ mod uri;
 
 pub use self::date::http_date;
 pub use self::error::{HeaderError, ParseError, Rejected, UriError};
-pub use self::header::address::NameAddr;
+pub use self::header::address::{ContactParams, NameAddr};
 pub use self::header::auth::{
     BearerChallenge, BearerToken, Challenge, Credentials, DigestChallenge, DigestCredentials,
 };
@@ -40,6 +40,6 @@ pub use self::name::HeaderName;
 pub use self::param::{Param, Params};
 pub use self::print::Printer;
 pub use self::reply::{ReplyHead, ReplyRoute};
-pub use self::text::{is_token, percent_decode, quoted, reason_phrase, unquote};
+pub use self::text::{is_token, percent_decode, push_ip, quoted, reason_phrase, unquote};
 pub use self::transaction::TransactionKey;
 pub use self::uri::{Host, Scheme, Uri};

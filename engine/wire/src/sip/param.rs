@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::sip::HeaderError;
 use crate::sip::limits::MAX_PARAMS;
-use crate::sip::text::{is_token, quoted_end, split_outside, trim, unquote};
+use crate::sip::text::{is_token, quoted_end, trim, unquote};
 
 /// One parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// The text after the first semicolon; `None` when there was none.
+    pub(in crate::sip) fn some_raw(&self) -> Option<&'a str> {
+        self.raw
+    }
+
     /// The text after the first semicolon, as written.
     pub fn raw(&self) -> &'a str {
         self.raw.unwrap_or_default()
@@ -54,7 +60,7 @@ impl<'a> Params<'a> {
 
     /// All parameters in order; empty ones are left out.
     pub fn iter(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
-        Pieces { rest: self.raw }.filter(|piece| !piece.is_empty()).map(split_param)
+        Pieces { rest: self.raw }.filter(|param| !param.name.is_empty() || param.value.is_some())
     }
 
     /// The first parameter of that name (without case).
@@ -81,8 +87,7 @@ impl<'a> Params<'a> {
     /// most 64 of them (RFC 3261 §7.3.1).
     pub fn check(&self) -> Result<(), HeaderError> {
         let mut seen: SmallVec<[&str; 12]> = SmallVec::new();
-        for piece in (Pieces { rest: self.raw }) {
-            let param = split_param(piece);
+        for param in (Pieces { rest: self.raw }) {
             let fresh = !seen.iter().any(|name| name.eq_ignore_ascii_case(param.name));
             if !is_token(param.name) || !fresh || seen.len() == MAX_PARAMS {
                 return Err(HeaderError::Param);
@@ -108,23 +113,40 @@ fn check_value(value: &str) -> Result<(), HeaderError> {
     }
 }
 
-fn split_param(piece: &str) -> Param<'_> {
-    match memchr::memchr(b'=', piece.as_bytes()) {
-        Some(at) => Param { name: trim(&piece[..at]), value: Some(trim(&piece[at + 1..])) },
-        None => Param { name: piece, value: None },
-    }
-}
-
+/// Parameters one after the other, empty ones included. Each byte is looked at once.
 struct Pieces<'a> {
     rest: Option<&'a str>,
 }
 
 impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a str;
+    type Item = Param<'a>;
 
-    fn next(&mut self) -> Option<&'a str> {
-        let (piece, rest) = split_outside(self.rest?, b';', false);
-        self.rest = rest;
-        Some(trim(piece))
+    #[inline]
+    fn next(&mut self) -> Option<Param<'a>> {
+        let text = self.rest?;
+        let bytes = text.as_bytes();
+        let (mut at, mut equals) = (0, None);
+        let end = loop {
+            match bytes.get(at) {
+                None | Some(b';') => break at,
+                Some(b'=') if equals.is_none() => equals = Some(at),
+                Some(b'"') => {
+                    // A quote that nobody closes: all that follows is one piece.
+                    let end = quoted_end(&text[at..]).map_or(bytes.len(), |length| at + length);
+                    if equals.is_none() {
+                        equals = memchr(b'=', &bytes[at..end]).map(|step| at + step);
+                    }
+                    at = end;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            at += 1;
+        };
+        self.rest = text.get(end + 1..).filter(|_| end < bytes.len());
+        Some(match equals {
+            Some(cut) => Param { name: trim(&text[..cut]), value: Some(trim(&text[cut + 1..end])) },
+            None => Param { name: trim(&text[..end]), value: None },
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::sip::header::via::Via;
+use crate::sip::text::{push_ip, push_number};
 use crate::sip::{HeaderName, Host, Message, Method, Printer};
 
 /// Where a response goes (RFC 3261 §18.2.2, RFC 3581 §4).
@@ -146,11 +147,15 @@ fn push_vias(out: &mut String, request: &Message<'_>, top: &Via<'_>, source: Soc
 
 /// The topmost Via with the source filled in; what the sender wrote into those parameters is dropped.
 fn push_top(out: &mut String, via: &Via<'_>, source: SocketAddr) {
-    use std::fmt::Write;
+    let mut rport = false;
     let front = via.raw.len() - via.params.raw().len();
     out.push_str(via.raw[..front].trim_end_matches([';', ' ', '\t']));
     for param in via.params.iter() {
-        if param.name.eq_ignore_ascii_case("received") || param.name.eq_ignore_ascii_case("rport") {
+        if param.name.eq_ignore_ascii_case("rport") {
+            rport = true;
+            continue;
+        }
+        if param.name.eq_ignore_ascii_case("received") {
             continue;
         }
         out.push(';');
@@ -161,12 +166,13 @@ fn push_top(out: &mut String, via: &Via<'_>, source: SocketAddr) {
         }
     }
     let address = source.ip().to_canonical();
-    // Writing to a String can not fail.
-    if via.has_rport() || via.host != Host::of_ip(address) {
-        let _ = write!(out, ";received={address}");
+    if rport || via.host != Host::of_ip(address) {
+        out.push_str(";received=");
+        push_ip(out, address);
     }
-    if via.has_rport() {
-        let _ = write!(out, ";rport={}", source.port());
+    if rport {
+        out.push_str(";rport=");
+        push_number(out, u64::from(source.port()));
     }
 }
 

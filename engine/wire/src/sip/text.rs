@@ -1,6 +1,8 @@
 //! Character classes, quoting, percent escapes and splitting that never breaks a quoted string.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use memchr::{memchr, memchr2};
 
@@ -37,7 +39,10 @@ const TOKEN: [bool; 256] = {
 /// Without spaces and tabs at both ends.
 #[inline]
 pub(crate) fn trim(text: &str) -> &str {
-    trim_start(trim_end(text))
+    match text.as_bytes() {
+        [first, .., last] if !is_blank(*first) && !is_blank(*last) => text,
+        _ => trim_start(trim_end(text)),
+    }
 }
 
 /// Without spaces and tabs in front. By bytes: values are short, and a search by characters costs more.
@@ -183,6 +188,30 @@ pub fn push_quoted(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+/// Appends an address, IPv6 without brackets. IPv4, which most are, without the formatting machinery.
+pub fn push_ip(out: &mut String, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (place, octet) in ip.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push('.');
+                }
+                push_number(out, u64::from(octet));
+            }
+        }
+        // Writing to a String can not fail.
+        IpAddr::V6(ip) => drop(write!(out, "{ip}")),
+    }
+}
+
+/// Appends a number in decimal digits.
+pub fn push_number(out: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(out, number / 10);
+    }
+    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// `text` as a quoted string; see [`push_quoted`].

@@ -1,7 +1,9 @@
 //! Keys that tell transactions apart (RFC 3261 §17.1.3, §17.2.3).
 
+use smallvec::SmallVec;
+
 use crate::sip::header::via::Via;
-use crate::sip::{Message, Method};
+use crate::sip::{Host, Message, Method};
 
 /// Identity of a transaction, compared byte by byte.
 ///
@@ -9,7 +11,10 @@ use crate::sip::{Message, Method};
 /// The key of a request says nothing about its source; a table that must not let one source touch
 /// another's transactions adds the source itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TransactionKey(Box<[u8]>);
+pub struct TransactionKey(Bytes);
+
+/// Most keys fit without allocating.
+type Bytes = SmallVec<[u8; 120]>;
 
 impl TransactionKey {
     /// Key of the server transaction that a request belongs to; an ACK gives the key of its INVITE.
@@ -69,13 +74,11 @@ impl TransactionKey {
 }
 
 /// Parts are written with their lengths, so that no two different lists of parts give one key.
-struct KeyBuilder(Vec<u8>);
+struct KeyBuilder(Bytes);
 
 impl KeyBuilder {
     fn new(kind: u8) -> Self {
-        let mut out = Vec::with_capacity(96);
-        out.push(kind);
-        KeyBuilder(out)
+        KeyBuilder(Bytes::from_slice(&[kind]))
     }
 
     fn number(&mut self, number: u32) {
@@ -89,14 +92,25 @@ impl KeyBuilder {
     }
 
     fn sent_by(&mut self, via: &Via<'_>) {
-        let mut host = String::with_capacity(48);
-        via.host.push_canonical(&mut host);
-        self.part(&host);
+        match via.host {
+            Host::Name(name) => {
+                self.number(name.len() as u32);
+                self.0.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+            }
+            Host::V4(ip) => self.address(4, &ip.octets()),
+            Host::V6(ip) => self.address(6, &ip.octets()),
+        }
         self.number(u32::from(via.port.unwrap_or(0)));
     }
 
+    /// Its first four bytes are no length that a name can have.
+    fn address(&mut self, kind: u32, octets: &[u8]) {
+        self.number(u32::MAX - kind);
+        self.0.extend_from_slice(octets);
+    }
+
     fn done(self) -> TransactionKey {
-        TransactionKey(self.0.into_boxed_slice())
+        TransactionKey(self.0)
     }
 }
 

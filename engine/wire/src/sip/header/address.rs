@@ -51,6 +51,16 @@ impl<'a> NameAddr<'a> {
         Ok(address)
     }
 
+    /// From its parts, which were taken apart and checked earlier.
+    pub(in crate::sip) fn of_parts(raw: &'a str, display: &'a str, uri: Uri<'a>, params: Params<'a>) -> Self {
+        NameAddr { raw, display, uri, params }
+    }
+
+    /// Display name as written.
+    pub(in crate::sip) fn display_text(&self) -> &'a str {
+        self.display
+    }
+
     /// Position of the `<` that begins the URI; `None` for an address without brackets.
     fn opening(raw: &str) -> Result<Option<usize>, HeaderError> {
         let bytes = raw.as_bytes();
@@ -88,19 +98,7 @@ impl<'a> NameAddr<'a> {
 
     /// Preference of a Contact in thousandths, 0 to 1000; `None` when absent or malformed.
     pub fn q(&self) -> Option<u16> {
-        let text = self.params.value("q")?;
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        if fraction.len() > 3 || !digits(fraction) {
-            return None;
-        }
-        let fraction =
-            fraction.bytes().chain(*b"000").take(3).fold(0, |sum, b| sum * 10 + u16::from(b - b'0'));
-        match whole {
-            "0" | "" => Some(fraction),
-            "1" if fraction == 0 => Some(1000),
-            _ => None,
-        }
+        thousandths(self.params.value("q")?)
     }
 
     /// Lifetime asked for by a Contact's `expires`; `None` when absent.
@@ -115,22 +113,85 @@ impl<'a> NameAddr<'a> {
 
     /// `reg-id` (RFC 5626 §4.2); `None` when absent or not 1 to 2^31 - 1.
     pub fn reg_id(&self) -> Option<u32> {
-        let id = decimal(self.params.value("reg-id")?)?;
-        u32::try_from(id).ok().filter(|id| (1..=i32::MAX as u32).contains(id))
+        flow_number(self.params.value("reg-id")?)
     }
 
     /// Device name that a Cisco phone claims: `+u.sip!devicename.ccm.cisco.com`.
     pub fn device_name(&self) -> Option<Cow<'a, str>> {
-        self.params.text("+u.sip!devicename.ccm.cisco.com")
+        self.params.text(DEVICE_NAME)
     }
 
     /// Model number that a Cisco phone claims: `+u.sip!model.ccm.cisco.com`.
     pub fn model(&self) -> Option<Cow<'a, str>> {
-        self.params.text("+u.sip!model.ccm.cisco.com")
+        self.params.text(MODEL)
     }
 
     /// `cisco-keep-alive`: the REGISTER probes a standby node and must change no binding.
     pub fn cisco_keep_alive(&self) -> bool {
         self.params.has("cisco-keep-alive")
     }
+
+    /// All that a registrar reads of a Contact, in one pass.
+    pub fn contact_params(&self) -> ContactParams<'a> {
+        let mut found = ContactParams::default();
+        for param in self.params.iter() {
+            let text = || param.value.map(unquote);
+            // By length first: most names are told apart by it.
+            match (param.name.len(), param.name) {
+                (1, name) if name.eq_ignore_ascii_case("q") => found.q = param.value.and_then(thousandths),
+                (6, name) if name.eq_ignore_ascii_case("reg-id") => {
+                    found.reg_id = param.value.and_then(flow_number);
+                }
+                (7, name) if name.eq_ignore_ascii_case("expires") => {
+                    found.expires = Some(crate::sip::Expires::parse(param.value.unwrap_or_default()));
+                }
+                (13, name) if name.eq_ignore_ascii_case("+sip.instance") => found.instance = text(),
+                (16, name) if name.eq_ignore_ascii_case("cisco-keep-alive") => found.keep_alive = true,
+                (26, name) if name.eq_ignore_ascii_case(MODEL) => found.model = text(),
+                (31, name) if name.eq_ignore_ascii_case(DEVICE_NAME) => found.device_name = text(),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+const DEVICE_NAME: &str = "+u.sip!devicename.ccm.cisco.com";
+const MODEL: &str = "+u.sip!model.ccm.cisco.com";
+
+/// What the parameters of a Contact say; see the methods of [`NameAddr`] with these names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactParams<'a> {
+    /// [`NameAddr::q`].
+    pub q: Option<u16>,
+    /// [`NameAddr::expires`].
+    pub expires: Option<crate::sip::Expires>,
+    /// [`NameAddr::instance`].
+    pub instance: Option<Cow<'a, str>>,
+    /// [`NameAddr::reg_id`].
+    pub reg_id: Option<u32>,
+    /// [`NameAddr::device_name`].
+    pub device_name: Option<Cow<'a, str>>,
+    /// [`NameAddr::model`].
+    pub model: Option<Cow<'a, str>>,
+    /// [`NameAddr::cisco_keep_alive`].
+    pub keep_alive: bool,
+}
+
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if fraction.len() > 3 || !digits(fraction) {
+        return None;
+    }
+    let fraction = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, b| sum * 10 + u16::from(b - b'0'));
+    match whole {
+        "0" | "" => Some(fraction),
+        "1" if fraction == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+fn flow_number(text: &str) -> Option<u32> {
+    u32::try_from(decimal(text)?).ok().filter(|id| (1..=i32::MAX as u32).contains(id))
 }

@@ -1,12 +1,13 @@
 //! What a UAS must refuse before it looks at the meaning (RFC 3261 §8.1.1, §8.2, §16.3, §20).
 
+use super::kept::{Kept, KeptAddress, KeptUri, KeptVia, Span};
 use crate::sip::header::address::NameAddr;
 use crate::sip::header::number::Cseq;
 use crate::sip::header::via::Via;
 use crate::sip::limits::MAX_CONTACTS;
 use crate::sip::text::{Elements, decimal};
 use crate::sip::uri::{Scheme, Uri};
-use crate::sip::{HeaderError, HeaderName, Limits, Message, Method, ParseError, UriError};
+use crate::sip::{HeaderError, HeaderName, Limits, Message, ParseError, UriError};
 
 /// Headers that may stand once. Content-Length may be repeated with the same value, and is judged apart.
 const SINGLE: [HeaderName; 18] = [
@@ -43,9 +44,11 @@ const SINGLE_BITS: u128 = {
     bits
 };
 
-/// The first fault of a message whose head could be read.
-pub(super) fn check(message: &Message<'_>, limits: &Limits) -> Result<(), ParseError> {
-    request_uri(message)?;
+/// The first fault of a message whose head could be read; else what was read of it.
+pub(super) fn check(message: &Message<'_>, limits: &Limits) -> Result<Kept, ParseError> {
+    let mut kept = Kept::default();
+    let head = &*message.head;
+    kept.uri = request_uri(message)?;
     let present = repetition(message)?;
     let has = |name| present & bit(name) != 0;
     for name in [HeaderName::Via, HeaderName::CallId, HeaderName::From, HeaderName::To, HeaderName::Cseq] {
@@ -53,10 +56,17 @@ pub(super) fn check(message: &Message<'_>, limits: &Limits) -> Result<(), ParseE
             return Err(ParseError::Missing(name));
         }
     }
-    vias(message, limits)?;
+    kept.via = Some(vias(message, limits)?);
     for name in [HeaderName::From, HeaderName::To] {
         let value = message.first(name).unwrap_or_default();
-        NameAddr::parse(value).map_err(|e| ParseError::Invalid(name, e))?;
+        let address = NameAddr::parse(value).map_err(|e| ParseError::Invalid(name, e))?;
+        let tag = address.tag().map(|tag| Span::of(head, tag));
+        let address = Some(KeptAddress::of(head, &address));
+        if name == HeaderName::From {
+            (kept.from, kept.from_tag) = (address, tag);
+        } else {
+            (kept.to, kept.to_tag) = (address, tag);
+        }
     }
     let call_id = message.first(HeaderName::CallId).unwrap_or_default();
     if call_id.is_empty() || call_id.bytes().any(|b| matches!(b, b' ' | b'\t')) {
@@ -64,31 +74,34 @@ pub(super) fn check(message: &Message<'_>, limits: &Limits) -> Result<(), ParseE
     }
     let cseq = Cseq::parse(message.first(HeaderName::Cseq).unwrap_or_default())
         .map_err(|e| ParseError::Invalid(HeaderName::Cseq, e))?;
-    if message.method().is_some_and(|method: Method<'_>| method != cseq.method) {
-        return Err(ParseError::CseqMethod);
+    if let Some(method) = message.method() {
+        if method != cseq.method {
+            return Err(ParseError::CseqMethod);
+        }
+        kept.cseq = Some(cseq.number);
     }
     if has(HeaderName::MaxForwards) {
         max_forwards(message.first(HeaderName::MaxForwards).unwrap_or_default())
             .map_err(|e| ParseError::Invalid(HeaderName::MaxForwards, e))?;
     }
     if has(HeaderName::Contact) {
-        contacts(message).map_err(|e| ParseError::Invalid(HeaderName::Contact, e))?;
+        kept.contact = contacts(message).map_err(|e| ParseError::Invalid(HeaderName::Contact, e))?;
     }
     for name in [HeaderName::Route, HeaderName::RecordRoute] {
         if has(name) {
             addresses(message, name).map_err(|e| ParseError::Invalid(name, e))?;
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
-fn request_uri(message: &Message<'_>) -> Result<(), ParseError> {
-    let Some(text) = message.request_uri() else { return Ok(()) };
+fn request_uri(message: &Message<'_>) -> Result<Option<KeptUri>, ParseError> {
+    let Some(text) = message.request_uri() else { return Ok(None) };
     let uri = Uri::parse(text).map_err(ParseError::RequestUri)?;
     match uri.scheme {
         Scheme::Other(_) => Err(ParseError::Scheme),
         _ if uri.has_headers() => Err(ParseError::RequestUri(UriError::Params)),
-        _ => Ok(()),
+        _ => Ok(Some(KeptUri::of(&message.head, &uri))),
     }
 }
 
@@ -107,7 +120,7 @@ fn repetition(message: &Message<'_>) -> Result<u128, ParseError> {
     }
 }
 
-fn vias(message: &Message<'_>, limits: &Limits) -> Result<(), ParseError> {
+fn vias(message: &Message<'_>, limits: &Limits) -> Result<KeptVia, ParseError> {
     let mut values = message.values(HeaderName::Via);
     let invalid = |e| ParseError::Invalid(HeaderName::Via, e);
     let top = Via::parse(values.next().unwrap_or_default()).map_err(invalid)?;
@@ -116,7 +129,7 @@ fn vias(message: &Message<'_>, limits: &Limits) -> Result<(), ParseError> {
     if values.take(limits.vias).count() >= limits.vias {
         return Err(ParseError::TooManyVias { limit: limits.vias });
     }
-    Ok(())
+    Ok(KeptVia::of(&message.head, &top))
 }
 
 fn max_forwards(value: &str) -> Result<(), HeaderError> {
@@ -124,20 +137,21 @@ fn max_forwards(value: &str) -> Result<(), HeaderError> {
     if number > 255 { Err(HeaderError::Range) } else { Ok(()) }
 }
 
-fn contacts(message: &Message<'_>) -> Result<(), HeaderError> {
-    let (mut count, mut star) = (0, false);
+/// Checks all; gives the one that there is, of several none.
+fn contacts(message: &Message<'_>) -> Result<Option<KeptAddress>, HeaderError> {
+    let (mut count, mut star, mut one) = (0, false, None);
     for value in message.values(HeaderName::Contact) {
         count += 1;
         if value == "*" {
             star = true;
         } else {
-            NameAddr::parse(value)?;
+            one = Some(NameAddr::parse(value)?);
         }
         if count > MAX_CONTACTS || (star && count > 1) {
             return Err(HeaderError::List);
         }
     }
-    Ok(())
+    Ok(one.filter(|_| count == 1).map(|address| KeptAddress::of(&message.head, &address)))
 }
 
 fn addresses(message: &Message<'_>, name: HeaderName) -> Result<(), HeaderError> {

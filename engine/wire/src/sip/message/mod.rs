@@ -2,6 +2,7 @@
 
 mod check;
 mod head;
+mod kept;
 mod views;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use crate::sip::text::Elements;
 use crate::sip::{HeaderName, Limits, Method, ParseError, Rejected};
 
 use self::head::{Lines, Start};
+use self::kept::Kept;
 
 pub use self::views::{Contacts, Header};
 
@@ -25,6 +27,8 @@ pub struct Message<'a> {
     head: Cow<'a, str>,
     lines: Lines,
     start: Option<Start>,
+    /// What the check has read of the headers that everybody asks for.
+    kept: Kept,
     body: Cow<'a, [u8]>,
 }
 
@@ -54,7 +58,13 @@ impl<'a> Message<'a> {
         let (start, start_error) =
             head::start(head.text.get(..usize::from(head.start_end)).unwrap_or_default());
         let rest = &input[head.body_start..];
-        let mut message = Message { head: head.text, lines: head.lines, start, body: Cow::Borrowed(rest) };
+        let mut message = Message {
+            head: head.text,
+            lines: head.lines,
+            start,
+            kept: Kept::default(),
+            body: Cow::Borrowed(rest),
+        };
         let verdict = judge(&mut message, rest, head.error, start_error, head.terminated, limits);
         match verdict {
             Ok(()) => Ok(message),
@@ -71,6 +81,7 @@ impl<'a> Message<'a> {
             head: Cow::Owned(self.head.into_owned()),
             lines: self.lines,
             start: self.start,
+            kept: self.kept,
             body: Cow::Owned(self.body.into_owned()),
         }
     }
@@ -194,7 +205,8 @@ fn judge<'a>(
         }
         _ => {}
     }
-    check::check(message, limits)
+    message.kept = check::check(message, limits)?;
+    Ok(())
 }
 
 /// Body length of a message on a stream by its head (empty line included), read with the same index as

@@ -36,6 +36,9 @@ pub enum Contacts<'m> {
 impl Message<'_> {
     /// The Request-URI, parsed.
     pub fn uri(&self) -> Option<Uri<'_>> {
+        if let Some(kept) = &self.kept.uri {
+            return Some(kept.view(&self.head));
+        }
         Uri::parse(self.request_uri()?).ok()
     }
 
@@ -46,26 +49,41 @@ impl Message<'_> {
 
     /// The topmost Via.
     pub fn top_via(&self) -> Option<Via<'_>> {
+        if let Some(kept) = &self.kept.via {
+            return Some(kept.view(&self.head));
+        }
         Via::parse(self.values(HeaderName::Via).next()?).ok()
     }
 
     /// From.
     pub fn from(&self) -> Option<NameAddr<'_>> {
+        if let Some(kept) = &self.kept.from {
+            return Some(kept.view(&self.head));
+        }
         self.address(HeaderName::From)
     }
 
     /// To.
     pub fn to(&self) -> Option<NameAddr<'_>> {
+        if let Some(kept) = &self.kept.to {
+            return Some(kept.view(&self.head));
+        }
         self.address(HeaderName::To)
     }
 
     /// Tag of From.
     pub fn from_tag(&self) -> Option<&str> {
+        if self.kept.from.is_some() {
+            return self.kept.from_tag.map(|span| span.text(&self.head));
+        }
         self.from()?.tag()
     }
 
     /// Tag of To.
     pub fn to_tag(&self) -> Option<&str> {
+        if self.kept.to.is_some() {
+            return self.kept.to_tag.map(|span| span.text(&self.head));
+        }
         self.to()?.tag()
     }
 
@@ -86,6 +104,9 @@ impl Message<'_> {
 
     /// CSeq.
     pub fn cseq(&self) -> Option<Cseq<'_>> {
+        if let (Some(number), Some(method)) = (self.kept.cseq, self.method()) {
+            return Some(Cseq { number, method });
+        }
         Cseq::parse(self.first(HeaderName::Cseq)?).ok()
     }
 
@@ -97,6 +118,9 @@ impl Message<'_> {
     /// Contact headers: none, `*`, or the addresses. Addresses that can not be read do not appear; a
     /// parsed message has none such.
     pub fn contacts(&self) -> Contacts<'_> {
+        if let Some(kept) = &self.kept.contact {
+            return Contacts::List(vec![kept.view(&self.head)]);
+        }
         let mut values = self.values(HeaderName::Contact).peekable();
         match values.peek() {
             None => Contacts::None,
@@ -107,6 +131,9 @@ impl Message<'_> {
 
     /// The first Contact address.
     pub fn contact(&self) -> Option<NameAddr<'_>> {
+        if let Some(kept) = &self.kept.contact {
+            return Some(kept.view(&self.head));
+        }
         NameAddr::parse(self.values(HeaderName::Contact).next()?).ok()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::sip::UriError;
-use crate::sip::text::trim;
+use crate::sip::text::{push_ip, trim};
 
 /// A host of a URI or of a Via `sent-by`. Addresses compare by value, names without case.
 #[derive(Debug, Clone, Copy, Eq)]
@@ -79,12 +79,17 @@ impl<'a> Host<'a> {
 
     /// Appends the canonical text: names in lower case, IPv6 in brackets in its shortest form.
     pub fn push_canonical(&self, out: &mut String) {
-        use fmt::Write;
-        match self {
-            Host::Name(name) => out.extend(name.chars().map(|c| c.to_ascii_lowercase())),
-            // Writing to a String can not fail.
-            address => {
-                let _ = write!(out, "{address}");
+        match *self {
+            Host::Name(name) => {
+                let from = out.len();
+                out.push_str(name);
+                out[from..].make_ascii_lowercase();
+            }
+            Host::V4(ip) => push_ip(out, IpAddr::V4(ip)),
+            Host::V6(ip) => {
+                out.push('[');
+                push_ip(out, IpAddr::V6(ip));
+                out.push(']');
             }
         }
     }

@@ -43,9 +43,9 @@ pub struct Uri<'a> {
     /// Port, where written.
     pub port: Option<u16>,
     /// Text of the parameters, without the first semicolon.
-    params: &'a str,
+    pub(in crate::sip) params: &'a str,
     /// Text of the headers, without the question mark.
-    headers: Option<&'a str>,
+    pub(in crate::sip) headers: Option<&'a str>,
 }
 
 impl<'a> Uri<'a> {
@@ -141,6 +141,9 @@ impl<'a> Uri<'a> {
     }
 
     fn checked(self) -> Result<Self, UriError> {
+        if self.params.is_empty() && self.headers.is_none() {
+            return Ok(self);
+        }
         let params = self.params.bytes().filter(|b| *b == b';').count();
         let headers = self.headers.unwrap_or_default().bytes().filter(|b| *b == b'&').count();
         if params >= MAX_PARAMS || headers >= MAX_PARAMS {

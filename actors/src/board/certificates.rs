@@ -9,7 +9,7 @@ use papaya::HashMap;
 /// Certificates that were seen, by device. The catalog writes it when it has committed one.
 #[derive(Debug, Default)]
 pub struct CertificateBoard {
-    seen: HashMap<DeviceName, Arc<SeenCertificates>, std::hash::RandomState>,
+    seen: HashMap<DeviceName, Arc<SeenCertificates>, foldhash::quality::RandomState>,
 }
 
 impl CertificateBoard {

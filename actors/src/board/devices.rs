@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::slots::Slots;
 
 /// Hasher of the boards' maps: seeded per process, so that names cannot be chosen to collide.
-type Hasher = std::hash::RandomState;
+type Hasher = foldhash::quality::RandomState;
 
 /// A device as configured. Immutable: a change publishes a new one.
 #[derive(Debug, Clone, PartialEq)]

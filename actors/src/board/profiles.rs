@@ -66,7 +66,7 @@ pub struct Judgement {
 /// The profiles.
 #[derive(Debug, Default)]
 pub struct ProfileBoard {
-    profiles: HashMap<ProfileId, Arc<Entry>, std::hash::RandomState>,
+    profiles: HashMap<ProfileId, Arc<Entry>, foldhash::quality::RandomState>,
     /// Rows and roll-outs that need an authenticated version.
     authenticated_users: AtomicU32,
     /// Profiles that phones have and whose saved version is authenticated.

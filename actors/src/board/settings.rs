@@ -34,7 +34,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct SettingsBoard {
     settings: ArcSwap<Settings>,
-    users: HashMap<UserId, Arc<DerivedCredentials>, std::hash::RandomState>,
+    users: HashMap<UserId, Arc<DerivedCredentials>, foldhash::quality::RandomState>,
     certificates: ArcSwap<Vec<CertificateRow>>,
     own: ArcSwap<OwnCertificates>,
     crls: ArcSwap<Vec<Crl>>,

@@ -49,6 +49,9 @@ const MAILBOX: usize = 1 << 16;
 /// All shards of the node, for what one shard must tell another.
 pub(crate) type Router = OnceLock<Vec<Addr<Shard>>>;
 
+/// Keys are numbers of our own making, hashed under a seed of the process.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Everything a shard is made of.
 pub(crate) struct ShardSetup {
     pub(crate) id: ShardId,
@@ -119,14 +122,14 @@ pub struct Shard {
     subscriptions_per_phone: usize,
     tools: Option<Arc<CallTools>>,
     wheel: Wheel<Due>,
-    open: HashMap<DeviceIndex, phones::Open>,
-    calls: HashMap<CallKey, CallHandle>,
+    open: Map<DeviceIndex, phones::Open>,
+    calls: Map<CallKey, CallHandle>,
     /// Calls by the INVITE that began them.
-    invites: HashMap<u64, CallKey>,
+    invites: Map<u64, CallKey>,
     /// Phones that run as actors, and those about to leave.
-    active: HashMap<DeviceIndex, active::Active>,
+    active: Map<DeviceIndex, active::Active>,
     /// What is kept of phones that do not.
-    dormant: HashMap<DeviceIndex, Box<PhoneState>>,
+    dormant: Map<DeviceIndex, Box<PhoneState>>,
     phone_tools: Option<Arc<PhoneTools>>,
     /// Counts activations: a late word of an earlier one is known by it.
     activations: u32,
@@ -169,11 +172,11 @@ impl Shard {
             subscriptions_per_phone: setup.subscriptions_per_phone,
             tools: None,
             wheel: Wheel::new(now().0),
-            open: HashMap::new(),
-            calls: HashMap::new(),
-            invites: HashMap::new(),
-            active: HashMap::new(),
-            dormant: HashMap::new(),
+            open: Map::default(),
+            calls: Map::default(),
+            invites: Map::default(),
+            active: Map::default(),
+            dormant: Map::default(),
             phone_tools: None,
             activations: 0,
             next_slot: 0,

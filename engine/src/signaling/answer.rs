@@ -13,7 +13,9 @@ use super::transaction::ServerTxId;
 use super::worker::State;
 
 /// The one quality of protection that is offered and checked (RFC 7616 §3.3).
-const QOP: &str = "auth";
+const QOP: &str = ", qop=\"auth\"";
+/// The same where only the nonce was of no use (RFC 7616 §3.3).
+const QOP_STALE: &str = ", qop=\"auth\", stale=true";
 
 impl State {
     /// 401 with one challenge for each algorithm, strongest first, all with one nonce. Keeps no state.
@@ -27,22 +29,11 @@ impl State {
         let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
         let mut p = head.response(401, reason_phrase(401), Some(&tag));
         let realm = quoted(&settings.parameters.sip_realm_station);
+        // What all have in common is put together once.
+        let common = ["Digest realm=", &*realm, ", nonce=\"", nonce.as_str(), "\", algorithm="].concat();
+        let tail = if stale { QOP_STALE } else { QOP };
         for algorithm in algorithms.iter() {
-            p.header_parts(
-                "WWW-Authenticate",
-                &[
-                    "Digest realm=",
-                    &realm,
-                    ", nonce=\"",
-                    nonce.as_str(),
-                    "\", algorithm=",
-                    algorithm.token(),
-                    ", qop=\"",
-                    QOP,
-                    "\"",
-                    if stale { ", stale=true" } else { "" },
-                ],
-            );
+            p.header_parts("WWW-Authenticate", &[&common, algorithm.token(), tail]);
         }
         self.send_stateless(shared, path, &head, 401, p.finish());
     }

@@ -237,40 +237,9 @@ impl State {
         self.intend(shard, Intent::Register { device, tx, request, proof_due, judged: applied, shown });
     }
 
-    /// A standby keepalive changes nothing, so it is answered without state, and alike whether the phone is
-    /// known or not: it tells nobody which phones there are.
-    fn standby_keepalive(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, cisco: bool) {
-        let date = self.date(keyline_actors::clock::now().0 / 1000);
-        let headers = [("Date", &*date), ("Supported", register::CISCO_SUPPORTED)];
-        let headers = if cisco { &headers[..] } else { &headers[..1] };
-        self.answer_stateless(shared, path, message, 200, headers);
-    }
-
     /// The credit of an intent that will not be sent: an empty batch gives nothing back, so it is done here.
     pub(super) fn credit_back(&self, shared: &Shared, shard: keyline_actors::route::ShardId) {
         shared.handle.release(shard);
-    }
-
-    pub(super) fn register_reply(
-        &mut self,
-        shared: &Shared,
-        tx: ServerTxId,
-        reply: &keyline_actors::outlet::RegisterReply,
-    ) {
-        let Some(owner) = self.servers.owner(tx).cloned() else { return };
-        let spread = self.retry_after();
-        let now_s = keyline_actors::clock::now().0 / 1000;
-        let date = self.date(now_s);
-        let (status, bytes) = register::answer(&owner, reply, &date, spread);
-        self.respond(shared, tx, status, bytes);
-    }
-
-    /// Text of a Date header; made once a second.
-    fn date(&mut self, now_s: u64) -> Arc<str> {
-        if self.date.0 != now_s {
-            self.date = (now_s, keyline_wire::sip::http_date(now_s).into());
-        }
-        Arc::clone(&self.date.1)
     }
 
     /// What the connection proved, without the proof of this request.
@@ -412,7 +381,7 @@ impl State {
             },
             head,
             asked,
-            offer,
+            offer: offer.map(Box::new),
             device,
             stream,
         };

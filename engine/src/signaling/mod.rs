@@ -34,6 +34,7 @@ mod owner;
 mod path;
 mod refer;
 mod register;
+mod registered;
 pub mod relay;
 pub mod shared;
 mod standing;

@@ -82,7 +82,7 @@ impl State {
                 };
                 let role = if owner.offer.is_some() { Role::Answer } else { Role::Offer };
                 let policy = policy(shared, reply.carry_crypto);
-                match shared.media.rewrite(call, &tag, role, body, owner.offer.as_ref(), &policy) {
+                match shared.media.rewrite(call, &tag, role, body, owner.offer.as_deref(), &policy) {
                     Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
                     // A provisional without its SDP says less, but nothing wrong. For a final answer the call
                     // decides: nothing was sent, so that the sender gets one answer only.

@@ -54,7 +54,7 @@ pub struct ServerOwner {
     /// To tag of answers that make no dialog.
     pub tag: String,
     /// The offer that it carried.
-    pub offer: Option<Summary>,
+    pub offer: Option<Box<Summary>>,
     /// Device that sent it.
     pub device: Option<DeviceIndex>,
     /// Connection that it came on.

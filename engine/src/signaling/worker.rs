@@ -74,12 +74,12 @@ pub(super) struct State {
     pub(super) connections: Connections,
     pub(super) limits: WorkerLimits,
     /// Server transactions by source.
-    pub(super) held: HashMap<IpAddr, usize>,
+    pub(super) held: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     sockets: Vec<(SocketAddr, Rc<UdpSocket>)>,
     /// Intents collected in this turn, by shard; each holds its credit.
     intents: Vec<Vec<Intent>>,
     /// Client transactions of calls.
-    pub(super) tokens: HashMap<(CallKey, ClientTx), ClientTxId>,
+    pub(super) tokens: HashMap<(CallKey, ClientTx), ClientTxId, foldhash::quality::RandomState>,
     pub(super) relays: Relays,
     pub(super) orders: Orders,
     /// Phones that auto-registration decides on, and the time until which it may take.
@@ -106,10 +106,10 @@ impl Worker {
             client_actions: Vec::new(),
             connections: Connections::new(id, limits.connections),
             limits,
-            held: HashMap::new(),
+            held: HashMap::default(),
             sockets: Vec::new(),
             intents: (0..shards).map(|_| Vec::new()).collect(),
-            tokens: HashMap::new(),
+            tokens: HashMap::default(),
             relays: Relays::default(),
             orders: Orders::default(),
             adopting: HashMap::new(),

@@ -22,6 +22,7 @@ mod register;
 mod row;
 mod step;
 mod time;
+mod uuid;
 mod versions;
 
 #[cfg(test)]

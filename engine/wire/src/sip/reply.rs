@@ -116,6 +116,12 @@ impl ReplyHead {
         }
     }
 
+    /// Lets go of the text, once no other response will be made of it. Route, source and method stay.
+    pub fn spend(&mut self) {
+        self.lines = Box::default();
+        (self.record_route, self.timestamp, self.to) = (0, 0, 0);
+    }
+
     /// Where responses go.
     pub fn reply_to(&self) -> ReplyRoute {
         self.route

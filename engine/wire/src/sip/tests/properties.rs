@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::sip::stream::{Frame, Framer, Side};
-use crate::sip::{Credentials, HeaderName, Message, NameAddr, Printer, ReplyHead, TransactionKey, Uri, Via};
+use crate::sip::{
+    Credentials, Cseq, HeaderName, Message, NameAddr, Printer, ReplyHead, TransactionKey, Uri, Via,
+};
 use crate::sip::{multipart, percent_decode, quoted, stun, unquote};
 
 use super::torture::load;
@@ -25,6 +27,8 @@ fn exercise(bytes: &[u8]) {
     if let Some(content_type) = message.first(HeaderName::ContentType) {
         let _ = multipart::parts(content_type, message.body());
     }
+    kept_views_are_those_of_the_text(&message);
+    kept_views_are_those_of_the_text(&message.clone().into_owned());
     TransactionKey::server(&message);
     TransactionKey::from_response(&message);
     let owned = message.clone().into_owned();
@@ -38,6 +42,37 @@ fn exercise(bytes: &[u8]) {
         let echoed = vias + single.iter().filter(|name| message.has(**name)).count();
         assert_eq!(lines, 1 + echoed + 1 + 2 + 1);
         assert!(answer.ends_with(b"\r\n\r\nz"));
+    }
+}
+
+/// What the check kept says the same as reading the header again.
+fn kept_views_are_those_of_the_text(message: &Message<'_>) {
+    let address = |a: Option<NameAddr<'_>>| a.map(|a| format!("{a:?} {}", a.display()));
+    let read = |name| message.first(name).and_then(|value| NameAddr::parse(value).ok());
+    for (kept, name) in [(message.from(), HeaderName::From), (message.to(), HeaderName::To)] {
+        assert_eq!(address(kept), address(read(name)));
+    }
+    let tag = |name| read(name).and_then(|a| a.tag());
+    assert_eq!((message.from_tag(), message.to_tag()), (tag(HeaderName::From), tag(HeaderName::To)));
+    let via = message.values(HeaderName::Via).next().and_then(|value| Via::parse(value).ok());
+    assert_eq!(message.top_via(), via);
+    let uri = message.request_uri().and_then(|text| Uri::parse(text).ok());
+    assert_eq!(format!("{:?}", message.uri()), format!("{uri:?}"));
+    let contact = message.values(HeaderName::Contact).next().and_then(|value| NameAddr::parse(value).ok());
+    assert_eq!(address(message.contact()), address(contact));
+    let cseq = message.first(HeaderName::Cseq).and_then(|value| Cseq::parse(value).ok());
+    assert_eq!(message.cseq(), cseq);
+    if let Some(contact) = contact {
+        let params = contact.contact_params();
+        assert_eq!(
+            (params.q, params.expires, params.reg_id),
+            (contact.q(), contact.expires(), contact.reg_id())
+        );
+        assert_eq!((params.instance, params.model), (contact.instance(), contact.model()));
+        assert_eq!(
+            (params.device_name, params.keep_alive),
+            (contact.device_name(), contact.cisco_keep_alive())
+        );
     }
 }
 

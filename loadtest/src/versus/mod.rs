@@ -43,10 +43,10 @@ pub struct Plan {
 /// One operation over one transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Row {
-    /// `UDP`, `TCP`, `TLS`.
-    pub transport: &'static str,
     /// Place in the table.
     pub place: u8,
+    /// `UDP`, `TCP`, `TLS`.
+    pub transport: &'static str,
     /// Operation.
     pub operation: &'static str,
 }

@@ -38,8 +38,16 @@ const CALLS: CallPlan =
 
 /// Measures all rows; what fails says why.
 pub(super) fn measure(keyline: &Path, folder: &Path, plan: &Plan, carrier: Carrier, who: Contender) -> Rows {
-    let row =
-        |place: usize| Row { transport: carrier.via(), place: place as u8, operation: OPERATIONS[place].0 };
+    let first = match carrier {
+        Carrier::Udp => 0,
+        Carrier::Tcp => OPERATIONS.len(),
+        Carrier::Tls => 2 * OPERATIONS.len(),
+    };
+    let row = |place: usize| Row {
+        place: (first + place) as u8,
+        transport: carrier.via(),
+        operation: OPERATIONS[place].0,
+    };
     let places = || (0..OPERATIONS.len()).filter(|place| carrier == Carrier::Udp || *place != 2);
     let (busy, part) = match both(keyline, folder, plan, carrier, who) {
         Ok(both) => both,

@@ -94,7 +94,9 @@ async fn phones_move_and_a_window_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attackers_are_told_from_phones_that_are_let_in() {
-    let crowd = super::attackers(&users(6), 6);
+    // The board takes numbers for users.
+    let same = |user: User| User { user: user.number.clone(), ..user };
+    let crowd: Vec<User> = super::attackers(&users(6), 6).into_iter().map(same).collect();
     let board = board(guarded()).await;
     let patient = Options { timeout: Duration::from_millis(400), ..options(&board, Carrier::Udp) };
     let (tallies, _) = run(crowd.clone(), patient, vec![(Job::Attack, all(12, 0.0))]).await;

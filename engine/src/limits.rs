@@ -108,9 +108,10 @@ limits! {
     write_queue_bytes = 262_144 in 16_384 ..= 16_777_216;
     /// Seconds in which a peer must take what is written to it.
     write_s = 10 in 1 ..= 120;
-    /// SIP transactions of each direction in one worker. A completed one costs about 0.7 KB.
+    /// SIP transactions of each direction in one worker. A completed one costs about 0.9 KB for 32 s.
     transactions_per_worker = 65_536 in 1_000 ..= 16_777_216;
-    /// Of these, server transactions that requests of one source may hold; more requests outside of dialogs get 503.
+    /// Of these, server transactions of one source that wait for an answer, or an INVITE's for its ACK; more requests
+    /// outside of dialogs get 503. Answered ones give way where the table is full, so they take nobody's place.
     transactions_per_source = 16_384 in 1 ..= 16_777_216;
     /// Messages that wait for one shard. Ingress sheds from half of it on.
     queue_per_shard = 8_192 in 64 ..= 1_048_576;

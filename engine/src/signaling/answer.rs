@@ -142,6 +142,11 @@ impl State {
         if let Err(error) = self.servers.respond(now, tx, status, bytes.into(), &mut self.server_actions) {
             tracing::debug!(%error, status, "a response was not sent");
         }
+        if status >= 200
+            && let Some(owner) = self.servers.owner(tx).filter(|o| o.head.method() != Method::Invite).cloned()
+        {
+            self.give_back(&owner);
+        }
         self.run_actions(shared);
     }
 

@@ -1,6 +1,7 @@
 //! Requests that arrive: matched, judged, handed on. A retransmission is absorbed before anything is judged
 //! (sip.md §3): its nonce count must not be checked twice.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -384,6 +385,7 @@ impl State {
             offer: offer.map(Box::new),
             device,
             stream,
+            held: Cell::new(true),
         };
         let now = self.now();
         let from = source(path.remote().ip());

@@ -1,5 +1,6 @@
 //! What a worker remembers of a transaction until it is answered.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct ServerOwner {
     pub device: Option<DeviceIndex>,
     /// Connection that it came on.
     pub stream: Option<StreamId>,
+    /// It counts among those that its source has waiting.
+    pub held: Cell<bool>,
 }
 
 /// Shared with the transaction table, which clones owners.

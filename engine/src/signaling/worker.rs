@@ -73,7 +73,8 @@ pub(super) struct State {
     pub(super) client_actions: Vec<ClientAction<Path, ClientOwner>>,
     pub(super) connections: Connections,
     pub(super) limits: WorkerLimits,
-    /// Server transactions by source.
+    /// Server transactions that wait for an answer of ours, or for the ACK of one, by source. An answered one is kept
+    /// for its repetitions only, and gives way to a new one where the table is full.
     pub(super) held: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     sockets: Vec<(SocketAddr, Rc<UdpSocket>)>,
     /// Intents collected in this turn, by shard; each holds its credit.
@@ -276,7 +277,7 @@ impl State {
                         | ServerEvent::TransportFailed
                         | ServerEvent::Unanswered => {}
                     },
-                    Action::Terminated { owner, .. } => self.give_back(owner.head.source().ip()),
+                    Action::Terminated { owner, .. } => self.give_back(&owner),
                 }
             }
             for action in client {
@@ -300,9 +301,11 @@ impl State {
         }
     }
 
-    /// A server transaction of this source is over.
-    fn give_back(&mut self, ip: IpAddr) {
-        if let Entry::Occupied(mut held) = self.held.entry(source(ip)) {
+    /// A server transaction has its answer or is over: its source may have another.
+    pub(super) fn give_back(&mut self, owner: &ServerRef) {
+        if owner.held.replace(false)
+            && let Entry::Occupied(mut held) = self.held.entry(source(owner.head.source().ip()))
+        {
             *held.get_mut() -= 1;
             if *held.get() == 0 {
                 held.remove();

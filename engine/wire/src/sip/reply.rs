@@ -24,7 +24,7 @@ pub struct ReplyRoute {
 #[derive(Debug, Clone)]
 pub struct ReplyHead {
     /// Ready lines: Via…, From, Call-ID, CSeq | Record-Route… | Timestamp | To without its line end.
-    lines: Box<str>,
+    lines: String,
     record_route: usize,
     timestamp: usize,
     to: usize,
@@ -59,7 +59,7 @@ impl ReplyHead {
         let by_rport = force_rport || via.has_rport();
         let sent_by = SocketAddr::new(source.ip(), via.answer_port());
         Some(ReplyHead {
-            lines: lines.into_boxed_str(),
+            lines,
             record_route,
             timestamp,
             to,
@@ -118,7 +118,7 @@ impl ReplyHead {
 
     /// Lets go of the text, once no other response will be made of it. Route, source and method stay.
     pub fn spend(&mut self) {
-        self.lines = Box::default();
+        self.lines = String::new();
         (self.record_route, self.timestamp, self.to) = (0, 0, 0);
     }
 

@@ -177,6 +177,13 @@ pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
 /// Appends `text` as a quoted string: `"` and `\` escaped, control characters become spaces.
 pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
+    // In nearly all texts nothing has to be escaped.
+    let odd = |b: u8| !(b' '..=b'~').contains(&b) || b == b'"' || b == b'\\';
+    if !text.bytes().fold(false, |any, b| any | odd(b)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' | '\\' => {

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::sip::limits::MAX_AUTH_FIELDS;
-use crate::sip::text::{quoted_end, split_at_byte, split_outside, trim, unquote};
+use memchr::memchr2;
+
+use crate::sip::text::{is_token_byte, quoted_end, split_at_byte, split_outside, trim, trim_start, unquote};
 use crate::sip::{HeaderError, is_token};
 
 /// Value of Authorization or Proxy-Authorization.
@@ -248,6 +250,15 @@ fn fields(list: &str) -> impl Iterator<Item = Result<Field<'_>, HeaderError>> {
     let mut count = 0;
     std::iter::from_fn(move || {
         loop {
+            if let Some((found, next)) = usual(rest?) {
+                count += 1;
+                rest = next;
+                if count > MAX_AUTH_FIELDS {
+                    rest = None;
+                    return Some(Err(HeaderError::List));
+                }
+                return Some(Ok(found));
+            }
             let (piece, next) = split_outside(rest?, b',', false);
             rest = next;
             let piece = trim(piece);
@@ -262,6 +273,34 @@ fn fields(list: &str) -> impl Iterator<Item = Result<Field<'_>, HeaderError>> {
             return Some(field(piece));
         }
     })
+}
+
+/// The first directive of a list where it is written as almost all write it, `name="text"` or `name=token` without
+/// quoted pairs, and what follows it; `None`: read it the long way.
+fn usual(list: &str) -> Option<(Field<'_>, Option<&str>)> {
+    let list = trim_start(list);
+    let bytes = list.as_bytes();
+    let cut = bytes.iter().position(|b| !is_token_byte(*b)).filter(|cut| *cut > 0)?;
+    if bytes[cut] != b'=' {
+        return None;
+    }
+    let from = cut + 1;
+    let (value, end) = if bytes.get(from) == Some(&b'"') {
+        let end = from + 1 + memchr2(b'"', b'\\', &bytes[from + 1..])?;
+        if bytes[end] != b'"' {
+            return None;
+        }
+        (&list[from + 1..end], end + 1)
+    } else {
+        let end = bytes[from..].iter().position(|b| !is_token_byte(*b)).map_or(bytes.len(), |n| from + n);
+        (&list[from..end], end)
+    };
+    let next = match bytes.get(end) {
+        None => None,
+        Some(b',') => Some(&list[end + 1..]),
+        Some(_) => return None,
+    };
+    Some(((&list[..cut], Cow::Borrowed(value)), next))
 }
 
 fn field(piece: &str) -> Result<Field<'_>, HeaderError> {

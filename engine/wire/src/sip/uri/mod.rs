@@ -54,6 +54,9 @@ impl<'a> Uri<'a> {
     /// sip and sips are checked whole; of tel the number and parameters are split; of any other scheme
     /// only the scheme and the absence of forbidden characters are checked.
     pub fn parse(raw: &'a str) -> Result<Uri<'a>, UriError> {
+        if let Some(uri) = usual(raw) {
+            return Ok(uri);
+        }
         let forbidden = |b: u8| matches!(b, b' ' | b'<' | b'>' | b'"') || b.is_ascii_control();
         if raw.bytes().any(forbidden) {
             return Err(UriError::Character);
@@ -154,6 +157,33 @@ impl<'a> Uri<'a> {
         }
         Ok(self)
     }
+}
+
+/// What most URIs are, `sip:[user@]host[:port]` of plain characters, in one pass; `None`: read it the long way.
+fn usual(raw: &str) -> Option<Uri<'_>> {
+    let rest = raw.strip_prefix("sip:")?;
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let bytes = rest.as_bytes();
+    let first = bytes.iter().position(|b| !plain(b)).unwrap_or(bytes.len());
+    let (user, hostport) = match bytes.get(first) {
+        Some(b'@') if first > 0 => (Some(&rest[..first]), &rest[first + 1..]),
+        Some(b'@') => return None,
+        _ => (None, rest),
+    };
+    // Anything but a host and a port is seen there.
+    let (host, port) = Host::parse_with_port(hostport).ok()?;
+    // Where white space may stand depends on the header.
+    let spaced = hostport.bytes().any(|b| matches!(b, b' ' | b'\t'));
+    (!spaced).then_some(Uri {
+        raw,
+        scheme: Scheme::Sip,
+        user,
+        password: None,
+        host: Some(host),
+        port,
+        params: "",
+        headers: None,
+    })
 }
 
 fn parse_scheme(text: &str) -> Result<Scheme<'_>, UriError> {

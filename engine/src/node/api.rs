@@ -57,6 +57,7 @@ pub(super) struct RunningNode {
     rollouts: Rollouts,
     issuer: Issuer,
     trunks: Trunks,
+    own_views: own::Views,
 }
 
 impl RunningNode {
@@ -72,6 +73,7 @@ impl RunningNode {
         Self {
             rollouts: Rollouts::new(handle.clone(), secret),
             trunks,
+            own_views: own::Views::default(),
             issuer: Issuer { handle: handle.clone(), oauth: Arc::clone(&shared.admission.oauth) },
             handle,
             shared,
@@ -384,7 +386,7 @@ impl NodeApi for RunningNode {
     }
 
     fn own_certificates(&self) -> Vec<Value> {
-        own::views(&self.handle)
+        self.own_views.of(&self.handle)
     }
 
     fn own(&self, name: String, asked: Asked, dry_run: bool, who: Who) -> BoxFuture<Result<Value, Problem>> {

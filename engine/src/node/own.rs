@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use keyline_actors::Handle;
 use keyline_actors::catalog::OwnRefused;
 use keyline_actors::clock::now;
+use keyline_actors::keyring::OwnCertificates;
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::impact::small_server_keys;
 use serde_json::Value;
@@ -16,10 +18,29 @@ use crate::admin::own::{refusal, unknown};
 use crate::admin::{Code, Problem};
 use crate::instant::Timestamp;
 use crate::pki::authority::{OwnCertificate, ocsp_facts};
-use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, view};
+use crate::pki::own::{Asked, Grounds, OwnError, Site, decide, stapled, view};
 
-pub(super) fn views(handle: &Handle) -> Vec<Value> {
-    handle.boards.settings.own().iter().map(|(name, own)| view(name, own, now())).collect()
+/// What the own certificates say, read once for as long as they are the same.
+#[derive(Debug, Default)]
+pub(super) struct Views(ArcSwapOption<(Arc<OwnCertificates>, Vec<Value>)>);
+
+impl Views {
+    pub(super) fn of(&self, handle: &Handle) -> Vec<Value> {
+        let own = handle.boards.settings.own();
+        let kept = self.0.load_full().filter(|kept| Arc::ptr_eq(&kept.0, &own));
+        let kept = kept.unwrap_or_else(|| {
+            let all = own.iter().map(|(name, own)| view(name, own, now())).collect();
+            let kept = Arc::new((Arc::clone(&own), all));
+            self.0.store(Some(Arc::clone(&kept)));
+            kept
+        });
+        let mut all = kept.1.clone();
+        // Whether a response is current depends on the time.
+        for (row, own) in all.iter_mut().zip(own.values()).filter(|(_, own)| own.ocsp.is_some()) {
+            row["ocsp"] = stapled(own, now());
+        }
+        all
+    }
 }
 
 /// Why it was not stored.

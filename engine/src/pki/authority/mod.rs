@@ -152,8 +152,9 @@ pub fn ensure(keyring: &Keyring<'_>, node: &str, hosts: &[String]) -> Result<(),
 
 /// When the OCSP response of an own certificate holds, if it has one.
 pub fn ocsp_facts(own: &Own) -> Option<OcspFacts> {
+    let response = own.ocsp.as_deref()?;
     let leaf = CertificateDer::from_pem_slice(own.material.certificate_pem.as_bytes()).ok()?;
-    ocsp::facts(own.ocsp.as_deref()?, &leaf)
+    ocsp::facts(response, &leaf)
 }
 
 /// The certificates of call processing among the node's own, with their OCSP responses while these hold.

@@ -201,7 +201,7 @@ fn staple(
 }
 
 /// When the OCSP response of an own certificate holds; null where there is none.
-fn stapled(own: &Own, now: UnixMillis) -> Value {
+pub fn stapled(own: &Own, now: UnixMillis) -> Value {
     let facts = authority::ocsp_facts(own);
     facts.map_or(Value::Null, |facts| facts.view(now))
 }

@@ -16,8 +16,8 @@ const PING: &[u8] = b"\r\n\r\n";
 
 pub(super) struct Handshake {
     free: Vec<u32>,
-    /// What each link is doing: phone and intended time.
-    doing: Vec<Option<(u32, u64)>>,
+    /// What each link is doing: phone, intended time, time of the dial.
+    doing: Vec<Option<(u32, u64, u64)>>,
     backlog: VecDeque<(u32, u64)>,
     phones: u64,
     open: u64,
@@ -39,9 +39,9 @@ impl Handshake {
             self.backlog.push_back((phone, intended));
             return;
         };
-        self.doing[link as usize] = Some((phone, intended));
+        self.doing[link as usize] = Some((phone, intended, core.now));
         let patience = core.options.timeout.as_micros() as u64;
-        core.alarm(intended.max(core.now) + patience, u64::from(link));
+        core.alarm(core.now + patience, u64::from(link));
         if let Err(e) = self.try_dial(core, link, phone) {
             self.fail(core, link, &e.to_string());
         } else {
@@ -94,7 +94,7 @@ impl Scenario for Handshake {
     }
 
     fn pong(&mut self, core: &mut Core, link: u32) {
-        if let Some((_, intended)) = self.doing[link as usize] {
+        if let Some((_, intended, _)) = self.doing[link as usize] {
             core.tally.received += 1;
             core.tally.success(core.now.saturating_sub(intended));
             self.done(core, link);
@@ -108,8 +108,9 @@ impl Scenario for Handshake {
     fn alarm(&mut self, core: &mut Core, id: u64) {
         let link = id as u32;
         let patience = core.options.timeout.as_micros() as u64;
-        // The time of the link's operation tells an old bell from a new one.
-        let late = self.doing[link as usize].is_some_and(|(_, intended)| intended + patience <= core.now);
+        // The time of the link's dial tells an old bell from a new one. (That of the operation does not: it may
+        // have waited for a link for longer than a bell.)
+        let late = self.doing[link as usize].is_some_and(|(_, _, dialed)| dialed + patience <= core.now);
         if late {
             core.tally.timeouts += 1;
             self.fail(core, link, "no handshake and answer to the keepalive in time");

@@ -192,6 +192,17 @@ async fn handshakes_are_whole_or_resumed() {
     }
 }
 
+/// One that had waited for its link longer than a handshake may take was ended by the bell of one before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_waited_for_a_link_has_all_its_time() {
+    let board = board(guarded()).await;
+    let tls = TlsSetup::new(TlsOptions::trusting(board.ca.pem.clone()), Certificates::None, false);
+    let options =
+        Options { tls: Some(tls), timeout: Duration::from_secs(1), ..options(&board, Carrier::Tls) };
+    let (tallies, _) = run(users(3), options, vec![(Job::Handshake { links: 1 }, all(2_500, 0.0))]).await;
+    clean(&tallies[0], 2_500);
+}
+
 /// Counts the bells that ring.
 struct Bells<'a>(&'a AtomicU64);
 

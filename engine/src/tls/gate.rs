@@ -96,8 +96,12 @@ impl Gate {
         }
     }
 
-    /// As many whole handshakes wait as may.
-    pub fn is_full(&self) -> bool {
+    /// Nearly as many whole handshakes wait as may.
+    pub fn is_crowded(&self) -> bool {
+        self.waiting.borrow()[Class::Whole as usize].len() >= self.most.get() - self.most.get() / 4
+    }
+
+    fn is_full(&self) -> bool {
         self.waiting.borrow()[Class::Whole as usize].len() >= self.most.get()
     }
 

@@ -175,16 +175,13 @@ pub type Accepted = (tokio::net::TcpStream, SocketAddr);
 /// Pause of an accept loop that cannot go on: doubled from the first to the second while nothing changes.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Pause between two looks for a seat.
-const LOOK: Duration = Duration::from_millis(2);
+/// Pause of an accept loop before each connection that is most likely refused: whoever waits in the backlog costs
+/// nothing, and to refuse costs as much as a fifth of a handshake.
+const BUSY: Duration = Duration::from_millis(2);
 
 /// Connections taken between two looks at the sockets: each brings a task of its own, and registered phones wait
 /// behind all of them.
 const AT_ONCE: u32 = 16;
-
-/// The same while many handshakes wait for their turn. Most of those that come then are refused, which costs a tenth
-/// of a handshake; whoever waits in the backlog costs nothing.
-const AT_ONCE_BUSY: u32 = 4;
 
 /// How long a connection waits in the backlog for a seat. In a storm of phones seats become free by the thousand
 /// a second, and a phone that is refused has lost its session ticket; where none becomes free, strangers hold them,
@@ -196,7 +193,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub enum Crowd {
     /// There is room.
     Room,
-    /// Many handshakes wait for their turn.
+    /// Handshakes wait for their turn.
     Busy,
     /// There is no seat.
     Full,
@@ -215,20 +212,25 @@ pub async fn accept<A>(
     let mut rest = REST.0;
     let (mut stuck, mut taken) = (false, 0);
     loop {
-        let now = crowd();
-        if taken >= if now == Crowd::Room { AT_ONCE } else { AT_ONCE_BUSY } {
+        if taken == AT_ONCE {
             taken = 0;
             // Comes back when the runtime has looked at its sockets.
             tokio::task::yield_now().await;
         }
         taken += 1;
-        if now != Crowd::Full {
-            stuck = false;
-        } else if !stuck {
-            let since = Instant::now();
-            while crowd() == Crowd::Full && !stuck {
-                tokio::time::sleep(LOOK).await;
-                stuck = since.elapsed() > PATIENCE;
+        match crowd() {
+            Crowd::Room => stuck = false,
+            Crowd::Busy => {
+                stuck = false;
+                tokio::time::sleep(BUSY).await;
+            }
+            Crowd::Full if stuck => {}
+            Crowd::Full => {
+                let since = Instant::now();
+                while crowd() == Crowd::Full && !stuck {
+                    tokio::time::sleep(BUSY).await;
+                    stuck = since.elapsed() > PATIENCE;
+                }
             }
         }
         match listener.accept().await {

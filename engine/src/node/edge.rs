@@ -94,7 +94,7 @@ pub(super) fn start_worker(
         let crowd = move || {
             if house.is_crowded(listener != Listener::SipTcp) {
                 Crowd::Full
-            } else if secured && watched.is_crowded() {
+            } else if secured && watched.is_full() {
                 Crowd::Busy
             } else {
                 Crowd::Room

@@ -96,12 +96,8 @@ impl Gate {
         }
     }
 
-    /// Nearly as many whole handshakes wait as may.
-    pub fn is_crowded(&self) -> bool {
-        self.waiting.borrow()[Class::Whole as usize].len() >= self.most.get() - self.most.get() / 4
-    }
-
-    fn is_full(&self) -> bool {
+    /// As many whole handshakes wait as may.
+    pub fn is_full(&self) -> bool {
         self.waiting.borrow()[Class::Whole as usize].len() >= self.most.get()
     }
 

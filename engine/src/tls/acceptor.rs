@@ -290,13 +290,6 @@ impl TlsContext {
                 })?;
                 return Ok((Secured::Legacy(Box::new(stream)), facts));
             }
-            let accepted = match accept(&bytes) {
-                Ok(accepted) => accepted,
-                Err((refused, why)) => {
-                    alert(&mut stream, &why).await;
-                    return Err(refused);
-                }
-            };
             // Where there is nothing to choose, rustls finds that out too, and sends the alert.
             let config = match choice {
                 Ok(Choice { kind, server: Server::Modern { tls13 } }) => used.configs.of(kind, tls13),
@@ -304,6 +297,13 @@ impl TlsContext {
             };
             let resumes = || ticket(&bytes).is_some_and(|ticket| config.ticketer.decrypt(&ticket).is_some());
             gate::turn(pass.as_deref(), resumes, &mut stream).await?;
+            let accepted = match accept(&bytes) {
+                Ok(accepted) => accepted,
+                Err((refused, why)) => {
+                    alert(&mut stream, &why).await;
+                    return Err(refused);
+                }
+            };
             drop(bytes);
             let stream = StartHandshake::from_parts(accepted, stream)
                 .into_stream(Arc::clone(config))

@@ -126,14 +126,20 @@ impl Gate {
     fn enter(self: &Rc<Self>) -> Pass {
         let number = self.next.get();
         self.next.set(number + 1);
-        Pass { gate: Rc::clone(self), number, class: Cell::new(Class::Light) }
+        Pass { gate: Rc::clone(self), number, class: Cell::new(Class::Light), queued: Cell::new(false) }
     }
 
-    fn place(&self, class: Class, number: u64, cx: &Context<'_>) {
+    /// Puts a handshake among those that wait.
+    fn place(&self, class: Class, pass: &Pass, cx: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
-        match waiting[class as usize].iter_mut().find(|w| w.number == number) {
+        let queue = &mut waiting[class as usize];
+        let number = pass.number;
+        // A thousand may wait: they are looked through only for one of them.
+        let known =
+            if pass.queued.replace(true) { queue.iter_mut().find(|w| w.number == number) } else { None };
+        match known {
             Some(waiter) => waiter.waker.clone_from(cx.waker()),
-            None => waiting[class as usize].push_back(Waiter { number, waker: cx.waker().clone() }),
+            None => queue.push_back(Waiter { number, waker: cx.waker().clone() }),
         }
         drop(waiting);
         if let Some(pump) = self.pump.borrow_mut().take() {
@@ -147,6 +153,8 @@ pub struct Pass {
     gate: Rc<Gate>,
     number: u64,
     class: Cell<Class>,
+    /// It is among those that wait.
+    queued: Cell<bool>,
 }
 
 impl Pass {
@@ -171,7 +179,7 @@ impl Pass {
         let mut first = true;
         poll_fn(|cx| {
             if std::mem::take(&mut first) {
-                self.gate.place(class, self.number, cx);
+                self.gate.place(class, self, cx);
                 return Poll::Pending;
             }
             Poll::Ready(())
@@ -184,9 +192,10 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        // Waiters are few when this happens to one: a handshake that ended is not waiting.
-        for queue in self.gate.waiting.borrow_mut().iter_mut() {
-            queue.retain(|w| w.number != self.number);
+        if self.queued.get() {
+            for queue in self.gate.waiting.borrow_mut().iter_mut() {
+                queue.retain(|w| w.number != self.number);
+            }
         }
         if self.gate.granted.get() == Some(self.number) {
             self.gate.granted.set(None);
@@ -232,8 +241,9 @@ where
     poll_fn(|cx| {
         if gate.granted.get() == Some(pass.number) {
             gate.granted.set(None);
+            pass.queued.set(false);
         } else if gate.spent.get() >= SLICE || !gate.is_idle() || gate.granted.get().is_some() {
-            gate.place(pass.class.get(), pass.number, cx);
+            gate.place(pass.class.get(), &pass, cx);
             return Poll::Pending;
         }
         let began = Instant::now();

@@ -56,8 +56,8 @@ pub(super) fn family(table: Table, cache: &Cache) -> Options {
         Table::Phones => tuned(64 << 20, 3, cache),
         Table::Calls => tuned(16 << 20, 3, cache),
         // Rows that change seldom: a large buffer would only hold what is on the disk anyway.
-        Table::Config => tuned(4 << 20, 3, cache),
-        Table::Meta | Table::Keys | Table::Audit | Table::Intents => tuned(2 << 20, 2, cache),
+        Table::Config => tuned(2 << 20, 3, cache),
+        Table::Meta | Table::Keys | Table::Audit | Table::Intents => tuned(1 << 20, 2, cache),
     }
 }
 

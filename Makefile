@@ -54,7 +54,7 @@ run: build ## engine with a demo fleet that registers and calls; Ctrl-C stops it
 
 test-fast: ## the pure crates: seconds, no RocksDB, no actix
 	@mkdir -p $(RESULTS)
-	@cargo test --locked -p keyline-domain -p keyline-wire 2>&1 | tee $(RESULTS)/pure.txt | grep -v ' \.\.\. ok$$'
+	@cargo test --locked --no-fail-fast -p keyline-domain -p keyline-wire 2>&1 | tee $(RESULTS)/pure.txt | grep -v ' \.\.\. ok$$'
 
 faults: deps ## the binary with faults on purpose, for the tests of supervision and durability
 	@$(ROCKSDB) cargo build --release --locked --bin keyline-faults --features keyline-engine/faults
@@ -65,7 +65,7 @@ peer: deps ## a TLS client on OpenSSL 3.6 for the tests, built once beside the c
 	  took=$$(( $$(date +%s) - start )); [ $$took -lt 5 ] || echo "the client on OpenSSL 3.6 took $$took s to build"
 
 test: judges build faults peer test-fast ## everything: pure crates, whole node over sockets, outside clients
-	@$(ROCKSDB) .ci/patience $(RESULTS)/whole.txt cargo test --release --locked -p keyline-storage -p keyline-actors \
+	@$(ROCKSDB) .ci/patience $(RESULTS)/whole.txt cargo test --release --locked --no-fail-fast -p keyline-storage -p keyline-actors \
 	  -p keyline-engine -p keyline-loadtest -p keyline-tests
 	@cargo test --release --locked -p keyline-wire --features integrity-only --lib integrity_only 2>&1 \
 	  | tee $(RESULTS)/integrity.txt | grep -v ' \.\.\. ok$$'

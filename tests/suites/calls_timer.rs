@@ -66,15 +66,22 @@ fn sessions_are_refreshed_on_each_leg_by_itself(shards: u16) {
     let (mut dialog, ok) = call(&mut a, &mut b, &[], &said);
     assert!(ok.session_expires().is_none(), "{ok:?}");
     let version = |m: &Message<'_>| keyline_wire::sdp::parse(m.body()).unwrap().origin.version.to_string();
-    for _ in 0..2 {
-        let update = b.expect("UPDATE");
-        assert_eq!(update.session_expires().map(|s| (s.seconds, s.refresher_uac)), Some((9, Some(true))));
-        b.answer(&update, 200, &said, "");
-        let again = a.expect("INVITE");
-        assert_eq!(version(&again), version(&ok), "o= of an unchanged session stays (RFC 4028 §7.4)");
-        a.answer(&again, 200, &[], &audio(40_000));
-        a.expect("ACK");
-    }
+    // Each phone answers by itself: either may be asked first.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..2 {
+                let again = a.expect("INVITE");
+                assert_eq!(version(&again), version(&ok), "o= of an unchanged session stays (RFC 4028 §7.4)");
+                a.answer(&again, 200, &[], &audio(40_000));
+                a.expect("ACK");
+            }
+        });
+        for _ in 0..2 {
+            let update = b.expect("UPDATE");
+            assert_eq!(update.session_expires().map(|s| (s.seconds, s.refresher_uac)), Some((9, Some(true))));
+            b.answer(&update, 200, &said, "");
+        }
+    });
     assert_eq!(node.calls().len(), 1);
     a.send(&dialog.request("BYE"));
     b.expect("BYE");

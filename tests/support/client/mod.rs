@@ -9,6 +9,7 @@ pub mod sipp;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::wait;
@@ -102,8 +103,16 @@ fn collect(pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     });
 }
 
-/// A TCP port of the loopback address that is free now.
+/// Ports below those that the system gives to connections: one of these is not taken between here and its user.
+const PORTS: (u16, u16) = (20_000, 12_000);
+
+/// A TCP port of the loopback address that is free now, another one each time.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = PORTS;
+    // Another program's tests may look for theirs at the same time.
+    let start = std::process::id().wrapping_mul(97);
+    let port = |n: u32| first + (start.wrapping_add(n) % u32::from(count)) as u16;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (0..count).map(|_| port(NEXT.fetch_add(1, Ordering::Relaxed))).find(is_free).expect("a free port")
 }

@@ -1,6 +1,7 @@
 //! Names and numbers that identify things: parsed once, then trusted.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,11 @@ fn checked(
     allowed: &'static str,
     ok: impl Fn(char) -> bool,
 ) -> Result<(), IdError> {
+    // Nearly all are: a look at each byte and no more.
+    let plain = |byte: u8| byte.is_ascii() && ok(char::from(byte));
+    if (1..=limit).contains(&value.len()) && value.bytes().all(plain) {
+        return Ok(());
+    }
     if value.is_empty() {
         return Err(IdError::Empty { what });
     }
@@ -74,12 +80,12 @@ fn checked(
     }
 }
 
+// One text, however many tables it stands in: a clone shares it.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text.
@@ -107,6 +113,26 @@ macro_rules! name {
                 &self.0
             }
         }
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a string")
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        $name::parse(text).map_err(E::custom)
+                    }
+                }
+                d.deserialize_str(Text)
+            }
+        }
         impl TryFrom<String> for $name {
             type Error = IdError;
             fn try_from(value: String) -> Result<Self, IdError> {
@@ -121,7 +147,7 @@ macro_rules! name {
         }
         impl From<$name> for String {
             fn from(value: $name) -> String {
-                value.0.into()
+                (*value.0).to_owned()
             }
         }
     };
@@ -152,7 +178,10 @@ impl DeviceName {
                 return Err(IdError::NotAMac(value.to_owned()));
             }
         }
-        Ok(Self(value.to_ascii_uppercase().into()))
+        Ok(Self(match value.bytes().any(|b| b.is_ascii_lowercase()) {
+            true => value.to_ascii_uppercase().into(),
+            false => value.into(),
+        }))
     }
 
     /// The fixed partition of this device: FNV-1a of the name, folded to 8 bits.

@@ -22,9 +22,10 @@ impl State {
     pub(super) fn challenge(&mut self, shared: &Shared, path: &Path, message: &Message<'_>, stale: bool) {
         let settings = shared.boards.settings.load();
         let keys = shared.boards.keys.load();
-        let id = self.entropy.number();
+        let now = keyline_actors::clock::now();
+        let id = shared.admission.windows.roomier(self.entropy.number(), &keys.nonce, now.0 / 1000);
         let algorithms = fitting(settings.algorithms, message.first(HeaderName::UserAgent));
-        let nonce = mint(id, keys.start, algorithms, keyline_actors::clock::now(), &keys.nonce);
+        let nonce = mint(id, keys.start, algorithms, now, &keys.nonce);
         let Some(head) = ReplyHead::capture(message, path.remote(), false) else { return };
         let tag = shared.stateless_tag(top_via(message), message.call_id().unwrap_or_default());
         let mut p = head.response(401, reason_phrase(401), Some(&tag));

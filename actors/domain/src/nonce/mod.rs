@@ -42,12 +42,15 @@ const TAG_LEN: usize = 13;
 const RAW_LEN: usize = BODY_LEN + TAG_LEN;
 /// Tells these MACs apart from any other use of the key.
 const PURPOSE: &[u8] = b"keyline nonce 1";
+const PLACES: &[u8] = b"keyline nonce places 1";
 
 /// One nonce key with its HMAC schedule ready.
 #[derive(Clone)]
 pub struct NonceKey {
     id: u8,
     mac: Hmac<Sha256>,
+    /// Key of [`Self::place`].
+    places: [u64; 2],
 }
 
 impl NonceKey {
@@ -58,8 +61,11 @@ impl NonceKey {
         block[..NONCE_SECRET_LEN].copy_from_slice(secret);
         let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
         zeroize::Zeroize::zeroize(&mut block);
+        let drawn = mac.clone().chain_update(PLACES).finalize().into_bytes();
+        let half = |at: usize| drawn[at..at + 8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let places = [half(0), half(8)];
         mac.update(PURPOSE);
-        Self { id: id % NONCE_KEY_IDS, mac }
+        Self { id: id % NONCE_KEY_IDS, mac, places }
     }
 
     /// Its number.
@@ -67,15 +73,48 @@ impl NonceKey {
         self.id
     }
 
-    /// HMAC of a nonce's body: the tag, and 8 bytes that are never sent and that nobody without the
-    /// key can foretell.
-    fn seal(&self, body: &[u8; BODY_LEN]) -> ([u8; TAG_LEN], u64) {
+    /// HMAC of a nonce's body.
+    fn seal(&self, body: &[u8; BODY_LEN]) -> [u8; TAG_LEN] {
         let full = self.mac.clone().chain_update(body).finalize().into_bytes();
-        let (mut tag, mut place) = ([0; TAG_LEN], [0; 8]);
+        let mut tag = [0; TAG_LEN];
         tag.copy_from_slice(&full[..TAG_LEN]);
-        place.copy_from_slice(&full[16..24]);
-        (tag, u64::from_le_bytes(place))
+        tag
     }
+
+    /// Where the window of the nonce with this id lives: SipHash-2-4 (Aumasson and Bernstein, 2012) of the id
+    /// under a key of its own. Nobody without the key can foretell it, and it is known before a nonce is sealed.
+    fn place(&self, id: u64) -> u64 {
+        let [k0, k1] = self.places;
+        let mut v = [
+            k0 ^ 0x736f_6d65_7073_6575,
+            k1 ^ 0x646f_7261_6e64_6f6d,
+            k0 ^ 0x6c79_6765_6e65_7261,
+            k1 ^ 0x7465_6462_7974_6573,
+        ];
+        // The id, and the last block: no byte is left over, the length is 8.
+        for block in [id, 8 << 56] {
+            v[3] ^= block;
+            sip_round(&mut v);
+            sip_round(&mut v);
+            v[0] ^= block;
+        }
+        v[2] ^= 0xff;
+        (0..4).for_each(|_| sip_round(&mut v));
+        v[0] ^ v[1] ^ v[2] ^ v[3]
+    }
+}
+
+fn sip_round(v: &mut [u64; 4]) {
+    v[0] = v[0].wrapping_add(v[1]);
+    v[1] = v[1].rotate_left(13) ^ v[0];
+    v[0] = v[0].rotate_left(32);
+    v[2] = v[2].wrapping_add(v[3]);
+    v[3] = v[3].rotate_left(16) ^ v[2];
+    v[0] = v[0].wrapping_add(v[3]);
+    v[3] = v[3].rotate_left(21) ^ v[0];
+    v[2] = v[2].wrapping_add(v[1]);
+    v[1] = v[1].rotate_left(17) ^ v[2];
+    v[2] = v[2].rotate_left(32);
 }
 
 impl fmt::Debug for NonceKey {
@@ -171,7 +210,8 @@ impl NonceFacts {
 pub struct Forged;
 
 /// Mints a nonce. `id` must be random: it is all that keeps two nonces of one second apart (R154).
-/// One nonce serves every header of one challenge; `algorithms` are those of these headers.
+/// One nonce serves every header of one challenge; `algorithms` are those of these headers. Ask
+/// [`Windows::roomier`] for an id whose window has room.
 pub fn mint(
     id: u64,
     start: u32,
@@ -188,7 +228,7 @@ pub fn mint(
     raw[9..17].copy_from_slice(&id.to_be_bytes());
     let mut body = [0; BODY_LEN];
     body.copy_from_slice(&raw[..BODY_LEN]);
-    raw[BODY_LEN..].copy_from_slice(&key.seal(&body).0);
+    raw[BODY_LEN..].copy_from_slice(&key.seal(&body));
     let mut text = [b'A'; NONCE_LEN];
     // 30 bytes fill 40 characters exactly: there is no shorter or longer outcome.
     let _ = URL_SAFE_NO_PAD.encode_slice(raw, &mut text);
@@ -208,16 +248,17 @@ pub fn open(text: &str, keys: &NonceKeys) -> Result<NonceFacts, Forged> {
     body.copy_from_slice(&raw[..BODY_LEN]);
     let key_id = body[0] >> 6;
     let key = std::iter::once(&keys.current).chain(&keys.previous).find(|k| k.id == key_id).ok_or(Forged)?;
-    let (tag, place) = key.seal(&body);
+    let tag = key.seal(&body);
     if !bool::from(tag[..].ct_eq(&raw[BODY_LEN..])) {
         return Err(Forged);
     }
     let word = |at: usize| u32::from_be_bytes([body[at], body[at + 1], body[at + 2], body[at + 3]]);
+    let id = u64::from(word(9)) << 32 | u64::from(word(13));
     Ok(NonceFacts {
-        id: u64::from(word(9)) << 32 | u64::from(word(13)),
+        id,
         start: word(1),
         algorithms: AlgorithmSet::from_bits(body[0]),
         issued_s: word(5),
-        place,
+        place: key.place(id),
     })
 }

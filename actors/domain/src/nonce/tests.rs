@@ -93,3 +93,10 @@ proptest! {
         prop_assert_eq!((facts.id, facts.start, facts.algorithms, facts.issued_s), (id, start, set, issued_s));
     }
 }
+
+/// One of the authors' test vectors: key 00…0f, message 00…07.
+#[test]
+fn places_are_siphash_2_4() {
+    let key = NonceKey { places: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908], ..keys().current };
+    assert_eq!(key.place(0x0706_0504_0302_0100), 0x93f5_f579_9a93_2462);
+}

@@ -20,10 +20,15 @@
 //! refused as [`NcVerdict::Evicted`] instead of being given a new, empty window. The floor rises before
 //! the directory changes, and a claimer looks at it again after its claim. The phone's next nonce has
 //! another place, so nobody is refused for long.
+//!
+//! **Room.** Placed by chance alone, half as many nonces as slots fill a seventh of the sets so far that their oldest
+//! owner goes. So whoever mints asks first ([`Windows::roomier`]): of two ids the one whose set has fewer living
+//! owners is taken, and at that load one nonce in fifty thousand is evicted. Which set a nonce belongs to still
+//! follows from the nonce alone, so that nothing about the claim changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::NonceFacts;
+use super::{NonceFacts, NonceKeys};
 
 /// The fewest slots, whatever the number of phones (design §4: at least 65,536). At 40,000 challenged requests a
 /// second a slot is its owner's for six seconds then; with a quarter of them one nonce in fifty lost its slot within
@@ -57,19 +62,15 @@ pub enum NcVerdict {
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    /// Tag (16), issue time (32), validity in units of two seconds (16).
-    times: AtomicU64,
-    words: [AtomicU64; WORDS],
-}
-
-#[derive(Debug, Default)]
 struct Set {
     /// Four tags of 16 bits; 0 is a free slot.
     directory: AtomicU64,
     /// Newest issue time that was ever evicted here, plus one; 0: nothing was.
     floor: AtomicU64,
-    slots: [Slot; WAYS],
+    /// Of each slot: tag (16), issue time (32), validity in units of two seconds (16).
+    times: [AtomicU64; WAYS],
+    /// Of each slot: the window.
+    words: [[AtomicU64; WORDS]; WAYS],
 }
 
 /// The windows of one node.
@@ -118,7 +119,7 @@ impl Windows {
         if nc == 0 || nc >= NC_LIMIT {
             return NcVerdict::OutOfRange;
         }
-        let set = &self.sets[self.set_of(nonce)];
+        let set = &self.sets[self.set_of(nonce.place)];
         let tag = (nonce.place as u16).max(1);
         loop {
             let directory = set.directory.load(Ordering::Acquire);
@@ -136,13 +137,39 @@ impl Windows {
         }
     }
 
-    fn set_of(&self, nonce: &NonceFacts) -> usize {
+    /// An id for a nonce that is about to be minted under the current key: `id`, or another that follows from it
+    /// where the set of that one has more room. `id` must be random, and so is the other then.
+    pub fn roomier(&self, id: u64, keys: &NonceKeys, now_s: u64) -> u64 {
+        let living = |id| self.sets[self.set_of(keys.current.place(id))].living(now_s);
+        // Where two slots are free another look buys nothing.
+        let own = living(id);
+        if own < WAYS / 2 {
+            return id;
+        }
+        let other = id ^ OTHER;
+        if living(other) < own { other } else { id }
+    }
+
+    pub(super) fn set_of(&self, place: u64) -> usize {
         // The upper 48 bits choose the set, the lower 16 are the tag: independent of each other.
-        ((u128::from(nonce.place >> 16) * self.sets.len() as u128) >> 48) as usize
+        ((u128::from(place >> 16) * self.sets.len() as u128) >> 48) as usize
     }
 }
 
+/// Makes of one random id another.
+pub(super) const OTHER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl Set {
+    /// Owners whose nonces have not expired.
+    fn living(&self, now_s: u64) -> usize {
+        let directory = self.directory.load(Ordering::Relaxed);
+        (0..WAYS)
+            .filter(|way| {
+                tag_at(directory, *way) != 0 && expires_s(self.times[*way].load(Ordering::Relaxed)) >= now_s
+            })
+            .count()
+    }
+
     /// Tries to put `tag` into the place of a free, an expired or the oldest slot. `false`: this nonce
     /// gets no slot any more. `true`: look again, since somebody else may have been faster.
     fn claim(&self, directory: u64, tag: u16, now_s: u64, issued_s: u32) -> bool {
@@ -169,7 +196,7 @@ impl Set {
     /// owner is older than the nonce that asks.
     fn make_room(&self, directory: u64, now_s: u64, issued_s: u32) -> Option<usize> {
         let owner = |way: usize| {
-            let times = self.slots[way].times.load(Ordering::Acquire);
+            let times = self.times[way].load(Ordering::Acquire);
             // An owner that has not written its times yet came this very moment: it stays.
             (tag_of(times) == tag_at(directory, way)).then_some((times, way))
         };
@@ -214,7 +241,7 @@ impl Owned<'_> {
     /// Writes the times down, or raises them: two nonces that share a tag count as the younger one, or
     /// its eviction would leave the floor below it.
     fn keep_times(&self, issued_s: u32, validity_s: u32) {
-        let cell = &self.set.slots[self.way].times;
+        let cell = &self.set.times[self.way];
         let mut seen = cell.load(Ordering::Acquire);
         loop {
             let mut next = times(self.tag, issued_s, validity_s);
@@ -238,7 +265,7 @@ impl Owned<'_> {
     fn record(&self, nc: u32) -> Option<NcVerdict> {
         let block = (nc / WORD_BITS) as u16;
         let bit = 1u32 << (nc % WORD_BITS);
-        let cell = &self.set.slots[self.way].words[usize::from(block) % WORDS];
+        let cell = &self.set.words[self.way][usize::from(block) % WORDS];
         let mut seen = cell.load(Ordering::Acquire);
         loop {
             let mut bits = bit;
@@ -306,11 +333,11 @@ mod tests {
         let owner = NonceFacts::for_test(1, 1000);
         assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Fresh);
         let set = &windows.sets[0];
-        let before = set.slots[0].times.load(Ordering::Relaxed);
+        let before = set.times[0].load(Ordering::Relaxed);
         let former = Owned { set, way: 0, tag: 99 };
         former.keep_times(5000, 600);
         assert_eq!(former.record(2), None);
-        assert_eq!(set.slots[0].times.load(Ordering::Relaxed), before);
+        assert_eq!(set.times[0].load(Ordering::Relaxed), before);
         assert_eq!(windows.use_nc(&owner, 2, 1000, 600), NcVerdict::Fresh);
     }
 
@@ -318,7 +345,7 @@ mod tests {
     fn leftovers_of_a_former_owner_are_replaced() {
         let windows = Windows::with_slots(4);
         let leftover = u64::from(99u16) << 48 | 7 << 32 | 0xffff_ffff;
-        windows.sets[0].slots[0].words[0].store(leftover, Ordering::Relaxed);
+        windows.sets[0].words[0][0].store(leftover, Ordering::Relaxed);
         let owner = NonceFacts::for_test(1, 1000);
         assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Fresh);
         assert_eq!(windows.use_nc(&owner, 1, 1000, 600), NcVerdict::Repeat);

@@ -225,3 +225,47 @@ proptest! {
         }
     }
 }
+
+/// A fleet with half as many phones as slots, each of which was challenged and answered once, then comes back in
+/// the same order under the nonces that it has: whoever registered first has the oldest one.
+#[test]
+fn a_whole_fleet_keeps_its_nonces() {
+    const PHONES: u32 = 40_000;
+    let keys = NonceKeys::new(NonceKey::new(1, &[7; NONCE_SECRET_LEN]), None);
+    let windows = Windows::with_slots(2 * PHONES as usize);
+    let mut random = 0x1234_5678_u64;
+    let issued = |n: u32| UnixMillis((NOW + u64::from(n / 1000)) * 1000);
+    let mut lost = 0;
+    let nonces: Vec<NonceFacts> = (0..PHONES)
+        .map(|n| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let now = issued(n);
+            let id = windows.roomier(random ^ random >> 29, &keys, now.0 / 1000);
+            let nonce = open(mint(id, 1, AlgorithmSet::all(), now, &keys).as_str(), &keys).unwrap();
+            // Two of 65,536 tags may be the same.
+            lost += usize::from(windows.use_nc(&nonce, 1, now.0 / 1000, 3600) != NcVerdict::Fresh);
+            nonce
+        })
+        .collect();
+    lost += nonces.iter().filter(|n| windows.use_nc(n, 2, NOW + 100, 3600) != NcVerdict::Fresh).count();
+    // Placed by chance alone some 1,500 are lost.
+    assert!(lost <= 20, "{lost} of {PHONES} lost their windows");
+}
+
+#[test]
+fn room_is_where_nobody_lives() {
+    let keys = NonceKeys::new(NonceKey::new(1, &[7; NONCE_SECRET_LEN]), None);
+    let windows = Windows::with_slots(8);
+    let set = |id: u64| windows.set_of(keys.current.place(id));
+    let other = |id: u64| id ^ super::windows::OTHER;
+    let id = (0..).find(|id| set(*id) != set(other(*id))).unwrap();
+    let fact =
+        |id| open(mint(id, 1, AlgorithmSet::all(), UnixMillis(NOW * 1000), &keys).as_str(), &keys).unwrap();
+    // Two of the four slots of its set are taken by nonces that live until NOW + 600.
+    for taken in (1_000..).filter(|n| set(*n) == set(id)).take(2) {
+        assert_eq!(windows.roomier(id, &keys, NOW), id);
+        assert_eq!(windows.use_nc(&fact(taken), 1, NOW, 600), NcVerdict::Fresh);
+    }
+    assert_eq!(windows.roomier(id, &keys, NOW), other(id));
+    assert_eq!(windows.roomier(id, &keys, NOW + 601), id, "those have expired");
+}

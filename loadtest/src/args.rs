@@ -89,6 +89,9 @@ pub struct Load {
     /// No line a second on stderr
     #[arg(long)]
     quiet: bool,
+    /// Each call forgets the challenge that its caller kept. Set by `call --challenge`.
+    #[arg(skip)]
+    pub challenge_calls: bool,
 }
 
 /// Users of the phones. Without --users and --user: the made-up fleet that `inventory` writes.
@@ -176,6 +179,9 @@ pub struct Call {
     /// The server must be a back-to-back user agent: Call-ID and tags of the two sides must differ
     #[arg(long)]
     b2bua: bool,
+    /// Each INVITE comes without credentials first and is challenged, as that of a phone that keeps no nonce
+    #[arg(long)]
+    pub challenge: bool,
     /// Registrations a second before the calls
     #[arg(long, default_value_t = 500.0)]
     pub register_rate: f64,
@@ -367,6 +373,7 @@ impl Load {
             Digest::Sha256 => Some(Algorithm::Sha256),
         };
         options.window = self.window;
+        options.challenge_calls = self.challenge_calls;
         options.progress = !self.quiet;
         if self.target.carrier == Carrier::Tls {
             options.tls = Some(self.tls.setup(resume)?);

@@ -351,8 +351,9 @@ async fn run(command: Command) -> Result<bool, Fault> {
             };
             return apply(load, false, work).await;
         }
-        Command::Call { load, call } => {
+        Command::Call { mut load, call } => {
             let plan = call.plan()?;
+            load.challenge_calls = call.challenge;
             let work = move |run: &mut Run| {
                 run.prepare(call.register_rate)?;
                 run.job("call", &Job::Call(plan), run.phones() / 2)

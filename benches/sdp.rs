@@ -33,7 +33,7 @@ fn benches(c: &mut Criterion) {
     group.bench_function("rewrite_for_the_other_leg", |b| {
         b.iter(|| {
             let mut leg = LegSession::new(77);
-            black_box(rewrite(black_box(&parsed), Role::Offer, &mut leg, &policy).unwrap())
+            black_box(rewrite(black_box(parsed.clone()), Role::Offer, &mut leg, &policy).unwrap())
         });
     });
     group.finish();

@@ -14,6 +14,7 @@ use keyline_domain::ids::Dn;
 use keyline_domain::media::Body;
 use keyline_domain::phone::Peer;
 use keyline_domain::subscription::Answered;
+use keyline_wire::sdp::Summary;
 use keyline_wire::sdp::bridge::Role;
 use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
 use smallvec::SmallVec;
@@ -49,8 +50,8 @@ impl State {
                 "only application/sdp can be answered",
             );
         }
-        let body = match read_body(message) {
-            Ok(body) => body,
+        let (body, offer) = match read_body(message) {
+            Ok(read) => read,
             Err(415) => {
                 return self.answer_stateless(shared, &path, message, 415, &UNSUPPORTED_MEDIA);
             }
@@ -82,7 +83,6 @@ impl State {
             }
             return self.overloaded(shared, &path, message);
         }
-        let offer = body.as_ref().and_then(media::summary);
         let Some(tx) = self.open(shared, &path, message, key, Asked::Invite, Some(caller.device), offer)
         else {
             return self.credit_back(shared, shard);
@@ -134,8 +134,8 @@ impl State {
         let call = shared.boards.calls.home_of(tag, made);
         let Some(voice) = self.speak_in(shared, &path, message, true, Some(call)) else { return };
         let Some(sender) = shared.boards.devices.device(voice.device).map(|d| d.name.clone()) else { return };
-        let body = match read_body(message) {
-            Ok(body) => body,
+        let (body, offer) = match read_body(message) {
+            Ok(read) => read,
             Err(415) => {
                 return self.answer_stateless(shared, &path, message, 415, &UNSUPPORTED_MEDIA);
             }
@@ -147,7 +147,6 @@ impl State {
             shared.metrics.limit(Limit::Queue);
             return self.overloaded(shared, &path, message);
         }
-        let offer = body.as_ref().and_then(media::summary);
         let asked = Asked::InDialog { call, tag: tag.into() };
         let Some(tx) = self.open(shared, &path, message, key, asked, None, offer) else {
             return self.credit_back(shared, shard);
@@ -173,9 +172,9 @@ impl State {
         let Some(tag) = message.to_tag() else { return };
         let Some((made, _)) = shared.boards.keys.load().tags.parse(tag) else { return };
         let call = shared.boards.calls.home_of(tag, made);
-        let body = read_body(message).ok().flatten();
-        if let (Some(body), Some(tag)) = (&body, message.to_tag()) {
-            shared.media.receive(call, tag, Role::Answer, body);
+        let (body, summary) = read_body(message).unwrap_or_default();
+        if let Some(summary) = &summary {
+            shared.media.receive(call, &tag.into(), Role::Answer, summary);
         }
         let input = Input::Ack {
             dialog: dialog_id(message),
@@ -222,10 +221,10 @@ impl State {
             ClientOwner::Call { call, token, tag, invite, offered } => {
                 let status = message.status().unwrap_or(500);
                 // A body that cannot be used is none: the call treats the answer accordingly.
-                let body = read_body(message).ok().flatten();
-                if let Some(body) = body.as_ref().filter(|b| invite && b.media.is_some()) {
+                let (body, summary) = read_body(message).unwrap_or_default();
+                if let Some(summary) = summary.filter(|_| invite) {
                     let role = if offered { Role::Answer } else { Role::Offer };
-                    shared.media.receive(call, &tag, role, body);
+                    shared.media.receive(call, &tag, role, &summary);
                 }
                 let input = Input::Response(Box::new(Response {
                     token,
@@ -357,10 +356,12 @@ fn takes_sdp(message: &Message<'_>) -> bool {
         })
 }
 
-/// Body of a message; `None` without one.
-fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {
+/// Body of a message, and what it says of media; nothing without one.
+type Read = (Option<Body>, Option<Summary>);
+
+fn read_body(message: &Message<'_>) -> Result<Read, u16> {
     if message.body().is_empty() {
-        return Ok(None);
+        return Ok((None, None));
     }
     // RFC 3261 §8.2.3: an encoding that we do not know hides what the body says.
     if message.other("Content-Encoding").is_some_and(|e| !e.trim().eq_ignore_ascii_case("identity")) {
@@ -374,13 +375,13 @@ fn read_body(message: &Message<'_>) -> Result<Option<Body>, u16> {
     if invite && content_type.trim_start().get(..10).is_some_and(|t| t.eq_ignore_ascii_case("multipart/")) {
         let parts = multipart::parts(content_type, message.body()).map_err(|_| 400u16)?;
         let part = parts.iter().find(|p| p.is(media::SDP_TYPE)).ok_or(415u16)?;
-        return media::body(media::SDP_TYPE, part.body).map(Some);
+        return media::body(media::SDP_TYPE, part.body).map(|(body, summary)| (Some(body), summary));
     }
-    let body = media::body(content_type, message.body())?;
+    let (body, summary) = media::body(content_type, message.body())?;
     if invite && message.is_request() && body.media.is_none() {
         return Err(415);
     }
-    Ok(Some(body))
+    Ok((Some(body), summary))
 }
 
 fn dialog_id(message: &Message<'_>) -> DialogId {

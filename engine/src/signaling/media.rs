@@ -4,6 +4,7 @@
 //! we made for the leg. The map is `dashmap` (sharded locks, not lock-free): one short lock for each SDP of a
 //! call, none for a REGISTER, because the two directions of a leg may be served by different workers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -12,7 +13,7 @@ use keyline_domain::cipher::SrtpCiphers;
 use keyline_domain::inventory::SrtpMenu;
 use keyline_domain::media::{Body, CryptoFact, CryptoSuite, Direction, MediaFacts, MediaProto, StreamFacts};
 use keyline_wire::sdp::bridge::{BridgeError, BridgePolicy, LegSession, Role, rewrite};
-use keyline_wire::sdp::{self, Sdp, SuiteSet, Summary};
+use keyline_wire::sdp::{self, SuiteSet, Summary};
 use smallvec::SmallVec;
 
 /// Media type of session descriptions.
@@ -29,7 +30,7 @@ const VERSIONS_PER_START: u64 = 1000;
 
 /// SDP sessions of all calls.
 pub struct MediaSessions {
-    calls: DashMap<CallKey, Sessions>,
+    calls: DashMap<CallKey, Sessions, foldhash::quality::RandomState>,
     /// First version of a session that is made now, less the clock: grows with every start.
     base: u64,
 }
@@ -37,7 +38,7 @@ pub struct MediaSessions {
 impl MediaSessions {
     /// For the start of this number.
     pub fn new(start: u32) -> Self {
-        Self { calls: DashMap::new(), base: u64::from(start) * VERSIONS_PER_START }
+        Self { calls: DashMap::default(), base: u64::from(start) * VERSIONS_PER_START }
     }
 
     /// Forgets an ended call.
@@ -69,10 +70,9 @@ impl MediaSessions {
     }
 
     /// Remembers an SDP that came in on a leg.
-    pub fn receive(&self, call: CallKey, tag: &str, role: Role, body: &Body) {
-        let Ok(sdp) = sdp::parse(&body.bytes) else { return };
+    pub fn receive(&self, call: CallKey, tag: &Arc<str>, role: Role, summary: &Summary) {
         self.with(call, tag, |leg| {
-            if let Err(error) = leg.receive(role, &sdp) {
+            if let Err(error) = leg.receive_summary(role, summary) {
                 tracing::info!(%call, %error, "an answer does not fit its offer");
             }
         });
@@ -85,7 +85,7 @@ impl MediaSessions {
     pub fn rewrite(
         &self,
         call: CallKey,
-        tag: &str,
+        tag: &Arc<str>,
         role: Role,
         body: &Body,
         offer: Option<&Summary>,
@@ -96,16 +96,16 @@ impl MediaSessions {
             if let Some(offer) = offer {
                 leg.offer_received = Some(offer.clone());
             }
-            rewrite(&sdp, role, leg, policy).map_err(|e: BridgeError| {
+            rewrite(sdp, role, leg, policy).map_err(|e: BridgeError| {
                 tracing::info!(%call, error = %e, "media cannot be carried to this leg");
                 e.status()
             })
         })
     }
 
-    fn with<T>(&self, call: CallKey, tag: &str, f: impl FnOnce(&mut LegSession) -> T) -> T {
+    fn with<T>(&self, call: CallKey, tag: &Arc<str>, f: impl FnOnce(&mut LegSession) -> T) -> T {
         let mut sessions = self.calls.entry(call).or_default();
-        let at = match sessions.iter().position(|(t, _)| &**t == tag) {
+        let at = match sessions.iter().position(|(t, _)| t == tag) {
             Some(at) => at,
             None => {
                 if sessions.len() >= SESSIONS_MAX {
@@ -115,7 +115,7 @@ impl MediaSessions {
                 // from the clock and the start's number, ahead of any count before (RFC 3264 §8).
                 let mut leg = LegSession::new(session_id(tag));
                 leg.version = keyline_actors::clock::now().0 / 1000 + self.base;
-                sessions.push((tag.into(), leg));
+                sessions.push((Arc::clone(tag), leg));
                 sessions.len() - 1
             }
         };
@@ -142,26 +142,22 @@ pub fn suites(menu: SrtpMenu) -> SuiteSet {
     SuiteSet::of(sdp::CryptoSuite::ALL.into_iter().filter(|s| menu.allows(suite(*s))))
 }
 
-/// Reads a message's body for a call.
+/// Reads a message's body for a call. What an SDP says goes with it, for the leg that it came on.
 ///
 /// # Errors
 /// The status of the fault: 400, 413 or 488.
-pub fn body(content_type: &str, bytes: &[u8]) -> Result<Body, u16> {
+pub fn body(content_type: &str, bytes: &[u8]) -> Result<(Body, Option<Summary>), u16> {
     let is_sdp = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(SDP_TYPE));
-    let media =
-        if is_sdp { Some(Arc::new(facts(&sdp::parse(bytes).map_err(|e| e.status())?))) } else { None };
-    Ok(Body { content_type: content_type.into(), bytes: bytes.into(), media })
+    let summary = if is_sdp { Some(sdp::parse(bytes).map_err(|e| e.status())?.summary()) } else { None };
+    let media = summary.as_ref().map(|summary| Arc::new(facts(summary)));
+    let content_type =
+        if content_type == SDP_TYPE { Cow::Borrowed(SDP_TYPE) } else { content_type.to_owned().into() };
+    Ok((Body { content_type, bytes: bytes.into(), media }, summary))
 }
 
-/// The offer that a request carried, to fit our answer to it.
-pub fn summary(body: &Body) -> Option<Summary> {
-    body.media.as_ref()?;
-    sdp::parse(&body.bytes).ok().map(|s| s.summary())
-}
-
-fn facts(sdp: &Sdp) -> MediaFacts {
-    let streams = sdp.summary().streams.into_iter().map(|s| StreamFacts {
-        kind: s.kind,
+fn facts(summary: &Summary) -> MediaFacts {
+    let streams = summary.streams.iter().map(|s| StreamFacts {
+        kind: s.kind.clone(),
         active: s.active,
         proto: match s.proto {
             sdp::MediaProto::Rtp => MediaProto::Rtp,
@@ -177,7 +173,7 @@ fn facts(sdp: &Sdp) -> MediaFacts {
         },
         crypto: s
             .crypto
-            .into_iter()
+            .iter()
             .map(|c| CryptoFact { tag: c.tag, suite: suite(c.suite), protects: c.protects })
             .collect(),
     });

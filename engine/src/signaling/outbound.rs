@@ -1,5 +1,6 @@
 //! Effects of calls as SIP.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyline_actors::outlet::NoTarget;
@@ -62,7 +63,7 @@ impl State {
                 | Effect::Journal(_)
                 | Effect::Locate { .. }
                 | Effect::JournalOver { .. }
-                | Effect::Publish(_)
+                | Effect::Publish { .. }
                 | Effect::Tell { .. } => {}
             }
         }
@@ -83,7 +84,7 @@ impl State {
                 let role = if owner.offer.is_some() { Role::Answer } else { Role::Offer };
                 let policy = policy(shared, reply.carry_crypto);
                 match shared.media.rewrite(call, &tag, role, body, owner.offer.as_deref(), &policy) {
-                    Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
+                    Ok(bytes) => Some((Cow::Borrowed(media::SDP_TYPE), Cow::Owned(bytes))),
                     // A provisional without its SDP says less, but nothing wrong. For a final answer the call
                     // decides: nothing was sent, so that the sender gets one answer only.
                     Err(_) if !success => None,
@@ -92,7 +93,7 @@ impl State {
                     }
                 }
             }
-            Some(body) => Some((body.content_type.to_string(), body.bytes.to_vec())),
+            Some(body) => Some((Cow::Borrowed(&*body.content_type), Cow::Borrowed(&*body.bytes))),
             None => None,
         };
         let reason = reply.reason.as_deref().unwrap_or_else(|| reason_phrase(reply.status));
@@ -129,11 +130,11 @@ impl State {
                 // What goes with a PRACK of ours answers an offer that came in a provisional (RFC 3262 §5).
                 let role = if out.method == CallMethod::Prack { Role::Answer } else { Role::Offer };
                 match shared.media.rewrite(call, &dialog.local_tag, role, body, None, &policy) {
-                    Ok(bytes) => Some((media::SDP_TYPE.to_owned(), bytes)),
+                    Ok(bytes) => Some((Cow::Borrowed(media::SDP_TYPE), Cow::Owned(bytes))),
                     Err(status) => return self.tell_call(shared, call, failed(Failure::Unwritable(status))),
                 }
             }
-            Some(body) => Some((body.content_type.to_string(), body.bytes.to_vec())),
+            Some(body) => Some((Cow::Borrowed(&*body.content_type), Cow::Borrowed(&*body.bytes))),
             None => None,
         };
         let method = out.method.as_str();

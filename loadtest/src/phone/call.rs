@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keyline_wire::sdp::Sdp;
+use keyline_wire::sdp::OwnedSdp as Sdp;
 use keyline_wire::sip::{HeaderName, Message, ReplyHead, TransactionKey};
 use tokio::sync::watch;
 
@@ -280,7 +280,7 @@ impl Call {
     /// The last SDP sent.
     pub fn local_sdp(&self) -> Option<Sdp> {
         let bytes = self.inner.lock().local_sdp.clone()?;
-        keyline_wire::sdp::parse(&bytes).ok()
+        Some(keyline_wire::sdp::parse(&bytes).ok()?.into_owned())
     }
 
     /// How it ended; `None` while it goes on.

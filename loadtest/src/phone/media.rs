@@ -99,7 +99,7 @@ impl MediaSession {
     }
 
     /// The answer to an offer; `None` when no stream of it can be taken (488).
-    pub(super) fn answer(&mut self, offer: &Sdp) -> Option<Vec<u8>> {
+    pub(super) fn answer(&mut self, offer: &Sdp<'_>) -> Option<Vec<u8>> {
         let mut taken = false;
         let (mut lines, mut directions) = (Vec::new(), Vec::new());
         for media in &offer.media {
@@ -116,7 +116,7 @@ impl MediaSession {
     }
 
     /// Takes in the answer to an own offer: what it refused is not offered again, and one suite stays.
-    pub(super) fn answered(&mut self, answer: &Sdp) {
+    pub(super) fn answered(&mut self, answer: &Sdp<'_>) {
         for (line, media) in self.lines.iter_mut().zip(&answer.media) {
             line.active &= media.is_active();
             if let Some(chosen) = media.crypto.first() {
@@ -125,9 +125,9 @@ impl MediaSession {
         }
     }
 
-    fn answer_line(&self, media: &Media, taken: bool) -> Line {
+    fn answer_line(&self, media: &Media<'_>, taken: bool) -> Line {
         let known = |format: &&str| FORMATS.iter().any(|(number, _)| number == format);
-        let formats: Vec<&str> = media.formats.iter().map(AsRef::as_ref).filter(known).collect();
+        let formats: Vec<&str> = media.formats.iter().map(|format| &**format).filter(known).collect();
         let speaks = formats.iter().any(|format| *format != "101");
         let audio = &*media.kind == "audio" && media.is_active() && speaks && !taken;
         let suites = self.srtp.suites();
@@ -144,7 +144,7 @@ impl MediaSession {
         let formats = if active {
             formats.join(" ")
         } else {
-            media.formats.first().map_or("0", AsRef::as_ref).to_owned()
+            media.formats.first().map_or("0", |format| &**format).to_owned()
         };
         Line { kind: media.kind.to_string(), proto: media.proto.to_string(), formats, active, crypto }
     }
@@ -212,9 +212,9 @@ mod tests {
         MediaSession::new(srtp, "127.0.0.1".parse().unwrap(), 77)
     }
 
-    fn exchange(from: &mut MediaSession, to: &mut MediaSession) -> (Sdp, Option<Sdp>) {
-        let offer = sdp::parse(&from.offer()).unwrap();
-        let answer = to.answer(&offer).map(|bytes| sdp::parse(&bytes).unwrap());
+    fn exchange(from: &mut MediaSession, to: &mut MediaSession) -> (sdp::OwnedSdp, Option<sdp::OwnedSdp>) {
+        let offer = sdp::parse(&from.offer()).unwrap().into_owned();
+        let answer = to.answer(&offer).map(|bytes| sdp::parse(&bytes).unwrap().into_owned());
         if let Some(answer) = &answer {
             validate_answer(&offer.summary(), &answer.summary()).unwrap();
             from.answered(answer);
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn version_and_keys_change_only_with_the_description() {
         let mut phone = session(Srtp::savp());
-        let first = sdp::parse(&phone.offer()).unwrap();
-        let same = sdp::parse(&phone.offer()).unwrap();
+        let first = sdp::parse(&phone.offer()).unwrap().into_owned();
+        let same = sdp::parse(&phone.offer()).unwrap().into_owned();
         assert_eq!(first, same);
         phone.want(Direction::Inactive);
-        let held = sdp::parse(&phone.offer()).unwrap();
+        let held = sdp::parse(&phone.offer()).unwrap().into_owned();
         assert_eq!((&*first.origin.version, &*held.origin.version), ("1", "2"));
         assert_eq!(first.media[0].crypto, held.media[0].crypto);
         phone.rekey();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyline_wire::sdp::{Direction, Sdp};
+use keyline_wire::sdp::{Direction, OwnedSdp as Sdp};
 use keyline_wire::sip::Message;
 
 use super::call::{Call, CallInner, CallState, End, Phase};

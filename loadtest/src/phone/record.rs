@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use keyline_wire::sdp::{self, Sdp};
+use keyline_wire::sdp::{self, OwnedSdp as Sdp};
 use keyline_wire::sip::{HeaderName, Message, Method};
 use tokio::sync::watch;
 
@@ -109,7 +109,7 @@ pub fn header<'m>(message: &'m Message<'_>, name: &str) -> Option<&'m str> {
 /// A message's body as SDP; `None` when it has none or it can not be read.
 pub fn sdp_of(message: &Message<'_>) -> Option<Sdp> {
     let is_sdp = message.content_type().is_some_and(|t| t.is("application/sdp"));
-    if is_sdp { sdp::parse(message.body()).ok() } else { None }
+    if is_sdp { Some(sdp::parse(message.body()).ok()?.into_owned()) } else { None }
 }
 
 /// Cisco's Call-Info of a message.

@@ -167,7 +167,7 @@ pub fn sdp(bytes: &[u8]) {
         let suites = SuiteSet::of([CryptoSuite::AesCm128HmacSha1_80]);
         let policy = BridgePolicy { carry_crypto, suites };
         let mut leg = LegSession::new(7);
-        if let Ok(out) = rewrite(&first, Role::Offer, &mut leg, &policy) {
+        if let Ok(out) = rewrite(first.clone(), Role::Offer, &mut leg, &policy) {
             let out_sdp = sdp::parse(&out).unwrap_or_else(|e| panic!("rewritten description refused: {e}"));
             assert_eq!(out_sdp.media.len(), first.media.len());
             let keys = out_sdp.media.iter().any(|m| !m.crypto.is_empty());

@@ -13,6 +13,7 @@ mod tests;
 pub use hold::{HoldChange, hold_change};
 pub use protect::{Hold, HoldSource, LegMedia, StreamProtection};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,7 @@ pub struct MediaFacts {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     /// Content-Type as sent.
-    pub content_type: Arc<str>,
+    pub content_type: Cow<'static, str>,
     /// The bytes as they came from the phone; the engine rewrites them for the other leg.
     pub bytes: Arc<[u8]>,
     /// Set when the body is `application/sdp` and parsed.

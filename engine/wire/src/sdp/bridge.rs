@@ -5,14 +5,16 @@
 //! Use, per leg: [`LegSession::receive`] for each SDP that comes in on the leg, [`rewrite`] for each SDP
 //! that goes out on it. Both remember the leg's last offers, so that answers can be checked and fitted.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
+use std::ops::Range;
 
-use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
+use super::print::print;
 use super::summary::proto_of;
-use super::{
-    Attribute, Connection, CryptoRefusal, Media, MediaProto, Origin, Sdp, StreamSummary, SuiteSet, Summary,
-};
+use super::{Attribute, Connection, CryptoRefusal, Media, MediaProto, Sdp, StreamSummary, SuiteSet, Summary};
 
 /// What may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +34,16 @@ pub enum Role {
     Answer,
 }
 
-/// What a leg remembers of the SDP on it. To journal a leg, `id`, `version`, `content` and `address` are
-/// enough: offers matter only until they are answered.
+/// What a leg remembers of the SDP on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LegSession {
     /// Session id in our origin line on this leg.
     pub id: u64,
     /// Version of the last SDP sent on this leg; 0 before the first.
     pub version: u64,
-    /// Digest of what was last sent, to tell a change. Of SHA-256, so that a journal that holds it tells
-    /// nothing about the keys.
-    pub content: Option<[u8; 16]>,
+    /// Hash of what was last sent but its version, to tell a change. Stays in memory: it says something about
+    /// keys. A phone that makes two descriptions collide keeps its own change from the other phone, no more.
+    pub content: Option<u64>,
     /// Media address last sent on this leg: stands in for `0.0.0.0` in an old-style hold.
     pub address: Option<IpAddr>,
     /// Last offer received on this leg: our answers must fit it.
@@ -94,17 +95,20 @@ impl LegSession {
 
     /// Takes in an SDP that came on this leg. An offer is remembered; an answer is checked against the
     /// offer that was sent, where one is known. The summary is of the SDP as received.
-    pub fn receive(&mut self, role: Role, sdp: &Sdp) -> Result<Summary, super::AnswerError> {
+    pub fn receive(&mut self, role: Role, sdp: &Sdp<'_>) -> Result<Summary, super::AnswerError> {
         let summary = sdp.summary();
-        match role {
-            Role::Offer => self.offer_received = Some(summary.clone()),
-            Role::Answer => {
-                if let Some(offer) = &self.offer_sent {
-                    super::validate_answer(offer, &summary)?;
-                }
-            }
-        }
+        self.receive_summary(role, &summary)?;
         Ok(summary)
+    }
+
+    /// The same for one that was read before.
+    pub fn receive_summary(&mut self, role: Role, summary: &Summary) -> Result<(), super::AnswerError> {
+        match (role, &self.offer_sent) {
+            (Role::Offer, _) => self.offer_received = Some(summary.clone()),
+            (Role::Answer, Some(offer)) => super::validate_answer(offer, summary)?,
+            (Role::Answer, None) => {}
+        }
+        Ok(())
     }
 }
 
@@ -117,12 +121,12 @@ impl LegSession {
 /// protocol of the offer that this leg made and only key lines that it offered. Attributes that nobody here
 /// knows pass.
 pub fn rewrite(
-    sdp: &Sdp,
+    sdp: Sdp<'_>,
     role: Role,
     leg: &mut LegSession,
     policy: &BridgePolicy,
 ) -> Result<Vec<u8>, BridgeError> {
-    let mut out = sdp.clone();
+    let mut out = sdp;
     for media in &mut out.media {
         media.crypto.retain(|line| policy.carry_crypto && policy.suites.contains(line.suite));
         media.attributes.retain(passes);
@@ -133,12 +137,15 @@ pub fn rewrite(
         Role::Answer => fit_answer(&mut out, leg.offer_received.as_ref(), policy)?,
     }
     modern_hold(&mut out, leg.address);
-    out.name = "-".into();
+    out.name = Cow::Borrowed("-");
     let address = media_address(&out);
-    out.origin = origin(leg, &out, &sdp.origin);
-
-    let content = digest(&out.to_bytes());
-    if leg.content != Some(content) {
+    set_origin(leg, &mut out);
+    // Most are new: the text is made with the next version, and only an unchanged one gets the old one back.
+    let (mut text, version) = print(&out);
+    let content = hash(&text, version.clone());
+    if leg.content == Some(content) {
+        text.replace_range(version, &leg.version.to_string());
+    } else {
         leg.version += 1;
         leg.content = Some(content);
     }
@@ -146,22 +153,21 @@ pub fn rewrite(
     if role == Role::Offer {
         leg.offer_sent = Some(out.summary());
     }
-    out.origin.version = leg.version.to_string().into();
-    Ok(out.to_bytes())
+    Ok(text.into_bytes())
 }
 
 /// Attributes that never cross: MIKEY keys (RFC 4567), which nobody here can judge, and capability
 /// negotiation (RFC 5939), which could bring keys and transport protocols back that were taken out.
-fn passes(attribute: &Attribute) -> bool {
+fn passes(attribute: &Attribute<'_>) -> bool {
     const STOPPED: [&str; 8] = ["crypto", "key-mgmt", "acap", "tcap", "pcfg", "acfg", "creq", "csup"];
     !STOPPED.iter().any(|name| attribute.is(name))
 }
 
-fn lacks_keys(media: &Media) -> bool {
+fn lacks_keys(media: &Media<'_>) -> bool {
     media.is_active() && proto_of(media, false) == MediaProto::Srtp && media.crypto.is_empty()
 }
 
-fn no_keys(media: &Media, stream: usize, policy: &BridgePolicy) -> BridgeError {
+fn no_keys(media: &Media<'_>, stream: usize, policy: &BridgePolicy) -> BridgeError {
     if policy.carry_crypto {
         BridgeError::NoUsableCrypto { stream, refused: media.crypto_refused.clone() }
     } else {
@@ -169,9 +175,9 @@ fn no_keys(media: &Media, stream: usize, policy: &BridgePolicy) -> BridgeError {
     }
 }
 
-fn fit_offer(out: &mut Sdp, policy: &BridgePolicy) -> Result<(), BridgeError> {
+fn fit_offer(out: &mut Sdp<'_>, policy: &BridgePolicy) -> Result<(), BridgeError> {
     let Some(first) = out.media.iter().position(lacks_keys) else { return Ok(()) };
-    let usable = |media: &Media| media.is_active() && !lacks_keys(media);
+    let usable = |media: &Media<'_>| media.is_active() && !lacks_keys(media);
     let beside = |kind: &str| {
         out.media
             .iter()
@@ -193,7 +199,7 @@ fn fit_offer(out: &mut Sdp, policy: &BridgePolicy) -> Result<(), BridgeError> {
     Ok(())
 }
 
-fn fit_answer(out: &mut Sdp, offer: Option<&Summary>, policy: &BridgePolicy) -> Result<(), BridgeError> {
+fn fit_answer(out: &mut Sdp<'_>, offer: Option<&Summary>, policy: &BridgePolicy) -> Result<(), BridgeError> {
     if let Some(offer) = offer {
         let (offered, answered) = (offer.streams.len(), out.media.len());
         if offered != answered {
@@ -209,7 +215,11 @@ fn fit_answer(out: &mut Sdp, offer: Option<&Summary>, policy: &BridgePolicy) -> 
     }
 }
 
-fn fit_stream(offered: &StreamSummary, media: &mut Media, stream: usize) -> Result<(), super::AnswerError> {
+fn fit_stream(
+    offered: &StreamSummary,
+    media: &mut Media<'_>,
+    stream: usize,
+) -> Result<(), super::AnswerError> {
     if !offered.active {
         switch_off(media);
     }
@@ -218,7 +228,9 @@ fn fit_stream(offered: &StreamSummary, media: &mut Media, stream: usize) -> Resu
     if media.is_active() && !same && (class != offered.proto || class == MediaProto::Other) {
         return Err(super::AnswerError::Proto { stream });
     }
-    media.proto = offered.proto_text.clone();
+    if *media.proto != *offered.proto_text {
+        media.proto = Cow::Owned(offered.proto_text.to_string());
+    }
     media.crypto.retain(|line| offered.offers(line.tag, line.suite));
     if media.crypto.len() > 1 {
         media.crypto.clear();
@@ -226,7 +238,7 @@ fn fit_stream(offered: &StreamSummary, media: &mut Media, stream: usize) -> Resu
     Ok(())
 }
 
-fn switch_off(media: &mut Media) {
+fn switch_off(media: &mut Media<'_>) {
     media.port = 0;
     media.ports = None;
     media.crypto.clear();
@@ -236,9 +248,9 @@ fn switch_off(media: &mut Media) {
 /// Turns `c=0.0.0.0` into a direction attribute and an address that exists: another one of the same body,
 /// else the one last sent on this leg, else the one in the peer's origin line. `0.0.0.0` stays only where
 /// none is known, and with ICE, where it means something else. The same body gives the same result again, or its version would count for nothing.
-fn modern_hold(out: &mut Sdp, known: Option<IpAddr>) {
-    let unspecified = |c: &Option<Connection>| c.as_ref().is_some_and(Connection::is_unspecified);
-    let held: Vec<bool> = out
+fn modern_hold(out: &mut Sdp<'_>, known: Option<IpAddr>) {
+    let unspecified = |c: &Option<Connection<'_>>| c.as_ref().is_some_and(Connection::is_unspecified);
+    let held: SmallVec<[bool; 4]> = out
         .media
         .iter()
         .map(|m| out.connection_of(m).is_some_and(Connection::is_unspecified) && !out.uses_ice(m))
@@ -262,36 +274,35 @@ fn modern_hold(out: &mut Sdp, known: Option<IpAddr>) {
     }
 }
 
-fn first_connection(out: &Sdp) -> Option<&Connection> {
+fn first_connection<'o, 't>(out: &'o Sdp<'t>) -> Option<&'o Connection<'t>> {
     out.connection.as_ref().or_else(|| out.media.iter().find_map(|m| m.connection.as_ref()))
 }
 
 /// The first address of the body that media can go to.
-fn media_address(out: &Sdp) -> Option<IpAddr> {
+fn media_address(out: &Sdp<'_>) -> Option<IpAddr> {
     let all = out.connection.iter().chain(out.media.iter().filter_map(|m| m.connection.as_ref()));
-    all.filter_map(Connection::ip).find(|ip| !ip.is_unspecified())
+    all.filter_map(|c| c.ip()).find(|ip| !ip.is_unspecified())
 }
 
 /// Our origin line: a neutral user name and the media address, so that it tells nothing that the rest of
-/// the body does not. The version is filled in later.
-fn origin(leg: &LegSession, out: &Sdp, peer: &Origin) -> Origin {
-    let (address_type, address) = match first_connection(out) {
-        Some(c) => (if c.ip6 { "IP6" } else { "IP4" }.into(), c.host().into()),
-        None => (peer.address_type.clone(), peer.address.clone()),
-    };
-    Origin {
-        username: "keyline".into(),
-        session_id: leg.id.to_string().into(),
-        version: "0".into(),
-        address_type,
-        address,
+/// the body does not. Its version is the one after the last.
+fn set_origin(leg: &LegSession, out: &mut Sdp<'_>) {
+    if let Some(c) = first_connection(out) {
+        let address = match &c.address {
+            Cow::Borrowed(text) => Cow::Borrowed(text.split('/').next().unwrap_or_default()),
+            Cow::Owned(_) => Cow::Owned(c.host().to_owned()),
+        };
+        (out.origin.address_type, out.origin.address) =
+            (Cow::Borrowed(if c.ip6 { "IP6" } else { "IP4" }), address);
     }
+    out.origin.username = Cow::Borrowed("keyline");
+    out.origin.session_id = Cow::Owned(leg.id.to_string());
+    out.origin.version = Cow::Owned((leg.version + 1).to_string());
 }
 
-fn digest(bytes: &[u8]) -> [u8; 16] {
-    let mut half = [0; 16];
-    for (to, from) in half.iter_mut().zip(Sha256::digest(bytes)) {
-        *to = from;
-    }
-    half
+fn hash(text: &str, version: Range<usize>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&text.as_bytes()[..version.start]);
+    hasher.write(&text.as_bytes()[version.end..]);
+    hasher.finish()
 }

@@ -1,9 +1,11 @@
 //! `a=crypto` (RFC 4568; suites of RFC 4568 §6.2, RFC 6188, RFC 7714).
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::sip::text::push_number;
 
 /// SDES suites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,20 +148,31 @@ impl CryptoLine {
         self.weakening == Weakening::default()
     }
 
-    pub(super) fn write(&self, out: &mut String) -> fmt::Result {
-        write!(out, "a=crypto:{} {} inline:", self.tag, self.suite.name())?;
+    pub(super) fn push(&self, out: &mut String) {
+        out.push_str("a=crypto:");
+        push_number(out, self.tag.into());
+        out.push(' ');
+        out.push_str(self.suite.name());
+        out.push_str(" inline:");
         STANDARD.encode_string(self.key.expose(), out);
         match self.lifetime {
-            Some(Lifetime::PowerOfTwo(n)) => write!(out, "|2^{n}")?,
-            Some(Lifetime::Packets(n)) => write!(out, "|{n}")?,
+            Some(Lifetime::PowerOfTwo(n)) => {
+                out.push_str("|2^");
+                push_number(out, n.into());
+            }
+            Some(Lifetime::Packets(n)) => {
+                out.push('|');
+                push_number(out, n);
+            }
             None => {}
         }
         let w = self.weakening;
         let all = [w.unencrypted_srtp, w.unencrypted_srtcp, w.unauthenticated_srtp];
         for (_, name) in all.iter().zip(WEAKENING).filter(|(set, _)| **set) {
-            write!(out, " {name}")?;
+            out.push(' ');
+            out.push_str(name);
         }
-        out.write_str("\r\n")
+        out.push_str("\r\n");
     }
 }
 

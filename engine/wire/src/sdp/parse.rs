@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use super::crypto::{self, CryptoRefusal};
 use super::{
     Attribute, BODY_MAX, CRYPTO_MAX, Connection, Direction, LINES_MAX, MEDIA_MAX, Media, Origin, Sdp,
-    SdpError,
+    SdpError, Text,
 };
 
 /// Parses a body. Line ends may be CRLF or LF; empty lines are skipped; the order of lines inside the
@@ -9,15 +11,20 @@ use super::{
 ///
 /// Lenient where phones are known to err: a missing `s=` or `t=`, blanks in the user name of `o=`, text
 /// lines that are not UTF-8 (dropped), no format on a refused m-line.
-pub fn parse(body: &[u8]) -> Result<Sdp, SdpError> {
+pub fn parse(body: &[u8]) -> Result<Sdp<'_>, SdpError> {
     if body.len() > BODY_MAX {
         return Err(SdpError::TooLong { length: body.len(), limit: BODY_MAX });
     }
     let mut parser = Parser::default();
-    let mut first = true;
-    for (i, raw) in body.split(|b| *b == b'\n').enumerate() {
-        // A last line end leaves an empty piece behind it, which is no line.
-        let line = Line { number: i + 1, bytes: raw.strip_suffix(b"\r").unwrap_or(raw) };
+    let (mut first, mut number, mut rest) = (true, 0, body);
+    while !rest.is_empty() {
+        let (raw, after) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
+        rest = after;
+        number += 1;
+        let line = Line { number, bytes: raw.strip_suffix(b"\r").unwrap_or(raw) };
         if line.bytes.is_empty() {
             continue;
         }
@@ -25,7 +32,7 @@ pub fn parse(body: &[u8]) -> Result<Sdp, SdpError> {
             return Err(SdpError::TooMany { what: "lines", limit: LINES_MAX });
         }
         // A CR that some other parser takes for a line end would smuggle lines past this one.
-        if line.bytes.iter().any(|b| matches!(b, 0 | b'\r')) {
+        if memchr::memchr2(0, b'\r', line.bytes).is_some() {
             return Err(line.error("no NUL and no CR inside a line"));
         }
         if std::mem::take(&mut first) {
@@ -64,19 +71,19 @@ impl<'a> Line<'a> {
 }
 
 #[derive(Default)]
-struct Parser {
-    origin: Option<Origin>,
-    name: Option<Box<str>>,
-    time: Option<Box<str>>,
-    connection: Option<Connection>,
-    bandwidth: Vec<Box<str>>,
+struct Parser<'a> {
+    origin: Option<Origin<'a>>,
+    name: Option<Text<'a>>,
+    time: Option<Text<'a>>,
+    connection: Option<Connection<'a>>,
+    bandwidth: Vec<Text<'a>>,
     direction: Option<Direction>,
-    attributes: Vec<Attribute>,
-    media: Vec<Media>,
+    attributes: Vec<Attribute<'a>>,
+    media: Vec<Media<'a>>,
 }
 
-impl Parser {
-    fn line(&mut self, line: Line<'_>) -> Result<(), SdpError> {
+impl<'a> Parser<'a> {
+    fn line(&mut self, line: Line<'a>) -> Result<(), SdpError> {
         let [letter, b'=', ..] = *line.bytes else { return Err(line.error("a letter and `=`")) };
         match self.media.last_mut() {
             Some(media) if letter != b'm' => media_line(media, letter, line),
@@ -84,7 +91,7 @@ impl Parser {
         }
     }
 
-    fn session_line(&mut self, letter: u8, line: Line<'_>) -> Result<(), SdpError> {
+    fn session_line(&mut self, letter: u8, line: Line<'a>) -> Result<(), SdpError> {
         match letter {
             b'o' if self.origin.is_some() => return Err(line.error("only one `o=` line")),
             b'o' => self.origin = Some(origin(line)?),
@@ -111,6 +118,10 @@ impl Parser {
                 if self.media.len() == MEDIA_MAX {
                     return Err(SdpError::TooMany { what: "m-lines", limit: MEDIA_MAX });
                 }
+                // Most have one; a vector's own first step has room for four.
+                if self.media.is_empty() {
+                    self.media.reserve_exact(1);
+                }
                 self.media.push(media(line)?);
             }
             b'i' | b'u' | b'e' | b'p' | b'r' | b'z' | b'k' => {}
@@ -119,7 +130,7 @@ impl Parser {
         Ok(())
     }
 
-    fn finish(self) -> Result<Sdp, SdpError> {
+    fn finish(self) -> Result<Sdp<'a>, SdpError> {
         let origin = self.origin.ok_or(SdpError::Missing { what: "`o=` line" })?;
         let sdp = Sdp {
             origin,
@@ -138,7 +149,7 @@ impl Parser {
     }
 }
 
-fn media_line(media: &mut Media, letter: u8, line: Line<'_>) -> Result<(), SdpError> {
+fn media_line<'a>(media: &mut Media<'a>, letter: u8, line: Line<'a>) -> Result<(), SdpError> {
     match letter {
         b'i' => media.title = text_or_drop(line).filter(|title| !title.is_empty()),
         b'c' => {
@@ -162,7 +173,7 @@ fn media_line(media: &mut Media, letter: u8, line: Line<'_>) -> Result<(), SdpEr
     Ok(())
 }
 
-fn crypto_line(media: &mut Media, value: &str) -> Result<(), SdpError> {
+fn crypto_line(media: &mut Media<'_>, value: &str) -> Result<(), SdpError> {
     if media.crypto.len() + media.crypto_refused.len() == CRYPTO_MAX {
         return Err(SdpError::TooMany { what: "a=crypto lines below one m-line", limit: CRYPTO_MAX });
     }
@@ -176,11 +187,11 @@ fn crypto_line(media: &mut Media, value: &str) -> Result<(), SdpError> {
     Ok(())
 }
 
-fn text_or_drop(line: Line<'_>) -> Option<Box<str>> {
-    std::str::from_utf8(line.value()).ok().map(Into::into)
+fn text_or_drop(line: Line<'_>) -> Option<Text<'_>> {
+    std::str::from_utf8(line.value()).ok().map(Cow::Borrowed)
 }
 
-fn origin(line: Line<'_>) -> Result<Origin, SdpError> {
+fn origin(line: Line<'_>) -> Result<Origin<'_>, SdpError> {
     // From the right, for the sake of user names with blanks.
     let mut fields = line.text()?.trim_ascii().rsplitn(6, ' ');
     let mut field = || fields.next().filter(|f| !f.is_empty());
@@ -191,11 +202,11 @@ fn origin(line: Line<'_>) -> Result<Origin, SdpError> {
         return Err(line.error("`o=user id version IN IP4 address`"));
     };
     let [username, session_id, version, address_type, address] =
-        [username, session_id, version, address_type, address].map(Into::into);
+        [username, session_id, version, address_type, address].map(Cow::Borrowed);
     Ok(Origin { username, session_id, version, address_type, address })
 }
 
-fn connection(line: Line<'_>) -> Result<Connection, SdpError> {
+fn connection(line: Line<'_>) -> Result<Connection<'_>, SdpError> {
     let mut fields = line.text()?.split_ascii_whitespace();
     let (Some(network), Some(kind), Some(address), None) =
         (fields.next(), fields.next(), fields.next(), fields.next())
@@ -225,7 +236,10 @@ fn is_host_name(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(label) && host.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
-fn time(line: Line<'_>) -> Result<Box<str>, SdpError> {
+fn time(line: Line<'_>) -> Result<Text<'_>, SdpError> {
+    if line.value() == b"0 0" {
+        return Ok(Cow::Borrowed("0 0"));
+    }
     let mut fields = line.text()?.split_ascii_whitespace();
     let number = |f: &str| f.bytes().all(|b| b.is_ascii_digit());
     match (fields.next(), fields.next(), fields.next()) {
@@ -236,20 +250,20 @@ fn time(line: Line<'_>) -> Result<Box<str>, SdpError> {
     }
 }
 
-fn attribute(line: Line<'_>) -> Option<Attribute> {
+fn attribute(line: Line<'_>) -> Option<Attribute<'_>> {
     let text = std::str::from_utf8(line.value()).ok()?;
     let (name, value) = match text.split_once(':') {
         Some((name, value)) => (name, Some(value)),
         None => (text.trim_ascii_end(), None),
     };
-    is_token(name).then(|| Attribute { name: name.into(), value: value.map(Into::into) })
+    is_token(name).then(|| Attribute { name: name.into(), value: value.map(Cow::Borrowed) })
 }
 
-fn direction(attribute: &Attribute) -> Option<Direction> {
+fn direction(attribute: &Attribute<'_>) -> Option<Direction> {
     attribute.value.is_none().then(|| Direction::named(&attribute.name)).flatten()
 }
 
-fn media(line: Line<'_>) -> Result<Media, SdpError> {
+fn media(line: Line<'_>) -> Result<Media<'_>, SdpError> {
     let mut fields = line.text()?.split_ascii_whitespace();
     let (Some(kind), Some(port), Some(proto)) = (fields.next(), fields.next(), fields.next()) else {
         return Err(line.error("`m=kind port proto format…`"));
@@ -259,7 +273,7 @@ fn media(line: Line<'_>) -> Result<Media, SdpError> {
         None => (number(port), Some(None)),
     };
     let (Some(port), Some(ports)) = (port, ports) else { return Err(line.error("a port of 0 to 65535")) };
-    let mut formats: Vec<Box<str>> = fields.map(Into::into).collect();
+    let mut formats: Vec<Text<'_>> = fields.map(Cow::Borrowed).collect();
     if formats.is_empty() {
         if port != 0 {
             return Err(line.error("at least one format"));
@@ -292,6 +306,21 @@ fn number(text: &str) -> Option<u16> {
 
 /// `token` of RFC 8866 §9.
 fn is_token(text: &str) -> bool {
-    let extra = b"!#$%&'*+-.^_`{|}~";
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+    !text.is_empty() && text.bytes().all(|b| TOKEN[usize::from(b)])
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let extra = b"!#$%&'*+-.^_`{|}~";
+    let mut i = 0;
+    while i < extra.len() {
+        table[extra[i] as usize] = true;
+        i += 1;
+    }
+    table
+};

@@ -1,62 +1,69 @@
-use std::fmt::{Result, Write};
+use std::ops::Range;
 
-use super::{Attribute, Connection, Direction, Media, Sdp};
+use super::{Attribute, Connection, Direction, Media, Sdp, Text};
+use crate::sip::text::push_number;
 
-/// Prints a description in the order of RFC 8866 §5.
-pub(super) fn print(sdp: &Sdp) -> Vec<u8> {
+/// Prints a description in the order of RFC 8866 §5. Also where in it the version of the origin line stands.
+pub(super) fn print(sdp: &Sdp<'_>) -> (String, Range<usize>) {
     let mut out = String::with_capacity(512 + 256 * sdp.media.len());
-    // Writing to a String cannot fail.
-    let _ = session(&mut out, sdp);
-    out.into_bytes()
+    let version = session(&mut out, sdp);
+    (out, version)
 }
 
-fn session(out: &mut String, sdp: &Sdp) -> Result {
+fn push(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
+fn session(out: &mut String, sdp: &Sdp<'_>) -> Range<usize> {
     let o = &sdp.origin;
-    write!(
-        out,
-        "v=0\r\no={} {} {} IN {} {}\r\n",
-        o.username, o.session_id, o.version, o.address_type, o.address
-    )?;
-    write!(out, "s={}\r\n", sdp.name)?;
-    connection(out, sdp.connection.as_ref())?;
-    bandwidth(out, &sdp.bandwidth)?;
-    write!(out, "t={}\r\n", sdp.time)?;
-    attributes(out, sdp.direction, &sdp.attributes)?;
-    sdp.media.iter().try_for_each(|m| media(out, m))
+    push(out, &["v=0\r\no=", &o.username, " ", &o.session_id, " "]);
+    let version = out.len()..out.len() + o.version.len();
+    push(out, &[&o.version, " IN ", &o.address_type, " ", &o.address, "\r\ns=", &sdp.name, "\r\n"]);
+    connection(out, sdp.connection.as_ref());
+    bandwidth(out, &sdp.bandwidth);
+    push(out, &["t=", &sdp.time, "\r\n"]);
+    attributes(out, sdp.direction, &sdp.attributes);
+    sdp.media.iter().for_each(|m| media(out, m));
+    version
 }
 
-fn media(out: &mut String, media: &Media) -> Result {
-    write!(out, "m={} {}", media.kind, media.port)?;
+fn media(out: &mut String, media: &Media<'_>) {
+    push(out, &["m=", &media.kind, " "]);
+    push_number(out, media.port.into());
     if let Some(ports) = media.ports {
-        write!(out, "/{ports}")?;
+        out.push('/');
+        push_number(out, ports.into());
     }
-    write!(out, " {}", media.proto)?;
-    media.formats.iter().try_for_each(|f| write!(out, " {f}"))?;
-    out.write_str("\r\n")?;
+    push(out, &[" ", &media.proto]);
+    media.formats.iter().for_each(|format| push(out, &[" ", format]));
+    out.push_str("\r\n");
     if let Some(title) = &media.title {
-        write!(out, "i={title}\r\n")?;
+        push(out, &["i=", title, "\r\n"]);
     }
-    connection(out, media.connection.as_ref())?;
-    bandwidth(out, &media.bandwidth)?;
-    media.crypto.iter().try_for_each(|line| line.write(out))?;
-    attributes(out, media.direction, &media.attributes)
+    connection(out, media.connection.as_ref());
+    bandwidth(out, &media.bandwidth);
+    media.crypto.iter().for_each(|line| line.push(out));
+    attributes(out, media.direction, &media.attributes);
 }
 
-fn connection(out: &mut String, connection: Option<&Connection>) -> Result {
-    let Some(c) = connection else { return Ok(()) };
-    write!(out, "c=IN {} {}\r\n", if c.ip6 { "IP6" } else { "IP4" }, c.address)
+fn connection(out: &mut String, connection: Option<&Connection<'_>>) {
+    if let Some(c) = connection {
+        push(out, &[if c.ip6 { "c=IN IP6 " } else { "c=IN IP4 " }, &c.address, "\r\n"]);
+    }
 }
 
-fn bandwidth(out: &mut String, lines: &[Box<str>]) -> Result {
-    lines.iter().try_for_each(|line| write!(out, "b={line}\r\n"))
+fn bandwidth(out: &mut String, lines: &[Text<'_>]) {
+    lines.iter().for_each(|line| push(out, &["b=", line, "\r\n"]));
 }
 
-fn attributes(out: &mut String, direction: Option<Direction>, attributes: &[Attribute]) -> Result {
+fn attributes(out: &mut String, direction: Option<Direction>, attributes: &[Attribute<'_>]) {
     for Attribute { name, value } in attributes {
         match value {
-            Some(value) => write!(out, "a={name}:{value}\r\n")?,
-            None => write!(out, "a={name}\r\n")?,
+            Some(value) => push(out, &["a=", name, ":", value, "\r\n"]),
+            None => push(out, &["a=", name, "\r\n"]),
         }
     }
-    direction.map_or(Ok(()), |d| write!(out, "a={}\r\n", d.as_str()))
+    if let Some(direction) = direction {
+        push(out, &["a=", direction.as_str(), "\r\n"]);
+    }
 }

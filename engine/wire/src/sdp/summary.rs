@@ -135,13 +135,13 @@ impl StreamSummary {
     }
 }
 
-pub(super) fn of(sdp: &Sdp) -> Summary {
+pub(super) fn of(sdp: &Sdp<'_>) -> Summary {
     let fingerprint = sdp.attributes.iter().any(|a| a.is("fingerprint"));
     let streams = sdp.media.iter().map(|media| StreamSummary {
-        kind: media.kind.clone(),
+        kind: (*media.kind).into(),
         active: media.is_active(),
         proto: proto_of(media, fingerprint),
-        proto_text: media.proto.clone(),
+        proto_text: (*media.proto).into(),
         direction: sdp.direction_of(media),
         crypto: media
             .crypto
@@ -154,15 +154,17 @@ pub(super) fn of(sdp: &Sdp) -> Summary {
 
 /// DTLS-SRTP whose handshake no fingerprint ties to the signaling is nobody's secret (RFC 5763 §5), so
 /// without one it counts as `Other`.
-pub(super) fn proto_of(media: &Media, session_fingerprint: bool) -> MediaProto {
-    match media.proto.to_ascii_uppercase().as_str() {
-        "RTP/AVP" | "RTP/AVPF" => MediaProto::Rtp,
-        "RTP/SAVP" | "RTP/SAVPF" => MediaProto::Srtp,
-        "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVP" | "TCP/DTLS/RTP/SAVPF"
-            if session_fingerprint || media.attributes.iter().any(|a| a.is("fingerprint")) =>
-        {
-            MediaProto::DtlsSrtp
-        }
-        _ => MediaProto::Other,
+pub(super) fn proto_of(media: &Media<'_>, session_fingerprint: bool) -> MediaProto {
+    let is = |names: &[&str]| names.iter().any(|name| media.proto.eq_ignore_ascii_case(name));
+    if is(&["RTP/AVP", "RTP/AVPF"]) {
+        MediaProto::Rtp
+    } else if is(&["RTP/SAVP", "RTP/SAVPF"]) {
+        MediaProto::Srtp
+    } else if is(&["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF"])
+        && (session_fingerprint || media.attributes.iter().any(|a| a.is("fingerprint")))
+    {
+        MediaProto::DtlsSrtp
+    } else {
+        MediaProto::Other
     }
 }

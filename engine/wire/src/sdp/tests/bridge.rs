@@ -13,16 +13,16 @@ fn gcm(tag: u32) -> String {
 }
 
 fn offer(text: &str, leg: &mut LegSession, policy: &BridgePolicy) -> Result<String, BridgeError> {
-    rewrite(&sdp(text), Role::Offer, leg, policy).map(super::text)
+    rewrite(sdp(text), Role::Offer, leg, policy).map(super::text)
 }
 
 /// An offer from `a` to `b` and its answer back; the answer as `a` gets it.
 fn exchange(offer: &str, answer: &str, policy: &BridgePolicy) -> Result<String, BridgeError> {
     let (mut a, mut b) = (LegSession::new(2), LegSession::new(4));
     a.receive(Role::Offer, &sdp(offer)).unwrap();
-    rewrite(&sdp(offer), Role::Offer, &mut b, policy)?;
+    rewrite(sdp(offer), Role::Offer, &mut b, policy)?;
     b.receive(Role::Answer, &sdp(answer))?;
-    rewrite(&sdp(answer), Role::Answer, &mut a, policy).map(super::text)
+    rewrite(sdp(answer), Role::Answer, &mut a, policy).map(super::text)
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn rfc3264_the_version_counts_this_leg_s_changes() {
     assert_eq!(version(&held, &mut leg), 2);
     assert_eq!(version(&first, &mut leg), 3, "changed back is changed");
     let mut copy = LegSession { offer_received: None, offer_sent: None, ..leg.clone() };
-    assert_eq!(version(&first, &mut copy), 3, "a journaled leg goes on");
+    assert_eq!(version(&first, &mut copy), 3, "offers count for nothing");
     // An answer counts like an offer; a refused SDP counts nothing.
     let before = leg.clone();
     assert!(offer(&body(1, &[SAVP]), &mut leg, &CLEAR).is_err());
     assert_eq!(leg, before);
-    let out = rewrite(&sdp(&held), Role::Answer, &mut leg, &SECURE).unwrap();
+    let out = rewrite(sdp(&held), Role::Answer, &mut leg, &SECURE).unwrap();
     assert_eq!(&*sdp(&text(out)).origin.version, "4");
 }
 
@@ -197,7 +197,7 @@ proptest! {
     #[test]
     fn nothing_of_a_key_reaches_a_clear_leg(offered in super::model::description()) {
         let mut leg = LegSession::new(2);
-        if let Ok(out) = rewrite(&offered, Role::Offer, &mut leg, &CLEAR) {
+        if let Ok(out) = rewrite(offered.clone(), Role::Offer, &mut leg, &CLEAR) {
             let out = text(out);
             prop_assert!(!out.contains("inline:"));
             let sent = sdp(&out);
@@ -207,7 +207,7 @@ proptest! {
                 prop_assert_eq!(&sent.formats, &offered.formats);
                 prop_assert!(!(sent.is_active() && sent.proto.contains("SAVP")));
             }
-            let again = text(rewrite(&offered, Role::Offer, &mut leg, &CLEAR).unwrap());
+            let again = text(rewrite(offered.clone(), Role::Offer, &mut leg, &CLEAR).unwrap());
             prop_assert_eq!(&sdp(&again).origin.version, &sent.origin.version);
         }
     }

@@ -19,8 +19,8 @@ pub(super) fn body(version: u32, media: &[&str]) -> String {
     media.iter().fold(head, |body, m| body + m)
 }
 
-pub(super) fn sdp(text: &str) -> Sdp {
-    parse(text.as_bytes()).unwrap()
+pub(super) fn sdp(text: &str) -> OwnedSdp {
+    parse(text.as_bytes()).unwrap().into_owned()
 }
 
 pub(super) fn text(bytes: Vec<u8>) -> String {

@@ -13,7 +13,7 @@ fn a_phone_s_offer_is_read_whole() {
            a=rtpmap:0 PCMU/8000\r\na=recvonly\r\na=rtcp-mux\r\nm=video 0 RTP/AVPF 99\r\n"));
     let audio = &offer.media[0];
     assert_eq!((audio.port, audio.ports, &*audio.proto), (49170, Some(2), "RTP/AVP"));
-    assert_eq!(audio.formats, ["0".into(), "101".into()]);
+    assert_eq!(audio.formats, ["0", "101"]);
     assert_eq!(audio.attributes[0].name.as_ref(), "rtpmap");
     assert_eq!(audio.attributes[1].value, None);
     assert_eq!(offer.direction_of(audio), Direction::RecvOnly);
@@ -44,7 +44,7 @@ fn phones_that_err_are_understood() {
     );
     assert_eq!((&*offer.origin.username, &*offer.origin.session_id), ("Cisco SIP UA", "8"));
     assert_eq!((&*offer.name, &*offer.time), ("-", "0 0"));
-    assert_eq!(offer.media[1].formats, ["0".into()]);
+    assert_eq!(offer.media[1].formats, ["0"]);
     // One attribute that cannot be used costs only itself.
     let mut bytes = HEAD.as_bytes().to_vec();
     bytes.extend_from_slice(b"i=caf\xe9\r\na=\r\na=bad name:1\r\na=x:\xff\r\na=crypto:1 X inline:k\r\nm=audio 9 RTP/AVP 0\r\na=ptime:20\r\n");

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use keyline_domain::class::{CallSecurity, LegFacts};
+use keyline_domain::class::{CallSecurity, LegFacts, class_of_call};
 use keyline_domain::ids::{DeviceIndex, UnixMillis};
+use keyline_domain::mode::SecurityClass;
 use smallvec::SmallVec;
 
 use crate::route::CallKey;
@@ -22,24 +23,34 @@ pub struct CallEntry {
     pub caller: Arc<str>,
     /// The number that was called.
     pub called: Arc<str>,
-    /// Security as last classified; `None` before the answer.
-    pub security: Option<Arc<CallSecurity>>,
+    /// Class as last found; `None` before the answer.
+    pub class: Option<SecurityClass>,
     /// Facts that the class was made of.
     pub legs: Arc<[LegFacts]>,
     /// Hops left for the INVITEs that go out.
     pub max_forwards: u8,
 }
 
+impl CallEntry {
+    /// The class with its reasons; `None` before the answer.
+    pub fn security(&self) -> Option<CallSecurity> {
+        self.class.map(|_| class_of_call(&self.legs))
+    }
+}
+
 /// Ended calls whose security can still be asked for.
 const ENDED_KEPT: usize = 1024;
+
+/// Keys are of our own making, hashed under a seed of the process.
+type Map<K, V> = DashMap<K, V, foldhash::fast::RandomState>;
 
 /// The board.
 #[derive(Debug, Default)]
 pub struct CallBoard {
-    calls: DashMap<CallKey, CallEntry>,
+    calls: Map<CallKey, CallEntry>,
     /// Calls that must hear of changes of a device.
-    watchers: DashMap<DeviceIndex, SmallVec<[CallKey; 2]>>,
-    ended: DashMap<CallKey, CallEntry>,
+    watchers: Map<DeviceIndex, SmallVec<[CallKey; 2]>>,
+    ended: Map<CallKey, CallEntry>,
     ended_order: EndedOrder,
     /// Tags of legs that went over to another call than the one that made them.
     moved: DashMap<Arc<str>, CallKey>,
@@ -88,16 +99,15 @@ impl CallBoard {
         self.calls.insert(call, entry);
     }
 
-    pub(crate) fn classify(&self, call: CallKey, security: CallSecurity, legs: Vec<LegFacts>) {
+    pub(crate) fn classify(&self, call: CallKey, class: SecurityClass, legs: Arc<[LegFacts]>) {
         if let Some(mut e) = self.calls.get_mut(&call) {
-            e.legs = legs.into();
-            e.security = Some(Arc::new(security));
+            (e.legs, e.class) = (legs, Some(class));
         }
     }
 
     pub(crate) fn end(&self, call: CallKey) {
         let Some((_, entry)) = self.calls.remove(&call) else { return };
-        if entry.security.is_none() {
+        if entry.class.is_none() {
             return;
         }
         if let Some(oldest) = self.ended_order.0.force_push(call) {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::subscription::{DialogItem, MessageWaiting, Watched};
 use smallvec::SmallVec;
@@ -21,7 +21,8 @@ const DIALOGS_TOLD: usize = 64;
 #[derive(Debug, Default)]
 pub struct WatchBoard {
     watchers: DashMap<Watched, SmallVec<[DeviceIndex; 2]>>,
-    dialogs: DashMap<Dn, Vec<(CallKey, DialogItem)>>,
+    /// Lines are configured ones: nobody outside chooses the keys.
+    dialogs: DashMap<Dn, SmallVec<[(CallKey, DialogItem); 1]>, foldhash::quality::RandomState>,
     messages: DashMap<Dn, MessageWaiting>,
     count: AtomicI64,
     ids: RandomState,
@@ -71,19 +72,30 @@ impl WatchBoard {
         now: &[(Dn, DialogItem)],
     ) -> SmallVec<[Dn; 2]> {
         let mut changed: SmallVec<[Dn; 2]> = SmallVec::new();
-        for (dn, item) in before.iter().filter(|b| !now.contains(b)) {
-            if let Some(mut list) = self.dialogs.get_mut(dn) {
-                list.retain(|(c, i)| *c != call || i.id != item.id);
-            }
-            self.dialogs.remove_if(dn, |_, list| list.is_empty());
+        let mut note = |dn: &Dn| {
             if !changed.contains(dn) {
                 changed.push(dn.clone());
+            }
+        };
+        for (dn, item) in before.iter().filter(|b| !now.contains(b)) {
+            note(dn);
+            // What only changed is replaced below.
+            if now.iter().any(|(line, other)| line == dn && other.id == item.id) {
+                continue;
+            }
+            if let Entry::Occupied(mut list) = self.dialogs.entry(dn.clone()) {
+                list.get_mut().retain(|(c, i)| *c != call || i.id != item.id);
+                if list.get().is_empty() {
+                    list.remove();
+                }
             }
         }
         for (dn, item) in now.iter().filter(|n| !before.contains(n)) {
-            self.dialogs.entry(dn.clone()).or_default().push((call, item.clone()));
-            if !changed.contains(dn) {
-                changed.push(dn.clone());
+            note(dn);
+            let mut list = self.dialogs.entry(dn.clone()).or_default();
+            match list.iter_mut().find(|(c, i)| *c == call && i.id == item.id) {
+                Some((_, place)) => *place = item.clone(),
+                None => list.push((call, item.clone())),
             }
         }
         changed

@@ -4,20 +4,24 @@
 //! A panic in a step is caught, counted, and the call goes on from the shard's last good copy of its dialog
 //! row; a call that was not answered yet has none and is ended by 500 and CANCEL (design §5).
 
+mod show;
+
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Supervised, WeakRecipient};
 use keyline_domain::call::{
-    Call, ClientTx, DialogRow, Effect, Effects, Env, Find, Input, LegId, PartyState, PeerMessage, Redirect,
-    StartArgs, TimerKind,
+    Call, ClientTx, DialogRow, Effect, Effects, Env, Find, Input, LegId, PeerMessage, Redirect, StartArgs,
+    TimerKind,
 };
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::{DeviceName, Dn};
 use keyline_domain::mode::SecurityClass;
-use keyline_domain::subscription::{DialogItem, DialogState, Direction, Package, Watched};
 use keyline_storage::faults;
+use show::Shown;
 use smallvec::SmallVec;
 
 use crate::board::Boards;
@@ -30,6 +34,9 @@ use crate::route::{CallKey, TagKey};
 /// Panics after which a call is given up: a step that always fails must not run for ever.
 const RESTARTS_MAX: u8 = 3;
 
+/// Workers that run a call's client transactions. Few at a time, but for a call that rings many phones.
+pub(crate) type Clients = HashMap<ClientTx, u16, foldhash::fast::RandomState>;
+
 /// What every call of a shard uses.
 pub(crate) struct CallTools {
     pub(crate) outlet: Arc<dyn Outlet>,
@@ -38,12 +45,27 @@ pub(crate) struct CallTools {
     pub(crate) metrics: Metrics,
     pub(crate) tags: TagKey,
     pub(crate) worker: u16,
+    /// Timers to be armed: the shard takes them over at its next tick, before it looks what is due.
+    pub(crate) timers: Timers,
+}
+
+/// Timers of calls that are not on the shard's wheel yet. Calls live on the shard's own thread.
+pub(crate) type Timers = Rc<RefCell<Vec<Armed>>>;
+
+/// A timer that a call armed.
+#[derive(Debug)]
+pub(crate) struct Armed {
+    /// Unix milliseconds.
+    pub(crate) at: u64,
+    pub(crate) call: CallKey,
+    pub(crate) timer: TimerKind,
+    pub(crate) generation: u32,
 }
 
 /// One call.
 pub(crate) struct CallActor {
     key: CallKey,
-    tools: Arc<CallTools>,
+    tools: Rc<CallTools>,
     shard: WeakRecipient<FromCall>,
     call: Option<Call>,
     /// The INVITE that began it, until a step took it over.
@@ -53,10 +75,11 @@ pub(crate) struct CallActor {
     /// Last good copy, from the 2xx on.
     last: Option<DialogRow>,
     /// Worker that runs each open client transaction.
-    clients: HashMap<ClientTx, u16>,
+    clients: Clients,
     class: Option<SecurityClass>,
-    /// What the lines' watchers may see of it.
-    shown: Vec<(Dn, DialogItem)>,
+    /// What the lines' watchers may see of it, and the legs behind that.
+    shown: Shown,
+    shown_legs: SmallVec<[LegId; 2]>,
     /// Tags of other calls whose legs are here.
     moved: Vec<Arc<str>>,
     restarts: u8,
@@ -67,8 +90,6 @@ pub(crate) struct CallActor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum FromCall {
-    /// Arm a timer.
-    Arm { call: CallKey, timer: TimerKind, generation: u32, after_ms: u64 },
     /// Dialogs of watched lines changed.
     Lines(SmallVec<[Dn; 2]>),
     /// Find the bindings of a line.
@@ -102,7 +123,7 @@ pub(crate) struct Remains {
     /// Transactions that have no answer.
     pub(crate) owed: SmallVec<[u64; 2]>,
     /// Workers of its open client transactions.
-    pub(crate) clients: HashMap<ClientTx, u16>,
+    pub(crate) clients: Clients,
     /// Class under which it is counted.
     pub(crate) class: Option<SecurityClass>,
 }
@@ -122,7 +143,7 @@ pub(crate) enum ToCall {
 }
 
 impl CallActor {
-    pub(crate) fn new(key: CallKey, tools: Arc<CallTools>, shard: WeakRecipient<FromCall>) -> Self {
+    pub(crate) fn new(key: CallKey, tools: Rc<CallTools>, shard: WeakRecipient<FromCall>) -> Self {
         Self {
             key,
             tools,
@@ -131,9 +152,10 @@ impl CallActor {
             invite: None,
             asked: None,
             last: None,
-            clients: HashMap::new(),
+            clients: Clients::default(),
             class: None,
-            shown: Vec::new(),
+            shown: Shown::new(),
+            shown_legs: SmallVec::new(),
             moved: Vec::new(),
             restarts: 0,
             finished: false,
@@ -142,7 +164,7 @@ impl CallActor {
 
     /// Runs one step of the state machine with this call's clock and tags.
     fn step(&mut self, message: ToCall) -> Effects {
-        let (key, tools) = (self.key, Arc::clone(&self.tools));
+        let (key, tools) = (self.key, Rc::clone(&self.tools));
         let tag = move |n: u16| -> Arc<str> { tools.tags.tag(key, n).into() };
         let env = Env { now: now(), tags: &tag };
         match &message {
@@ -197,13 +219,18 @@ impl CallActor {
         for effect in effects {
             let worker = match &effect {
                 Effect::Arm { timer, generation, after_ms } => {
-                    let (timer, generation, after_ms) = (*timer, *generation, *after_ms);
-                    self.tell(FromCall::Arm { call: self.key, timer, generation, after_ms });
+                    let armed = Armed {
+                        at: now().0 + after_ms,
+                        call: self.key,
+                        timer: *timer,
+                        generation: *generation,
+                    };
+                    self.tools.timers.borrow_mut().push(armed);
                     continue;
                 }
                 Effect::Journal(_)
                 | Effect::JournalOver { .. }
-                | Effect::Publish(_)
+                | Effect::Publish { .. }
                 | Effect::Find(_)
                 | Effect::Locate { .. }
                 | Effect::Tell { .. } => {
@@ -221,10 +248,9 @@ impl CallActor {
                             let (from, to) = (self.key, CallKey::unpack(to.0));
                             self.tell(FromCall::Tell { from, to, message });
                         }
-                        Effect::Publish(security) => {
-                            self.count_class(Some(security.class));
-                            let legs = self.call.as_ref().map(Call::live_facts).unwrap_or_default();
-                            self.tools.boards.calls.classify(self.key, *security, legs);
+                        Effect::Publish { class, facts } => {
+                            self.count_class(Some(class));
+                            self.tools.boards.calls.classify(self.key, class, facts);
                         }
                         _ => {}
                     }
@@ -353,41 +379,6 @@ impl CallActor {
             tracing::warn!(call = %self.key, reason, "the call would not survive a restart");
         }
         self.last = Some(row);
-    }
-
-    /// Shows the call to those who watch its lines.
-    fn show(&mut self) {
-        let boards = &self.tools.boards;
-        let parties = self.call.iter().filter(|_| !self.finished).flat_map(Call::parties);
-        let now: Vec<(Dn, DialogItem)> = parties
-            .filter_map(|p| {
-                let item = DialogItem {
-                    id: boards.watch.dialog_id(self.key, p.leg.0),
-                    state: match p.state {
-                        PartyState::Trying => DialogState::Trying,
-                        PartyState::Early => DialogState::Early,
-                        PartyState::Confirmed => DialogState::Confirmed,
-                    },
-                    direction: match p.leg {
-                        LegId::CALLER => Direction::Initiator,
-                        _ => Direction::Recipient,
-                    },
-                    remote: p.remote.into(),
-                };
-                Some((Dn::parse(p.line).ok()?, item))
-            })
-            .collect();
-        if now == self.shown {
-            return;
-        }
-        let mut lines = boards.watch.set_dialogs(self.key, &self.shown, &now);
-        self.shown = now;
-        lines.retain(|line| {
-            !boards.watch.watchers(&Watched { package: Package::Dialog, line: line.clone() }).is_empty()
-        });
-        if !lines.is_empty() {
-            self.tell(FromCall::Lines(lines));
-        }
     }
 
     fn count_class(&mut self, class: Option<SecurityClass>) {

@@ -78,7 +78,7 @@ impl Shard {
             started: at,
             caller: caller.name.as_str().into(),
             called: invite.called.as_str().into(),
-            security: None,
+            class: None,
             legs: Arc::default(),
             max_forwards: invite.max_forwards,
         };

@@ -13,6 +13,7 @@ mod run;
 mod transfer;
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -23,7 +24,7 @@ use keyline_domain::subscription::{Package, Watched};
 use keyline_storage::Writer;
 
 use crate::board::Boards;
-use crate::call::{CallActor, CallTools, FromCall};
+use crate::call::{CallActor, CallTools, FromCall, Timers};
 use crate::clock::now;
 use crate::journal::{Journal, NOT_AWAITED};
 use crate::metrics::Metrics;
@@ -120,7 +121,9 @@ pub struct Shard {
     calls_max: usize,
     allow_unproven_move: bool,
     subscriptions_per_phone: usize,
-    tools: Option<Arc<CallTools>>,
+    tools: Option<Rc<CallTools>>,
+    /// Timers that calls armed since the last tick.
+    call_timers: Timers,
     wheel: Wheel<Due>,
     open: Map<DeviceIndex, phones::Open>,
     calls: Map<CallKey, CallHandle>,
@@ -171,6 +174,7 @@ impl Shard {
             allow_unproven_move: setup.allow_unproven_move,
             subscriptions_per_phone: setup.subscriptions_per_phone,
             tools: None,
+            call_timers: Timers::default(),
             wheel: Wheel::new(now().0),
             open: Map::default(),
             calls: Map::default(),
@@ -257,9 +261,6 @@ impl Handler<FromCall> for Shard {
             FromCall::Find { call, find } => shard.find(call, &find),
             FromCall::Tell { from, to, message } => shard.tell_peer(from, to, message),
             FromCall::Watch { call, device } => shard.watch_also(call, &device),
-            FromCall::Arm { call, timer, generation, after_ms } => {
-                shard.wheel.arm(now().0 + after_ms, Due::Call(call, timer, generation));
-            }
             FromCall::Locate { call, leg, lines, from } => shard.locate(call, leg, &lines, &from),
             FromCall::Finished(call) => shard.call_finished(call),
             FromCall::Lines(lines) => {

@@ -32,7 +32,7 @@ impl Shard {
                 started: row.answered_at,
                 caller: row.caller.facts.device.as_str().into(),
                 called: user(&row.callee.dialog.remote_uri).into(),
-                security: None,
+                class: None,
                 legs: Arc::default(),
                 max_forwards: 70,
             };

@@ -6,6 +6,7 @@
 //! actors of their own; timers stay on the wheel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -153,6 +154,9 @@ impl Shard {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        for armed in self.call_timers.borrow_mut().drain(..) {
+            self.wheel.arm(armed.at, Due::Call(armed.call, armed.timer, armed.generation));
+        }
         let mut fired = std::mem::take(&mut self.fired);
         self.wheel.advance(now().0, &mut fired);
         self.inbox.extend(fired.drain(..).map(Job::Due));
@@ -199,13 +203,14 @@ impl Actor for Shard {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let journal = Journal::new(self.writer.clone(), Arc::new(phones::Sink(ctx.address().downgrade())));
-        self.tools = Some(Arc::new(CallTools {
+        self.tools = Some(Rc::new(CallTools {
             outlet: Arc::clone(&self.outlet),
             boards: Arc::clone(&self.boards),
             journal: journal.clone(),
             metrics: self.metrics.clone(),
             tags: self.tags.clone(),
             worker: self.id.0,
+            timers: Rc::clone(&self.call_timers),
         }));
         self.journal = Some(journal);
         self.phone_tools = Some(Arc::new(PhoneTools {

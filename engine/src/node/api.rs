@@ -15,6 +15,7 @@ use keyline_actors::clock::now;
 use keyline_actors::route::CallKey;
 use keyline_domain::audit::{Draft, Happened, Who};
 use keyline_domain::ids::{DeviceIndex, Dn, UnixMillis};
+use keyline_domain::mode::SecurityClass;
 use keyline_domain::subscription::MessageWaiting;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -97,7 +98,7 @@ fn call_view(key: CallKey, entry: &CallEntry) -> CallView {
         started: Timestamp(entry.started),
         caller: entry.caller.to_string(),
         called: entry.called.to_string(),
-        class: entry.security.as_ref().map(|s| s.class),
+        class: entry.class,
     }
 }
 
@@ -199,24 +200,22 @@ impl NodeApi for RunningNode {
     fn call(&self, id: &str) -> Option<CallDetail> {
         let key: CallKey = id.parse().ok()?;
         let entry = self.handle.boards.calls.get(key)?;
-        let state = match (self.handle.boards.calls.is_in_progress(key), &entry.security) {
+        let state = match (self.handle.boards.calls.is_in_progress(key), entry.class) {
             (false, _) => CallState::Ended,
             (true, None) => CallState::Early,
             (true, Some(_)) => CallState::Answered,
         };
-        let security = entry.security.as_ref();
         Some(CallDetail {
             call: call_view(key, &entry),
             state,
-            icon: security.map(|s| s.icon),
-            devices: security.iter().flat_map(|s| &s.legs).map(|leg| leg.device.to_string()).collect(),
+            icon: entry.class.map(SecurityClass::icon),
+            devices: entry.legs.iter().map(|leg| leg.device.to_string()).collect(),
         })
     }
 
     fn call_security(&self, id: &str) -> Option<CallSecurityView> {
         let entry = self.handle.boards.calls.get(id.parse().ok()?)?;
-        let security = entry.security?;
-        Some(CallSecurityView { id: id.to_owned(), security: (*security).clone() })
+        Some(CallSecurityView { id: id.to_owned(), security: entry.security()? })
     }
 
     /// The place is `device index.binding`: indexes are never reused, so pages do not shift.

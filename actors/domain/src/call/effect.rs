@@ -8,10 +8,11 @@ use super::peer::{CallRef, PeerMessage};
 use super::redirect::Redirect;
 use super::row::DialogRow;
 use super::types::{ClientTx, Dialog, Headers, LegId, Method, ServerTx};
-use crate::class::CallSecurity;
+use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::ids::{DeviceName, Dn};
 use crate::media::Body;
+use crate::mode::SecurityClass;
 
 /// A response. The engine adds the copied headers, Contact (2xx and 101–199 to INVITE, 2xx to UPDATE),
 /// Record-Route, Allow and Supported.
@@ -197,7 +198,12 @@ pub enum Effect {
         over: CallRef,
     },
     /// The security of the call as the boards and the API show it; only on change.
-    Publish(Box<CallSecurity>),
+    Publish {
+        /// The class.
+        class: SecurityClass,
+        /// What it was found from: the reasons follow from it when somebody asks.
+        facts: Arc<[LegFacts]>,
+    },
     /// Answer. A 2xx to an INVITE is repeated by the engine (T1 doubling to T2, any transport) until
     /// [`Effect::StopRepeat`] or 64·T1, then it reports [`super::Input::AckTimeout`].
     Reply(Box<Reply>),

@@ -1,5 +1,7 @@
 //! The class of the call, and what phones are told about it.
 
+use std::sync::Arc;
+
 use super::effect::Effect;
 use super::exchange::Kind;
 use super::extension::SessionAsk;
@@ -7,66 +9,74 @@ use super::row::ClassChange;
 use super::state::{Call, Leg, LegState, Phase};
 use super::types::{ClientTx, Header, Headers, LegId, Method};
 use super::{Env, HISTORY_MAX};
-use crate::class::{CallSecurity, LegFacts, call_info_security, class_of_call};
+use crate::class::{CallSecurity, LegFacts, call_info_security, class_of_call, lowest_class};
 use crate::media::{Body, LegMedia, MediaFacts};
 use crate::mode::{PeerProof, SecurityClass, SuiteKind};
 
 impl Call {
-    /// The class as it was last published; `None` before the answer.
-    pub fn security(&self) -> Option<&CallSecurity> {
-        self.security.as_ref()
+    /// The class as it was last published, with its reasons; `None` before the answer.
+    pub fn security(&self) -> Option<CallSecurity> {
+        self.judged.as_ref().map(|(_, facts)| class_of_call(facts))
     }
 
-    /// Judges the call anew; publishes what changed.
+    pub(super) fn class(&self) -> Option<SecurityClass> {
+        self.judged.as_ref().map(|(class, _)| *class)
+    }
+
+    /// Judges the call anew if anything changed that its class or the reasons depend on, and publishes it.
     pub(super) fn reclassify(&mut self, env: Env<'_>) {
-        if self.phase != Phase::Up {
+        if self.phase != Phase::Up || self.is_judged() {
             return;
         }
-        let new = class_of_call(&self.live_facts());
-        if self.security.as_ref() == Some(&new) {
-            return;
-        }
-        if self.history.last().is_none_or(|last| last.class != new.class) {
+        let facts: Arc<[LegFacts]> = self.live_facts().into();
+        let class = lowest_class(&facts);
+        if self.history.last().is_none_or(|last| last.class != class) {
             if self.history.len() >= HISTORY_MAX {
                 self.history.remove(0);
             }
-            self.history.push(ClassChange { at: env.now, class: new.class });
+            self.history.push(ClassChange { at: env.now, class });
         }
-        self.out.push(Effect::Publish(Box::new(new.clone())));
-        self.security = Some(new);
+        self.out.push(Effect::Publish { class, facts: Arc::clone(&facts) });
+        self.judged = Some((class, facts));
         self.dirty = true;
+    }
+
+    /// The facts are those that were judged last.
+    fn is_judged(&self) -> bool {
+        let Some((_, judged)) = &self.judged else { return false };
+        let same = |(judged, leg): (&LegFacts, &Leg)| match leg.flow.is_live() {
+            true => *judged == leg.facts,
+            false => *judged == live(leg),
+        };
+        judged.len() == self.counted().count() && judged.iter().zip(self.counted()).all(same)
+    }
+
+    fn counted(&self) -> impl Iterator<Item = &Leg> {
+        self.legs.iter().filter(|l| l.state == LegState::Up && l.facts.answered)
     }
 
     /// Facts of the answered legs. A connection that is gone proves nothing.
     pub fn live_facts(&self) -> Vec<LegFacts> {
-        let live = |leg: &Leg| {
-            let facts = leg.facts.clone();
-            if leg.flow.is_live() {
-                facts
-            } else {
-                LegFacts { suite: SuiteKind::None, proof: PeerProof::None, ..facts }
-            }
-        };
-        self.legs.iter().filter(|l| l.state == LegState::Up && l.facts.answered).map(live).collect()
+        self.counted().map(live).collect()
     }
 
     /// The indication for a phone that reads it, at the present class.
     pub(super) fn indication_for(&mut self, id: LegId) -> Option<Header> {
-        let class = self.security.as_ref()?.class;
+        let class = self.class()?;
         self.indication(id, class)
     }
 
     /// The indication to go with an offer: what the offer can reach at best, if that is less than the present
     /// class. A gain is told only when it is answered.
     pub(super) fn indication_before(&mut self, id: LegId, offer: Option<&MediaFacts>) -> Option<Header> {
-        let mut class = self.security.as_ref()?.class;
+        let mut class = self.class()?;
         if let Some(offer) = offer {
             let best = best_answer(offer);
             let mut facts = self.live_facts();
             for leg in &mut facts {
                 leg.media.renegotiated(offer, &best);
             }
-            class = class.min(class_of_call(&facts).class);
+            class = class.min(lowest_class(&facts));
         }
         self.indication(id, class)
     }
@@ -74,7 +84,7 @@ impl Call {
     /// The indication to go with the offer of a transfer's new leg: what the two can reach at best, if that is
     /// less than the present class.
     pub(super) fn indication_of_join(&mut self, keep: LegId, new: LegId, offer: &Body) -> Option<Header> {
-        let mut class = self.security.as_ref()?.class;
+        let mut class = self.class()?;
         if let Some(offer) = offer.media.as_deref() {
             let best = best_answer(offer);
             let mut facts: Vec<LegFacts> =
@@ -84,7 +94,7 @@ impl Call {
                 leg.media = LegMedia::default();
                 leg.media.renegotiated(offer, &best);
             }
-            class = class.min(class_of_call(&facts).class);
+            class = class.min(lowest_class(&facts));
         }
         self.indication(keep, class)
     }
@@ -103,7 +113,7 @@ impl Call {
     /// Tells a phone the class if it does not know it: by UPDATE, else by a re-INVITE that repeats the SDP in
     /// force. Without either it hears with the next exchange.
     pub(super) fn indicate(&mut self, id: LegId) {
-        let class = self.security.as_ref().map(|s| s.class);
+        let class = self.class();
         let Some(leg) = self.leg(id) else { return };
         let told = !leg.peer.callinfo || leg.indicated == class || leg.indication.is_some();
         if told || leg.state != LegState::Up || !leg.flow.is_live() {
@@ -136,6 +146,15 @@ impl Call {
             _ => {}
         }
         true
+    }
+}
+
+fn live(leg: &Leg) -> LegFacts {
+    let facts = leg.facts.clone();
+    if leg.flow.is_live() {
+        facts
+    } else {
+        LegFacts { suite: SuiteKind::None, proof: PeerProof::None, ..facts }
     }
 }
 

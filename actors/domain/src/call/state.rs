@@ -20,10 +20,11 @@ use super::timer::{SessionPolicy, SessionTimer};
 use super::transfer::Transfer;
 use super::types::{ClientTx, Dialog, DialogId, Header, Headers, LegId, Method, PeerFeatures, ServerTx};
 use super::{Env, HEADER_VALUE_MAX, HEADERS_MAX, passes};
-use crate::class::{CallSecurity, LegFacts};
+use crate::class::LegFacts;
 use crate::flow::Flow;
 use crate::ids::{Dn, UnixMillis};
 use crate::media::{Body, MediaFacts, MediaProto};
+use crate::mode::SecurityClass;
 
 /// One call.
 #[derive(Debug)]
@@ -73,7 +74,8 @@ pub struct Call {
     pub(super) next_leg: u16,
     pub(super) relays: SmallVec<[Relay; 1]>,
     pub(super) strays: SmallVec<[Stray; 1]>,
-    pub(super) security: Option<CallSecurity>,
+    /// The class as it was published last, and what it was found from.
+    pub(super) judged: Option<(SecurityClass, Arc<[LegFacts]>)>,
     pub(super) history: SmallVec<[ClassChange; 4]>,
     /// The row changed since it was journaled.
     pub(super) dirty: bool,
@@ -162,7 +164,7 @@ pub(super) struct Leg {
     /// The ACKs of the first and of the newest INVITE.
     pub(super) acked: SmallVec<[Acked; 1]>,
     pub(super) bye: Option<ClientTx>,
-    pub(super) indicated: Option<crate::mode::SecurityClass>,
+    pub(super) indicated: Option<SecurityClass>,
     /// UPDATE under way that only carries an indication.
     pub(super) indication: Option<ClientTx>,
     /// Forwardings that led to it, the first one first.
@@ -238,7 +240,7 @@ impl Call {
             next_leg: 0,
             relays: SmallVec::new(),
             strays: SmallVec::new(),
-            security: None,
+            judged: None,
             history: SmallVec::new(),
             dirty: false,
             timers: SmallVec::new(),

@@ -12,6 +12,8 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -29,7 +31,7 @@ pub struct LegFacts {
     /// The device, or the trunk's name.
     pub device: DeviceName,
     /// Model name, for the explanation.
-    pub model: Box<str>,
+    pub model: Arc<str>,
     /// Trust of the model (R041): decided by the catalogue, by nobody else.
     pub trusted: bool,
     /// Transport of the device's flow.
@@ -39,7 +41,7 @@ pub struct LegFacts {
     /// How the flow's peer proved its device.
     pub proof: PeerProof,
     /// Name of the assigned profile, for the explanation.
-    pub profile: Box<str>,
+    pub profile: Arc<str>,
     /// Mode of the applied profile; while a roll-out's grace lasts, the lower of the old and new one.
     pub applied_mode: DeviceSecurityMode,
     /// The applied profile challenges requests. Explains a missing certificate, changes no class.
@@ -102,7 +104,7 @@ pub struct Explained {
 
 /// Classifies one leg. `Encrypted` exactly when all three criteria pass.
 pub fn class_of_leg(leg: &LegFacts) -> Explained {
-    judge(leg, leg.media.keys_exposed)
+    explain(leg, leg.media.keys_exposed)
 }
 
 /// Classifies a call or a conference: the minimum over its answered legs, `NonSecure` when there is none.
@@ -111,21 +113,62 @@ pub fn class_of_leg(leg: &LegFacts) -> Explained {
 /// not encrypt exposes them for both. With more, each leg's media ends at the bridge and only its own hop
 /// counts.
 pub fn class_of_call(legs: &[LegFacts]) -> CallSecurity {
-    let answered = || legs.iter().filter(|leg| leg.answered);
-    let shared = answered().count() == 2 && answered().any(|leg| !hop_encrypts(leg));
-    let legs: Vec<LegSecurity> = answered()
-        .map(|leg| LegSecurity::new(leg.device.clone(), judge(leg, shared || leg.media.keys_exposed)))
+    let shared = keys_are_shared(legs);
+    let legs: Vec<LegSecurity> = answered(legs)
+        .map(|leg| LegSecurity::new(leg.device.clone(), explain(leg, shared || leg.media.keys_exposed)))
         .collect();
     let class = legs.iter().map(|leg| leg.class).min().unwrap_or(SecurityClass::NonSecure);
     CallSecurity { class, icon: class.icon(), legs }
 }
 
-fn judge(leg: &LegFacts, keys_exposed: bool) -> Explained {
-    let criteria = [
-        Criterion { name: CriterionName::Trusted, findings: trust(leg) },
-        Criterion { name: CriterionName::Signaling, findings: signaling(leg) },
-        Criterion { name: CriterionName::Media, findings: media(leg, keys_exposed || !hop_encrypts(leg)) },
-    ];
+/// The class that [`class_of_call`] finds, without its reasons in words: by the same rules.
+pub fn lowest_class(legs: &[LegFacts]) -> SecurityClass {
+    let shared = keys_are_shared(legs);
+    let class = |leg: &LegFacts| {
+        let mut lowest = Lowest(SecurityClass::Encrypted);
+        let exposed = shared || leg.media.keys_exposed || !hop_encrypts(leg);
+        trust(leg, &mut lowest);
+        signaling(leg, &mut lowest);
+        media(leg, exposed, &mut lowest);
+        lowest.0
+    };
+    answered(legs).map(class).min().unwrap_or(SecurityClass::NonSecure)
+}
+
+fn answered(legs: &[LegFacts]) -> impl Iterator<Item = &LegFacts> {
+    legs.iter().filter(|leg| leg.answered)
+}
+
+fn keys_are_shared(legs: &[LegFacts]) -> bool {
+    answered(legs).count() == 2 && answered(legs).any(|leg| !hop_encrypts(leg))
+}
+
+/// What takes note of what the rules find: in words, or of the class alone.
+trait Findings {
+    fn find(&mut self, cause: Cause, setting: impl FnOnce() -> String);
+}
+
+impl Findings for SmallVec<[Finding; 1]> {
+    fn find(&mut self, cause: Cause, setting: impl FnOnce() -> String) {
+        self.push(Finding::new(cause, setting()));
+    }
+}
+
+struct Lowest(SecurityClass);
+
+impl Findings for Lowest {
+    fn find(&mut self, cause: Cause, _: impl FnOnce() -> String) {
+        self.0 = self.0.min(cause.at_most());
+    }
+}
+
+fn explain(leg: &LegFacts, keys_exposed: bool) -> Explained {
+    let criterion = |name| Criterion { name, findings: SmallVec::new() };
+    let mut criteria =
+        [CriterionName::Trusted, CriterionName::Signaling, CriterionName::Media].map(criterion);
+    trust(leg, &mut criteria[0].findings);
+    signaling(leg, &mut criteria[1].findings);
+    media(leg, keys_exposed || !hop_encrypts(leg), &mut criteria[2].findings);
     let class = criteria
         .iter()
         .flat_map(|criterion| &criterion.findings)
@@ -140,54 +183,42 @@ fn hop_encrypts(leg: &LegFacts) -> bool {
     leg.transport.is_tls() && leg.suite == SuiteKind::Encrypting
 }
 
-fn trust(leg: &LegFacts) -> SmallVec<[Finding; 1]> {
-    if leg.trusted {
-        return SmallVec::new();
+fn trust(leg: &LegFacts, found: &mut impl Findings) {
+    if !leg.trusted {
+        found.find(Cause::DeviceNotTrusted, || format!("phone_model `{}`: trusted = false", leg.model));
     }
-    let setting = format!("phone_model `{}`: trusted = false", leg.model);
-    SmallVec::from_elem(Finding::new(Cause::DeviceNotTrusted, setting), 1)
 }
 
-fn signaling(leg: &LegFacts) -> SmallVec<[Finding; 1]> {
-    let mut found = SmallVec::new();
+fn signaling(leg: &LegFacts, found: &mut impl Findings) {
     let profile = |field: &str, value: &str| format!("security_profile `{}`: {field} = {value}", leg.profile);
+    let mode = || profile("device_security_mode", mode_name(leg.applied_mode));
     let tls = leg.transport.is_tls() && leg.suite != SuiteKind::None;
     if !tls {
-        let setting = profile("device_security_mode", mode_name(leg.applied_mode));
-        found.push(Finding::new(Cause::SignalingNotTls, setting));
+        found.find(Cause::SignalingNotTls, mode);
     }
     match leg.proof {
         PeerProof::Certificate => {}
         PeerProof::Token if leg.transport == Transport::Oauth => {}
-        PeerProof::Token => {
-            let setting = profile("oauth_authentication", "true");
-            found.push(Finding::new(Cause::TokenOffOauthPort, setting));
-        }
+        PeerProof::Token => found.find(Cause::TokenOffOauthPort, || profile("oauth_authentication", "true")),
         // Without TLS there was no way to show a certificate: that finding is made above.
         PeerProof::None | PeerProof::Digest if tls => {
-            let setting =
-                profile("digest_authentication", if leg.digest_authentication { "true" } else { "false" });
-            found.push(Finding::new(Cause::NoDeviceCertificate, setting));
+            let digest = if leg.digest_authentication { "true" } else { "false" };
+            found.find(Cause::NoDeviceCertificate, || profile("digest_authentication", digest));
         }
         PeerProof::None | PeerProof::Digest => {}
     }
     if leg.applied_mode == DeviceSecurityMode::NonSecure {
-        let setting = profile("device_security_mode", mode_name(leg.applied_mode));
-        found.push(Finding::new(Cause::ProfileNonSecure, setting));
+        found.find(Cause::ProfileNonSecure, mode);
     }
     if leg.cluster == ClusterMode::NonSecure {
-        let setting = "parameter cluster_security_mode = non_secure".to_owned();
-        found.push(Finding::new(Cause::ClusterNonSecure, setting));
+        found.find(Cause::ClusterNonSecure, || "parameter cluster_security_mode = non_secure".to_owned());
     }
     if tls && leg.suite == SuiteKind::IntegrityOnly {
-        let setting = profile("device_security_mode", mode_name(leg.applied_mode));
-        found.push(Finding::new(Cause::IntegrityOnlySuite, setting));
+        found.find(Cause::IntegrityOnlySuite, mode);
     }
-    found
 }
 
-fn media(leg: &LegFacts, keys_exposed: bool) -> SmallVec<[Finding; 1]> {
-    let mut found = SmallVec::new();
+fn media(leg: &LegFacts, keys_exposed: bool, found: &mut impl Findings) {
     let mut active = false;
     for (i, protection) in leg.media.streams.iter().enumerate() {
         let stream = i + 1;
@@ -202,15 +233,14 @@ fn media(leg: &LegFacts, keys_exposed: bool) -> SmallVec<[Finding; 1]> {
             Cause::KeysExposed { .. } => "device_security_mode of both devices' profiles",
             _ => "the phones' SRTP setting; parameter srtp_ciphers",
         };
-        found.push(Finding::new(cause, setting.to_owned()));
+        found.find(cause, || setting.to_owned());
     }
     if !active {
-        found.push(Finding::new(Cause::NoMedia, "the answer's SDP".to_owned()));
+        found.find(Cause::NoMedia, || "the answer's SDP".to_owned());
     }
     if leg.media.hold == Hold::On(HoldSource::PlainRtp) {
-        found.push(Finding::new(Cause::PlainHoldSource, "the hold source".to_owned()));
+        found.find(Cause::PlainHoldSource, || "the hold source".to_owned());
     }
-    found
 }
 
 fn mode_name(mode: DeviceSecurityMode) -> &'static str {

@@ -29,7 +29,7 @@ fn class_between(a: LegFacts, b: LegFacts) -> SecurityClass {
 
 fn published(w: &World) -> Vec<SecurityClass> {
     let class = |e: &Effect| match e {
-        Effect::Publish(security) => Some(security.class),
+        Effect::Publish { class, .. } => Some(*class),
         _ => None,
     };
     w.all.iter().filter_map(class).collect()

@@ -1,17 +1,19 @@
 //! Opening a node: the only place where a storage engine is chosen.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 
 use actix::{Arbiter, Supervisor};
 use keyline_domain::audit::Who;
 use keyline_domain::call::DialogRow;
-use keyline_domain::ids::DeviceName;
+use keyline_domain::ids::{DeviceIndex, DeviceName, UnixMillis};
 use keyline_domain::phone::{self, Row};
 use keyline_storage::seal::NodeKey;
 use keyline_storage::{
-    Consistency, Durability, MemoryStore, Page, RocksOptions, RocksStore, Store, Table, Writer,
+    Consistency, Durability, MemoryStore, Page, RocksOptions, RocksStore, Seen, Store, Table, Writer,
     WriterOptions, faults,
 };
 use prometheus::Registry as MetricRegistry;
@@ -225,10 +227,14 @@ impl Opened {
     pub fn load(self) -> Result<Loaded, OpenError> {
         let keys: Keys = self.keyring().start()?;
         faults::hit("boot.keys_loaded");
+        let inventory = self.catalog.inventory();
         let boards = Arc::new(Boards {
-            devices: DeviceBoard::default(),
+            devices: DeviceBoard::with_room(inventory.phone_count(), inventory.line_count()),
             profiles: ProfileBoard::default(),
-            settings: SettingsBoard::new(Settings::new(self.catalog.inventory().parameters().clone())),
+            settings: SettingsBoard::with_room(
+                Settings::new(inventory.parameters().clone()),
+                inventory.user_count(),
+            ),
             calls: CallBoard::default(),
             keys: KeyBoard::new(keys),
             watch: WatchBoard::default(),
@@ -237,7 +243,7 @@ impl Opened {
             refusals: RefusalBoard::default(),
             rollouts: RolloutBoard::default(),
         });
-        if !self.catalog.publish_all(&boards) {
+        if !self.catalog.publish_new(&boards) {
             return Err(OpenError::TooManyDevices { limit: crate::board::DEVICES_MAX });
         }
         boards.settings.set_own(self.keyring().own()?);
@@ -393,32 +399,69 @@ impl Loaded {
     }
 }
 
-/// Phone rows onto the board, as they stand after a restart.
+/// Rows that go from one thread to the other at once, and how many such batches may wait.
+const BATCH: usize = 512;
+const AHEAD: usize = 16;
+
+/// Phone rows onto the board, as they stand after a restart. One thread reads and checks them, the other publishes.
 fn load_rows(store: &dyn Store, boards: &Boards) -> Result<i64, OpenError> {
+    type Batch = Result<Vec<(DeviceIndex, Row)>, OpenError>;
     let at = now();
-    let mut registered = 0;
-    scan_table(store, Table::Phones, |key, record| {
-        let fault = |reason: String| OpenError::Row {
-            table: Table::Phones.name(),
-            key: String::from_utf8_lossy(key).into_owned(),
-            reason,
-        };
-        let name = std::str::from_utf8(key).map_err(|e| fault(e.to_string()))?;
-        let name = DeviceName::parse(name).map_err(|e| fault(e.to_string()))?;
-        let Some(slot) = boards.devices.by_name(name.as_str()).and_then(|i| boards.devices.slot(i)) else {
-            // Of a device that was deleted by a version that left its row behind, or while the row was written.
-            return Ok(());
-        };
-        let mut row = Row::decode(&record.payload).map_err(|e| fault(e.to_string()))?;
-        row.revision = record.revision.0;
-        let step = phone::recover(row, at);
-        if let Some(row) = step.row {
-            registered += i64::from(!row.bindings.is_empty());
-            boards.publish_row(slot, Arc::new(row));
+    std::thread::scope(|scope| {
+        let (out, batches) = sync_channel::<Batch>(AHEAD);
+        scope.spawn(move || {
+            let (mut batch, mut fault) = (Vec::with_capacity(BATCH), None);
+            let done = store.read(Table::Phones, b"", &mut |key, row| {
+                match row_of(boards, key, row, at) {
+                    // Of a device that was deleted by a version that left its row behind, or while it was written.
+                    Ok(None) => {}
+                    Ok(Some(found)) => batch.push(found),
+                    Err(error) => {
+                        fault = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                let full = batch.len() == BATCH;
+                match full && out.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).is_err()
+                {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            // Nobody takes it any more where another fault came first.
+            let _ = out.send(done.map_err(OpenError::from).and_then(|()| fault.map_or(Ok(batch), Err)));
+        });
+        let mut registered = 0;
+        for batch in batches {
+            for (index, row) in batch? {
+                registered += i64::from(!row.bindings.is_empty());
+                boards.publish_first(index, row);
+            }
         }
-        Ok(())
-    })?;
-    Ok(registered)
+        Ok(registered)
+    })
+}
+
+/// A phone's row as it stands after a restart; none where there is no such phone.
+fn row_of(
+    boards: &Boards,
+    key: &[u8],
+    stored: Seen<'_>,
+    at: UnixMillis,
+) -> Result<Option<(DeviceIndex, Row)>, OpenError> {
+    let fault = |reason: String| OpenError::Row {
+        table: Table::Phones.name(),
+        key: String::from_utf8_lossy(key).into_owned(),
+        reason,
+    };
+    let name = std::str::from_utf8(key).map_err(|e| fault(e.to_string()))?;
+    let Some(index) = boards.devices.by_name(name) else {
+        DeviceName::parse(name).map_err(|e| fault(e.to_string()))?;
+        return Ok(None);
+    };
+    let mut row = Row::decode(stored.payload).map_err(|e| fault(e.to_string()))?;
+    row.revision = stored.revision.0;
+    Ok(phone::recover(row, at).row.map(|row| (index, row)))
 }
 
 /// Dialog rows of calls that were answered before the node stopped.

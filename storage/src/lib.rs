@@ -41,7 +41,7 @@ pub use batch::{Commit, CommitBuilder, CommitError, Conflict, Guard, Outcome};
 pub use error::StoreError;
 pub use record::{Record, Revision};
 pub use seal::{NodeKey, SealError, Sealed};
-pub use store::{Consistency, Health, Limits, Page, ScanPage, Store};
+pub use store::{Consistency, Health, Limits, Page, ScanPage, See, Seen, Store};
 pub use table::Table;
 pub use writer::{CommitSink, SubmitError, Writer, WriterOptions, WriterStats};
 

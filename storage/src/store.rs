@@ -1,5 +1,7 @@
 //! The contract.
 
+use std::ops::ControlFlow;
+
 use crate::batch::{Commit, KEY_BYTES_MAX, OPERATIONS_MAX, Outcome, VALUE_BYTES_MAX};
 use crate::error::StoreError;
 use crate::record::{Record, Revision};
@@ -43,6 +45,29 @@ pub trait Store: Send + Sync {
         page: Page<'_>,
         at_revision: Option<Revision>,
     ) -> Result<ScanPage, StoreError>;
+
+    /// Shows rows whose key begins with `prefix` (empty: all), in the order of their keys and of one moment, as they
+    /// lie there: for the start of a node, which reads everything. Ends early, without an error, where `see` says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] at the first damaged row; [`StoreError::Backend`].
+    fn read(&self, table: Table, prefix: &[u8], see: &mut See<'_>) -> Result<(), StoreError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = Page { after: after.as_deref(), limit: PAGE_ROWS_MAX };
+            let found = self.scan(table, prefix, page, None)?;
+            for (key, row) in &found.rows {
+                let seen = Seen { schema: row.schema, revision: row.revision, payload: &row.payload };
+                if see(key, seen).is_break() {
+                    return Ok(());
+                }
+            }
+            match found.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
 
     /// Carries out several commits in their order, each as a whole, and gives one outcome each.
     /// A later commit's guards see the earlier ones. One trip to the disk: if that fails, all of
@@ -90,6 +115,20 @@ pub trait Store: Send + Sync {
     /// Whether writes succeed.
     fn health(&self) -> Health;
 }
+
+/// A row as it lies in the store.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// Version of the payload's encoding.
+    pub schema: u8,
+    /// The commit that wrote the row.
+    pub revision: Revision,
+    /// The owner's bytes.
+    pub payload: &'a [u8],
+}
+
+/// Who is shown rows with their keys; a break ends it.
+pub type See<'a> = dyn FnMut(&[u8], Seen<'_>) -> ControlFlow<()> + 'a;
 
 /// Who is shown the rows of an export.
 pub type Visit<'a> = dyn FnMut(Table, &[u8], &Record) -> Result<(), StoreError> + 'a;

@@ -92,8 +92,13 @@ pub struct DerivedCredentials {
 impl DerivedCredentials {
     /// Derives all hashes for a realm.
     pub fn derive(user: &str, realm: &str, password: &Password) -> Self {
+        Self::of(user, realm, password.expose())
+    }
+
+    /// The same of a password that somebody else keeps.
+    pub fn of(user: &str, realm: &str, password: &str) -> Self {
         let mut own = Self { sha512_256: [0; 32], sha256: [0; 32], md5: [0; 16] };
-        let ha1 = |algorithm| Ha1::derive(algorithm, user, realm, password.expose());
+        let ha1 = |algorithm| Ha1::derive(algorithm, user, realm, password);
         own.sha512_256.copy_from_slice(ha1(Algorithm::Sha512_256).expose());
         own.sha256.copy_from_slice(ha1(Algorithm::Sha256).expose());
         own.md5.copy_from_slice(ha1(Algorithm::Md5).expose());

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use keyline_domain::identity::ShownCertificate;
 use keyline_domain::ids::{DeviceIndex, DeviceName, Dn, ProfileId, UserId};
 use keyline_domain::mode::Protocol;
-use keyline_domain::model::Model;
+use keyline_domain::model::SharedModel;
 use keyline_domain::phone::Row;
 use papaya::HashMap;
 use smallvec::SmallVec;
@@ -27,7 +27,7 @@ pub struct Device {
     /// What people call it: shown beside its number. Empty when nothing was written down.
     pub description: Arc<str>,
     /// Model: trust, vendor class, capabilities.
-    pub model: Model,
+    pub model: SharedModel,
     /// SIP or SCCP.
     pub protocol: Protocol,
     /// Lines in button order.
@@ -40,7 +40,7 @@ pub struct Device {
     /// Who is logged in by Extension Mobility, and takes the digest user's place (R195).
     pub em_user: Option<UserId>,
     /// SHA-256 fingerprint of the vendor certificate that was uploaded for this very device.
-    pub vendor_certificate: Option<[u8; 32]>,
+    pub vendor_certificate: Option<Box<[u8; 32]>>,
 }
 
 impl Device {
@@ -180,14 +180,40 @@ impl DeviceBoard {
         self.slots.is_empty()
     }
 
+    /// A board with room for that many devices and lines, so that its maps need not grow while they fill.
+    pub(crate) fn with_room(devices: usize, lines: usize) -> Self {
+        let (names, lines, digest_users) = (room(devices), room(lines), room(devices));
+        Self { slots: Slots::default(), names, lines, digest_users }
+    }
+
+    /// The slot at an index, with all below it. `None`: the board is full.
+    fn slot_for(&self, index: DeviceIndex) -> Option<&DeviceSlot> {
+        while self.slots.len() <= index.0 as usize {
+            self.slots.grow()?;
+        }
+        self.slot(index)
+    }
+
+    /// Adds a device to a board that knows none of its name or index; its lines are entered by themselves.
+    /// `false`: the board is full.
+    pub(super) fn enter(&self, new: Device) -> bool {
+        let Some(slot) = self.slot_for(new.index) else { return false };
+        if let Some(user) = new.expected_user() {
+            self.join_user(user.clone(), new.index);
+        }
+        self.names.pin().insert(new.name.clone(), new.index);
+        slot.set_device(Some(Arc::new(new)));
+        true
+    }
+
+    /// Adds a line that is not there yet, with its devices in order.
+    pub(crate) fn enter_line(&self, dn: Dn, devices: &[DeviceIndex]) {
+        self.lines.pin().insert(dn, devices.into());
+    }
+
     /// Adds or replaces a device at its index. `false`: the board is full.
     pub(crate) fn put(&self, new: Device) -> bool {
-        while self.slots.len() <= new.index.0 as usize {
-            if self.slots.grow().is_none() {
-                return false;
-            }
-        }
-        let Some(slot) = self.slot(new.index) else { return false };
+        let Some(slot) = self.slot_for(new.index) else { return false };
         let (index, name) = (new.index, new.name.clone());
         let old = slot.device();
         let lines = Arc::clone(&new.lines);
@@ -202,13 +228,8 @@ impl DeviceBoard {
         for dn in lines.iter() {
             self.join_line(dn.clone(), index);
         }
-        if let Some(u) = user {
-            let pin = self.digest_users.pin();
-            let mut devices = pin.get(&u).cloned().unwrap_or_default();
-            if let Err(at) = devices.binary_search(&index) {
-                devices.insert(at, index);
-                pin.insert(u, devices);
-            }
+        if let Some(user) = user {
+            self.join_user(user, index);
         }
         if old.is_none() {
             self.names.pin().insert(name, index);
@@ -233,6 +254,16 @@ impl DeviceBoard {
     /// Forgets a line that no device has.
     pub(crate) fn remove_line(&self, dn: &Dn) {
         self.lines.pin().remove(dn);
+    }
+
+    fn join_user(&self, user: UserId, index: DeviceIndex) {
+        let pin = self.digest_users.pin();
+        let devices = pin.get_or_insert_with(user.clone(), || LineDevices::from_slice(&[index]));
+        if let Err(at) = devices.binary_search(&index) {
+            let mut devices = devices.clone();
+            devices.insert(at, index);
+            pin.insert(user, devices);
+        }
     }
 
     fn forget_user(&self, old: &Device, new: Option<&UserId>) {
@@ -269,4 +300,8 @@ impl DeviceBoard {
             pin.insert(dn.clone(), devices);
         }
     }
+}
+
+fn room<K, V>(entries: usize) -> HashMap<K, V, Hasher> {
+    HashMap::builder().capacity(entries).hasher(Hasher::default()).build()
 }

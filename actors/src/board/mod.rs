@@ -77,6 +77,24 @@ impl Boards {
         self.profiles.replaced(old.as_deref(), Some(&row));
     }
 
+    /// Publishes a row that was read at the start. It names the lines of its device by the device's own texts, so that
+    /// each is there once.
+    pub(crate) fn publish_first(
+        &self,
+        index: keyline_domain::ids::DeviceIndex,
+        mut row: keyline_domain::phone::Row,
+    ) {
+        let Some(slot) = self.devices.slot(index) else { return };
+        if let Some(device) = slot.device() {
+            for binding in &mut row.bindings {
+                if let Some(own) = device.lines.iter().find(|line| **line == binding.line) {
+                    binding.line = own.clone();
+                }
+            }
+        }
+        self.publish_row(slot, std::sync::Arc::new(row));
+    }
+
     /// Adds or replaces a device. `false`: the board is full.
     pub(crate) fn put_device(&self, device: Device) -> bool {
         let (index, profile) = (device.index, device.profile);
@@ -86,6 +104,16 @@ impl Boards {
             self.profiles.assigned(before, Some(profile));
         }
         put
+    }
+
+    /// Adds a device to boards that have not got it. `false`: the board is full.
+    pub(crate) fn enter_device(&self, device: Device) -> bool {
+        let profile = device.profile;
+        let entered = self.devices.enter(device);
+        if entered {
+            self.profiles.assigned(None, Some(profile));
+        }
+        entered
     }
 
     /// Takes a device off the boards.

@@ -45,9 +45,15 @@ pub struct SettingsBoard {
 impl SettingsBoard {
     /// A board with these parameters and no users.
     pub fn new(settings: Settings) -> Self {
+        Self::with_room(settings, 0)
+    }
+
+    /// The same with room for so many users.
+    pub(crate) fn with_room(settings: Settings, users: usize) -> Self {
+        let hasher = foldhash::quality::RandomState::default();
         Self {
             settings: ArcSwap::from_pointee(settings),
-            users: HashMap::default(),
+            users: HashMap::builder().capacity(users).hasher(hasher).build(),
             certificates: ArcSwap::default(),
             own: ArcSwap::default(),
             crls: ArcSwap::default(),

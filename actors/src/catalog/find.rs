@@ -7,8 +7,9 @@ use super::Catalog;
 
 impl Catalog {
     /// What phones are searched by, as of the last commit. A clone may be read on any thread.
+    /// Whoever asks first after a start or a fault has it made.
     pub fn find(&self) -> &PhoneIndex {
-        &self.find
+        self.find.get_or_init(|| PhoneIndex::of(&self.inventory))
     }
 
     /// Follows what was committed.
@@ -23,8 +24,10 @@ impl Catalog {
                 _ => {}
             }
         }
-        if !phones.is_empty() || !profiles.is_empty() {
-            self.find.update(&self.inventory, &phones, &profiles);
+        if (!phones.is_empty() || !profiles.is_empty())
+            && let Some(find) = self.find.get_mut()
+        {
+            find.update(&self.inventory, &phones, &profiles);
         }
     }
 }

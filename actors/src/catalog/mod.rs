@@ -15,6 +15,7 @@ mod idempotency;
 mod impact;
 mod import;
 mod intent;
+mod load;
 mod messages;
 mod own;
 mod publish;
@@ -30,7 +31,7 @@ mod tests;
 mod tests_cut_off;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keyline_domain::find::PhoneIndex;
 use keyline_domain::ids::{DeviceName, ProfileId, ProfileVersion};
@@ -74,8 +75,10 @@ const VERSION_PREFIX: &str = "profile_version/";
 /// Everything that is configured, in memory.
 pub struct Catalog {
     inventory: Inventory,
-    /// What phones are searched by; follows the inventory with each commit.
-    find: PhoneIndex,
+    /// The store has phones of an earlier schema, which are brought over before anything else.
+    earlier: bool,
+    /// What phones are searched by, once it was asked for; follows the inventory with each commit.
+    find: OnceLock<PhoneIndex>,
     /// Settings of every version that was ever saved and may still be applied to a phone.
     versions: HashMap<(ProfileId, ProfileVersion), Arc<ProfileSettings>>,
     sealer: NodeSealer,
@@ -99,14 +102,7 @@ impl Catalog {
     /// [`OpenError`] names table and row when one cannot be read.
     pub fn load(store: &dyn Store, node_key: Arc<NodeKey>, node: &str) -> Result<Self, OpenError> {
         let sealer = NodeSealer(node_key);
-        let mut inventory = Inventory::new();
-        inventory.serve_on(&[node]);
-        for kind in Kind::LOAD_ORDER {
-            let prefix = format!("{}/", kind.as_str());
-            scan(store, prefix.as_bytes(), |key, value| {
-                inventory.load(kind, key, value, &sealer).map_err(|e| e.to_string())
-            })?;
-        }
+        let (inventory, earlier) = load::inventory(store, &sealer, node)?;
         let mut versions = HashMap::new();
         scan(store, VERSION_PREFIX.as_bytes(), |key, value| {
             let (id, version) = key.split_once('/').ok_or("key is not id/version")?;
@@ -118,9 +114,9 @@ impl Catalog {
         })?;
         let audit = AuditLog::load(store, &sealer.0)?;
         let answers = idempotency::Answers::load(store)?;
-        let find = PhoneIndex::of(&inventory);
         let (tokens, adopted) = (tokens::load(store)?, adopted::load(store)?);
-        Ok(Self { inventory, find, versions, sealer, tokens, audit, answers, adopted })
+        let find = OnceLock::new();
+        Ok(Self { inventory, earlier, find, versions, sealer, tokens, audit, answers, adopted })
     }
 
     /// The model, for views.

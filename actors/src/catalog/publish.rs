@@ -1,19 +1,62 @@
 //! From the catalog's memory to the boards.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use keyline_domain::credential::{DerivedCredentials, Password};
+use keyline_domain::credential::DerivedCredentials;
 use keyline_domain::ids::{DeviceIndex, ProfileId, UserId};
-use keyline_domain::inventory::{Event, Kind, Purpose};
+use keyline_domain::inventory::{Event, Kind, Purpose, Secret};
 use keyline_domain::phone::AppliedVersion;
 
 use super::Catalog;
 use crate::board::{Boards, Device, Settings};
 
 impl Catalog {
-    /// Publishes everything: at start, before any packet is taken.
+    /// Publishes everything once more.
     pub(crate) fn publish_all(&self, boards: &Boards) -> bool {
+        self.publish_rest(boards);
+        for dn in self.inventory.lines_after(None) {
+            boards.devices.put_line(dn.clone());
+        }
+        for (user, secret) in self.inventory.secrets() {
+            self.publish_secret(boards, user, secret);
+        }
+        let mut all = true;
+        for index in self.inventory.device_indexes() {
+            all &= self.publish_device(boards, index);
+        }
+        all
+    }
+
+    /// Publishes everything onto boards that have nothing yet: at start, before any packet is taken. Two threads do
+    /// it; the other one makes credentials, and what phones are searched by.
+    pub(crate) fn publish_new(&self, boards: &Boards) -> bool {
+        self.publish_rest(boards);
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(|| {
+                for (user, secret) in self.inventory.secrets() {
+                    self.publish_secret(boards, user, secret);
+                }
+                self.find();
+            });
+            for (dn, devices) in self.inventory.lines_from(Bound::Unbounded, false) {
+                boards.devices.enter_line(dn.clone(), devices);
+            }
+            let mut all = true;
+            for index in self.inventory.device_indexes() {
+                if let Some(device) = self.device(boards, index) {
+                    all &= boards.enter_device(device);
+                }
+            }
+            // Whoever panics there panics here.
+            beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all
+        })
+    }
+
+    /// What there is little of.
+    fn publish_rest(&self, boards: &Boards) {
         boards.settings.set(Settings::new(self.inventory.parameters().clone()));
         self.publish_certificates(boards);
         self.publish_tokens(boards);
@@ -23,17 +66,6 @@ impl Catalog {
         for profile in self.inventory.profiles_after(None) {
             self.publish_profile(boards, profile.id);
         }
-        for dn in self.inventory.lines_after(None) {
-            boards.devices.put_line(dn.clone());
-        }
-        for user in self.inventory.users_after(None) {
-            self.publish_user(boards, &user.id);
-        }
-        let mut all = true;
-        for view in self.inventory.devices_after(None) {
-            all &= self.publish_device(boards, view.index);
-        }
-        all
     }
 
     /// Publishes what events name. Returns the devices whose calls and rows must hear of it.
@@ -47,8 +79,8 @@ impl Catalog {
                     boards.settings.set(Settings::new(self.inventory.parameters().clone()));
                     match *name {
                         "sip_realm_station" => {
-                            for user in self.inventory.users_after(None) {
-                                self.publish_user(boards, &user.id);
+                            for (user, secret) in self.inventory.secrets() {
+                                self.publish_secret(boards, user, secret);
                             }
                         }
                         "cluster_security_mode" => everybody = true,
@@ -104,12 +136,16 @@ impl Catalog {
     }
 
     fn publish_user(&self, boards: &Boards, id: &UserId) {
-        let credentials = self.inventory.user(id.as_str()).and_then(|u| u.credentials).map(|secret| {
-            let password = Password::from_secret(secret.expose().to_owned());
-            let realm = &self.inventory.parameters().sip_realm_station;
-            DerivedCredentials::derive(id.as_str(), realm, &password)
-        });
-        boards.settings.put_user(id.clone(), credentials);
+        match self.inventory.secret_of(id.as_str()) {
+            Some((id, secret)) => self.publish_secret(boards, id, secret),
+            None => boards.settings.put_user(id.clone(), None),
+        }
+    }
+
+    fn publish_secret(&self, boards: &Boards, id: &UserId, secret: &Secret) {
+        let realm = &self.inventory.parameters().sip_realm_station;
+        let derived = DerivedCredentials::of(id.as_str(), realm, secret.expose());
+        boards.settings.put_user(id.clone(), Some(derived));
     }
 
     /// Publishes the saved version and the name of a profile.
@@ -122,21 +158,20 @@ impl Catalog {
 
     /// Publishes a device.
     fn publish_device(&self, boards: &Boards, index: DeviceIndex) -> bool {
-        let Some(view) = self.inventory.device_at(index) else { return true };
+        self.device(boards, index).is_none_or(|device| boards.put_device(device))
+    }
+
+    /// A device as it stands on the board.
+    fn device(&self, boards: &Boards, index: DeviceIndex) -> Option<Device> {
+        let view = self.inventory.device_at(index)?;
         // Predefined profiles come onto the board with their first device.
         if boards.profiles.saved(view.profile).is_none() {
             self.publish_profile(boards, view.profile);
         }
-        let vendor_certificate = self
-            .inventory
-            .certificates(Purpose::VendorTrust)
-            .find(|c| c.phone.as_ref() == Some(&view.name))
-            .and_then(|c| c.facts.as_ref())
-            .and_then(|f| fingerprint(&f.fingerprint));
-        let details = self.inventory.phone_details(&view.name);
-        let device = Device {
+        Some(Device {
             index,
-            description: details.map(|d| Arc::from(&*d.description)).unwrap_or_default(),
+            vendor_certificate: self.inventory.uploaded_certificate_of(&view.name).map(Box::new),
+            description: view.description,
             name: view.name,
             model: view.model,
             protocol: view.protocol,
@@ -144,9 +179,7 @@ impl Catalog {
             digest_user: view.digest_user,
             profile: view.profile,
             em_user: view.em_user,
-            vendor_certificate,
-        };
-        boards.put_device(device)
+        })
     }
 
     /// One line of NDJSON per row, in the order in which they can be imported.
@@ -158,15 +191,4 @@ impl Catalog {
     pub fn kinds() -> impl Iterator<Item = Kind> {
         Kind::rows()
     }
-}
-
-fn fingerprint(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 {
-        return None;
-    }
-    let mut out = [0u8; 32];
-    for (i, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    Some(out)
 }

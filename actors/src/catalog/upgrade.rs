@@ -36,6 +36,9 @@ impl Catalog {
     /// # Errors
     /// [`OpenError`] names the row that cannot be brought over; those before it are.
     pub(crate) fn upgrade(&mut self, store: &dyn Store, inspect: &dyn Inspect) -> Result<usize, OpenError> {
+        if !self.earlier {
+            return Ok(0);
+        }
         let (prefix, mut after, mut count) = (prefix(), None::<Vec<u8>>, 0);
         loop {
             let page = Page { after: after.as_deref(), limit: PAGE };
@@ -73,6 +76,7 @@ impl Catalog {
                 None => break,
             }
         }
+        self.earlier = false;
         if count > 0 {
             tracing::info!(count, "phones of an earlier schema were brought over");
             self.prune_audit(store, &store);

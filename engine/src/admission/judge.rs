@@ -154,7 +154,7 @@ pub fn judge(
         lines: &config.lines,
         digest_user: config.digest_user.as_ref(),
         em_user: config.em_user.as_ref(),
-        uploaded_certificate: config.vendor_certificate.as_ref(),
+        uploaded_certificate: config.vendor_certificate.as_deref(),
         binding: row.as_deref().and_then(|r| binding_facts(r, arrival, &request)),
     });
     let device = facts.as_ref().and(device);

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::error::StoreError;
 pub use crate::revision::Revision;
+use crate::store::Seen;
 use crate::table::Table;
 
 mod codec;
@@ -50,6 +51,15 @@ pub(crate) fn to_stored(table: Table, key: &[u8], revision: Revision, schema: u8
 /// # Errors
 /// [`StoreError::Damaged`] if it is too short or does not fit its checksum.
 pub(crate) fn from_stored(table: Table, key: &[u8], stored: &[u8]) -> Result<Record, StoreError> {
+    let Seen { schema, revision, payload } = seen(table, key, stored)?;
+    Ok(Record { schema, revision, payload: payload.to_vec() })
+}
+
+/// The same in place.
+///
+/// # Errors
+/// The same.
+pub(crate) fn seen<'a>(table: Table, key: &[u8], stored: &'a [u8]) -> Result<Seen<'a>, StoreError> {
     let damaged = |reason| StoreError::Damaged { table, key: key.to_vec(), reason };
     let (head, rest) = stored.split_at_checked(9).ok_or_else(|| damaged("cut short"))?;
     let (sum, payload) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("cut short"))?;
@@ -57,10 +67,10 @@ pub(crate) fn from_stored(table: Table, key: &[u8], stored: &[u8]) -> Result<Rec
         return Err(damaged("the checksum does not fit"));
     }
     let (revision, schema) = head.split_first_chunk::<8>().ok_or_else(|| damaged("cut short"))?;
-    Ok(Record {
+    Ok(Seen {
         schema: schema.first().copied().ok_or_else(|| damaged("cut short"))?,
         revision: Revision(u64::from_be_bytes(*revision)),
-        payload: payload.to_vec(),
+        payload,
     })
 }
 

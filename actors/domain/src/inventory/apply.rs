@@ -285,12 +285,7 @@ impl Inventory {
         sealer: &dyn Sealer,
         changes: &mut Vec<Change>,
     ) -> Result<(), RowError> {
-        let new = UserEntry {
-            store,
-            credentials: None,
-            devices: Default::default(),
-            logged_in: Default::default(),
-        };
+        let new = UserEntry::new(store, None);
         let entry = self.users.entry(row.id.clone()).or_insert(new);
         if entry.store != store {
             return Err(RowError::UserInOtherStore { user: row.id.to_string(), other: entry.store.kind() });
@@ -369,9 +364,14 @@ impl Inventory {
         };
         let phone = PhoneEntry {
             name: row.name,
-            description: row.description,
-            lines: row.lines.into(),
-            digest_user: row.digest_user,
+            // One empty text for all that have none.
+            description: if row.description.is_empty() { Arc::default() } else { row.description.into() },
+            // The names as they stand in the tables, so that each is there once.
+            lines: row.lines.iter().filter_map(|l| Some(self.lines.get_key_value(l)?.0.clone())).collect(),
+            digest_user: row.digest_user.map(|u| match self.users.get_key_value(&u) {
+                Some((own, _)) => own.clone(),
+                None => u,
+            }),
             extra: (extra != PhoneExtra::default()).then(|| Box::new(extra)),
             model,
             profile,

@@ -482,3 +482,14 @@ pub enum LoadError {
 fn kinds() -> String {
     Kind::rows().map(Kind::as_str).collect::<Vec<_>>().join(", ")
 }
+
+impl LoadError {
+    /// The row that it is about.
+    pub fn row(&self) -> (Kind, &str) {
+        match self {
+            Self::Form { kind, key, .. } | Self::Sealed { kind, key } | Self::Reference { kind, key, .. } => {
+                (*kind, key)
+            }
+        }
+    }
+}

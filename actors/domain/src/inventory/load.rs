@@ -1,20 +1,194 @@
 //! Rebuilding the inventory from stored records.
+//!
+//! In two halves, so that two threads can share the work: [`Stored::read`] reads one record by itself and opens its
+//! secret; [`Loading`] takes what was read, in order, and sees to references. Kinds of which there are many are
+//! gathered and entered at once: a tree that is built from sorted rows has full nodes, half the size of one that
+//! grew row by row.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::ids::{DeviceIndex, DeviceName, Dn, UserId};
 use crate::model::FIRST_IMPORTED_MODEL;
 use crate::profile::SecurityProfile;
 
 use super::rows::{CommonPhoneProfileRow, EnterprisePhoneRow};
-use super::store::{CommonEntry, ProfileEntry, UserEntry, UserStore};
+use super::store::{CommonEntry, PhoneEntry, ProfileEntry, UserEntry, UserStore};
 use super::stored::{self, StoredCertificate, StoredModel, StoredUser, form, from_bytes, phone_from};
-use super::{Inventory, Kind, LoadError, ParameterRow, Sealer};
+use super::{Inventory, Kind, LoadError, ParameterRow, Sealer, Secret};
+
+/// A stored record, read and opened; nothing that it names was looked for yet.
+pub struct Stored(What);
+
+enum What {
+    User(UserStore, UserId, Option<Secret>),
+    Line(Dn),
+    Phone(Box<PhoneEntry>),
+    /// Kinds of which there are few are read where they are taken.
+    Other(Kind, Box<str>, Box<[u8]>),
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.0 {
+            What::User(..) => "Stored(user)",
+            What::Line(_) => "Stored(line)",
+            What::Phone(_) => "Stored(phone)",
+            What::Other(kind, ..) => kind.as_str(),
+        })
+    }
+}
+
+impl Stored {
+    /// Reads a record as a [`super::Change::Put`] wrote it.
+    ///
+    /// # Errors
+    /// [`LoadError`], when it is not one of its kind, or its secret does not open.
+    pub fn read(kind: Kind, key: &str, bytes: &[u8], sealer: &dyn Sealer) -> Result<Self, LoadError> {
+        let user = |store: UserStore| {
+            let id = UserId::parse(key).map_err(|e| form(kind, key, &e))?;
+            let StoredUser { credentials } = from_bytes(kind, key, bytes)?;
+            Ok(What::User(store, id, stored::opened(credentials, sealer, kind, key)?))
+        };
+        Ok(Self(match kind {
+            Kind::ApplicationUser => user(UserStore::ApplicationUser)?,
+            Kind::EndUser => user(UserStore::EndUser)?,
+            Kind::Line => What::Line(Dn::parse(key).map_err(|e| form(kind, key, &e))?),
+            Kind::Phone => {
+                let name = DeviceName::parse(key).map_err(|e| form(kind, key, &e))?;
+                What::Phone(Box::new(phone_from(name, bytes, sealer)?))
+            }
+            _ => What::Other(kind, key.into(), bytes.into()),
+        }))
+    }
+}
+
+/// An inventory that is being rebuilt.
+#[derive(Default)]
+pub struct Loading {
+    inventory: Inventory,
+    users: Vec<(UserId, UserEntry)>,
+    lines: Vec<(Dn, SmallVec<[DeviceIndex; 4]>)>,
+    names: Vec<(DeviceName, DeviceIndex)>,
+}
+
+impl Loading {
+    /// Nothing was read yet. `node` is the name of the node that loads.
+    pub fn new(node: &str) -> Self {
+        let mut inventory = Inventory::new();
+        inventory.serve_on(&[node]);
+        Self { inventory, ..Self::default() }
+    }
+
+    /// Takes one record. Kinds must come in [`Kind::LOAD_ORDER`]; within a kind any order does, and that of keys is
+    /// the quickest.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the record, and what it names that is not there.
+    pub fn take(&mut self, stored: Stored, sealer: &dyn Sealer) -> Result<(), LoadError> {
+        match stored.0 {
+            What::User(store, id, credentials) => {
+                self.users.push((id, UserEntry::new(store, credentials)));
+                Ok(())
+            }
+            What::Line(dn) => {
+                self.lines.push((dn, SmallVec::new()));
+                Ok(())
+            }
+            What::Phone(phone) => {
+                self.settle();
+                let name = phone.name.clone();
+                let index = self.inventory.enter_phone(*phone)?;
+                self.names.push((name, index));
+                Ok(())
+            }
+            What::Other(kind, key, bytes) => {
+                self.settle();
+                self.settle_names()?;
+                self.inventory.load_other(kind, &key, &bytes, sealer)
+            }
+        }
+    }
+
+    /// The inventory.
+    ///
+    /// # Errors
+    /// [`LoadError::Form`], when a phone was there twice.
+    pub fn finish(mut self) -> Result<Inventory, LoadError> {
+        self.settle();
+        self.settle_names()?;
+        self.inventory.phones.shrink_to_fit();
+        for entry in self.inventory.profiles.values_mut() {
+            entry.devices = std::mem::take(&mut entry.devices).into_iter().collect();
+        }
+        Ok(self.inventory)
+    }
+
+    /// Enters users and lines, which phones name.
+    fn settle(&mut self) {
+        join(&mut self.inventory.users, &mut self.users);
+        join(&mut self.inventory.lines, &mut self.lines);
+    }
+
+    fn settle_names(&mut self) -> Result<(), LoadError> {
+        let count = self.inventory.names.len() + self.names.len();
+        let last = self.names.last().map(|(name, _)| name.clone());
+        join(&mut self.inventory.names, &mut self.names);
+        match last {
+            Some(last) if self.inventory.names.len() != count => {
+                Err(form(Kind::Phone, last.as_str(), &"this one or one before it was loaded twice"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Enters all at once where there is nothing yet.
+fn join<K: Ord, V>(map: &mut BTreeMap<K, V>, new: &mut Vec<(K, V)>) {
+    let new = std::mem::take(new);
+    match map.is_empty() {
+        true if new.is_empty() => {}
+        true => *map = new.into_iter().collect(),
+        false => map.extend(new),
+    }
+}
 
 impl Inventory {
     /// Takes one stored record, as a [`super::Change::Put`] wrote it, into an inventory that is being
-    /// rebuilt. Kinds must come in [`Kind::LOAD_ORDER`]; within a kind any order does.
+    /// rebuilt. Kinds must come in [`Kind::LOAD_ORDER`]; within a kind any order does. [`Loading`] is the quick way.
     pub fn load(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        bytes: &[u8],
+        sealer: &dyn Sealer,
+    ) -> Result<(), LoadError> {
+        match Stored::read(kind, key, bytes, sealer)?.0 {
+            What::User(store, id, credentials) => {
+                self.users.insert(id, UserEntry::new(store, credentials));
+                Ok(())
+            }
+            What::Line(dn) => {
+                self.lines.entry(dn).or_default();
+                Ok(())
+            }
+            What::Phone(phone) => {
+                if self.names.contains_key(&phone.name) {
+                    return Err(form(kind, key, &"loaded twice"));
+                }
+                let name = phone.name.clone();
+                let index = self.enter_phone(*phone)?;
+                self.names.insert(name, index);
+                Ok(())
+            }
+            What::Other(kind, key, bytes) => self.load_other(kind, &key, &bytes, sealer),
+        }
+    }
+
+    fn load_other(
         &mut self,
         kind: Kind,
         key: &str,
@@ -67,16 +241,9 @@ impl Inventory {
                 let row: EnterprisePhoneRow = from_bytes(kind, key, bytes)?;
                 self.enterprise = Some(row.hardening);
             }
-            Kind::ApplicationUser => self.load_user(UserStore::ApplicationUser, key, bytes, sealer)?,
-            Kind::EndUser => self.load_user(UserStore::EndUser, key, bytes, sealer)?,
             Kind::SipRealm | Kind::TrunkSecurityProfile | Kind::Trunk => {
                 self.load_trunking(kind, key, bytes, sealer)?;
             }
-            Kind::Line => {
-                let dn = Dn::parse(key).map_err(|e| form(kind, key, &e))?;
-                self.lines.entry(dn).or_default();
-            }
-            Kind::Phone => self.load_phone(key, bytes, sealer)?,
             Kind::Certificate => {
                 let stored: StoredCertificate = from_bytes(kind, key, bytes)?;
                 if let Some(phone) = stored.row.phone.as_ref().filter(|p| !self.names.contains_key(*p)) {
@@ -84,58 +251,71 @@ impl Inventory {
                 }
                 self.add_certificate(stored);
             }
+            // Read in the first half.
+            Kind::ApplicationUser | Kind::EndUser | Kind::Line | Kind::Phone => {}
         }
         Ok(())
     }
 
-    fn load_user(
-        &mut self,
-        store: UserStore,
-        key: &str,
-        bytes: &[u8],
-        sealer: &dyn Sealer,
-    ) -> Result<(), LoadError> {
-        let kind = store.kind();
-        let id = UserId::parse(key).map_err(|e| form(kind, key, &e))?;
-        let StoredUser { credentials } = from_bytes(kind, key, bytes)?;
-        let credentials = stored::opened(credentials, sealer, kind, key)?;
-        self.users.insert(
-            id,
-            UserEntry { store, credentials, devices: Default::default(), logged_in: Default::default() },
-        );
-        Ok(())
-    }
-
-    fn load_phone(&mut self, key: &str, bytes: &[u8], sealer: &dyn Sealer) -> Result<(), LoadError> {
+    /// Enters a phone but for its name. What it names must be there, and is shared from there on.
+    fn enter_phone(&mut self, mut phone: PhoneEntry) -> Result<DeviceIndex, LoadError> {
         let kind = Kind::Phone;
-        let name = DeviceName::parse(key).map_err(|e| form(kind, key, &e))?;
-        let phone = phone_from(name, bytes, sealer)?;
-        let profile = self
-            .profile(phone.profile)
-            .ok_or_else(|| missing(kind, key, format!("security_profile number {}", phone.profile.0)))?;
+        let key = phone.name.clone();
         if self.model_by_id(phone.model).is_none() {
-            return Err(missing(kind, key, format!("phone_model number {}", phone.model.0)));
+            return Err(missing(kind, key.as_str(), format!("phone_model number {}", phone.model.0)));
         }
-        if let Some(line) = phone.lines.iter().find(|l| !self.lines.contains_key(*l)) {
-            return Err(missing(kind, key, format!("line {line}")));
+        let full = |_| form(kind, key.as_str(), &"too many phones");
+        let index = DeviceIndex(u32::try_from(self.phones.len()).map_err(full)?);
+        match self.profiles.get_mut(&phone.profile) {
+            Some(entry) => {
+                entry.devices.insert(index);
+            }
+            None => {
+                let gone =
+                    || missing(kind, key.as_str(), format!("security_profile number {}", phone.profile.0));
+                let profile = self.profile(phone.profile).ok_or_else(gone)?;
+                let devices = std::iter::once(index).collect();
+                self.profiles.insert(phone.profile, ProfileEntry { profile, devices });
+            }
         }
-        if let Some(user) = [phone.digest_user.as_ref(), phone.em_user()]
-            .into_iter()
-            .flatten()
-            .find(|u| !self.users.contains_key(*u))
+        let mut lines: SmallVec<[Dn; 4]> = SmallVec::with_capacity(phone.lines.len());
+        for dn in phone.lines.iter() {
+            let (dn, devices) = found(&mut self.lines, dn.as_str())
+                .ok_or_else(|| missing(kind, key.as_str(), format!("line {dn}")))?;
+            lines.push(dn.clone());
+            // The highest number so far.
+            if devices.last() != Some(&index) {
+                devices.push(index);
+            }
+        }
+        phone.lines = lines.into_iter().collect();
+        let gone = |id: &UserId| missing(kind, key.as_str(), format!("user `{id}`"));
+        if let Some(id) = &mut phone.digest_user {
+            let (own, entry) = found(&mut self.users, id.as_str()).ok_or_else(|| gone(id))?;
+            *id = own.clone();
+            entry.devices.push(index);
+        }
+        if let Some(id) = phone.extra.as_mut().and_then(|e| e.em_user.as_mut()) {
+            let (own, entry) = found(&mut self.users, id.as_str()).ok_or_else(|| gone(id))?;
+            *id = own.clone();
+            entry.logged_in.push(index);
+        }
+        if let Some(common) = phone.extra.as_ref().and_then(|e| e.common.as_deref())
+            && let Some(common) = self.commons.get_mut(common)
         {
-            return Err(missing(kind, key, format!("user `{user}`")));
+            common.phones.insert(index);
         }
-        if self.names.contains_key(&phone.name) {
-            return Err(form(kind, key, &"loaded twice"));
-        }
-        let index =
-            DeviceIndex(u32::try_from(self.phones.len()).map_err(|_| form(kind, key, &"too many phones"))?);
-        self.link(index, &phone, profile);
-        self.names.insert(phone.name.clone(), index);
         self.phones.push(Some(phone));
-        Ok(())
+        Ok(index)
     }
+}
+
+/// An entry with its key.
+fn found<'m, K: Ord + std::borrow::Borrow<str>, V>(
+    map: &'m mut BTreeMap<K, V>,
+    key: &str,
+) -> Option<(&'m K, &'m mut V)> {
+    map.range_mut::<str, _>((Bound::Included(key), Bound::Included(key))).next()
 }
 
 fn missing(kind: Kind, key: &str, missing: String) -> LoadError {

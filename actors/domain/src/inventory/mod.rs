@@ -52,6 +52,7 @@ pub use capf::CapfView;
 pub use dependents::{Dependents, DependentsPlace};
 pub use error::{LoadError, RowError};
 pub use kind::Kind;
+pub use load::{Loading, Stored};
 pub use mutate::{Mutate, Mutated, Op, Refused};
 pub use package::PackageRow;
 pub use parameter::{

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::ids::{DeviceIndex, DeviceName, Dn, ProfileId, ProfileVersion, UserId};
 use crate::mode::Protocol;
-use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, builtin, builtin_by_number};
+use crate::model::{FIRST_IMPORTED_MODEL, Model, ModelId, SharedModel, builtin, builtin_by_number};
 use crate::profile::{
     SecurityProfile, is_predefined, predefined, predefined_id, predefined_of, split_predefined_name,
 };
@@ -47,6 +47,13 @@ pub(super) struct UserEntry {
     pub(super) logged_in: SmallVec<[DeviceIndex; 2]>,
 }
 
+impl UserEntry {
+    /// A user that no phone names yet.
+    pub(super) fn new(store: UserStore, credentials: Option<Secret>) -> Self {
+        Self { store, credentials, devices: SmallVec::new(), logged_in: SmallVec::new() }
+    }
+}
+
 /// What most phones don't have.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct PhoneExtra {
@@ -60,7 +67,8 @@ pub(super) struct PhoneExtra {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PhoneEntry {
     pub(super) name: DeviceName,
-    pub(super) description: Box<str>,
+    /// Shared with the boards.
+    pub(super) description: Arc<str>,
     pub(super) lines: Arc<[Dn]>,
     pub(super) digest_user: Option<UserId>,
     pub(super) extra: Option<Box<PhoneExtra>>,
@@ -123,8 +131,10 @@ pub struct DeviceView {
     pub index: DeviceIndex,
     /// Name.
     pub name: DeviceName,
+    /// What people call it; may be empty.
+    pub description: Arc<str>,
     /// Its model: category, capabilities, kind of TLS certificate, and trust (R041).
-    pub model: Model,
+    pub model: SharedModel,
     /// Protocol.
     pub protocol: Protocol,
     /// Lines in button order.
@@ -192,6 +202,16 @@ impl Inventory {
         self.names.len()
     }
 
+    /// Number of lines.
+    pub fn line_count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Number of users of both stores.
+    pub fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
     /// A model by name, built-in or imported.
     pub fn model(&self, name: &str) -> Option<&Model> {
         builtin(name).or_else(|| self.models.get(name).map(|m| &**m))
@@ -203,6 +223,14 @@ impl Inventory {
             return builtin_by_number(id.0);
         }
         self.models.get(self.model_names.get(&id)?).map(|m| &**m)
+    }
+
+    /// A model by number, to keep.
+    fn shared_model(&self, id: ModelId) -> Option<SharedModel> {
+        if id.0 < FIRST_IMPORTED_MODEL {
+            return builtin_by_number(id.0).map(SharedModel::Builtin);
+        }
+        self.models.get(self.model_names.get(&id)?).cloned().map(SharedModel::Imported)
     }
 
     /// The imported models in order of name.
@@ -279,7 +307,8 @@ impl Inventory {
         Some(DeviceView {
             index,
             name: phone.name.clone(),
-            model: self.model_by_id(phone.model)?.clone(),
+            description: phone.description.clone(),
+            model: self.shared_model(phone.model)?,
             protocol: phone.protocol,
             lines: phone.lines.clone(),
             digest_user: phone.digest_user.clone(),
@@ -294,7 +323,7 @@ impl Inventory {
         let phone = self.phone(self.device_index(name)?)?;
         let extra = phone.extra.as_deref();
         Some(PhoneDetails {
-            description: phone.description.clone(),
+            description: (*phone.description).into(),
             common_phone_profile: extra.and_then(|e| e.common.clone()),
             hardening: extra.map(|e| e.hardening).unwrap_or_default(),
             capf_operation: extra.map(|e| e.capf_operation).unwrap_or_default(),
@@ -340,6 +369,17 @@ impl Inventory {
     pub fn users_after(&self, after: Option<&UserId>) -> impl Iterator<Item = UserView> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.users.range::<UserId, _>((from, Bound::Unbounded)).map(|(id, entry)| user_view(id, entry))
+    }
+
+    /// All users of both stores that have digest credentials, with these.
+    pub fn secrets(&self) -> impl Iterator<Item = (&UserId, &Secret)> {
+        self.users.iter().filter_map(|(id, entry)| Some((id, entry.credentials.as_ref()?)))
+    }
+
+    /// One of them.
+    pub fn secret_of(&self, id: &str) -> Option<(&UserId, &Secret)> {
+        let (id, entry) = self.users.get_key_value(id)?;
+        Some((id, entry.credentials.as_ref()?))
     }
 
     /// The devices whose digest user this is, in order of their numbers.

@@ -1,6 +1,8 @@
 //! The stored forms: JSON without what the key says, numbers instead of names that may change,
 //! secrets sealed.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -71,11 +73,11 @@ struct PhoneIn {
     protocol: Protocol,
     profile: ProfileId,
     #[serde(default)]
-    description: Box<str>,
+    description: Arc<str>,
     #[serde(default)]
     digest_user: Option<UserId>,
     #[serde(default)]
-    lines: Vec<Dn>,
+    lines: smallvec::SmallVec<[Dn; 2]>,
     #[serde(default)]
     common: Option<Box<str>>,
     #[serde(default)]
@@ -123,7 +125,7 @@ pub(super) fn phone_from(
     Ok(PhoneEntry {
         name,
         description: stored.description,
-        lines: stored.lines.into(),
+        lines: stored.lines.into_iter().collect(),
         digest_user: stored.digest_user,
         extra: (extra != PhoneExtra::default()).then(|| Box::new(extra)),
         model: stored.model,

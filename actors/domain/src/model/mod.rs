@@ -85,6 +85,40 @@ pub struct Model {
     pub secure_call_features: Cow<'static, [Box<str>]>,
 }
 
+/// A model as those keep it who have a phone of it: two words, whatever it says.
+#[derive(Debug, Clone)]
+pub enum SharedModel {
+    /// Data of the program.
+    Builtin(&'static Model),
+    /// Imported.
+    Imported(std::sync::Arc<Model>),
+}
+
+impl std::ops::Deref for SharedModel {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        match self {
+            Self::Builtin(model) => model,
+            Self::Imported(model) => model,
+        }
+    }
+}
+
+impl PartialEq for SharedModel {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for SharedModel {}
+
+impl From<Model> for SharedModel {
+    fn from(model: Model) -> Self {
+        Self::Imported(std::sync::Arc::new(model))
+    }
+}
+
 impl Model {
     /// Has the capability.
     pub fn can(&self, capability: Capability) -> bool {

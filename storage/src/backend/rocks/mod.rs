@@ -14,7 +14,7 @@ use crate::backend::plan::{self, Rows};
 use crate::batch::{Commit, Outcome};
 use crate::error::StoreError;
 use crate::record::{self, Record, Revision};
-use crate::store::{Consistency, Health, Incoming, Page, ScanPage, Store, Visit};
+use crate::store::{Consistency, Health, Incoming, Page, ScanPage, See, Store, Visit};
 use crate::table::Table;
 
 mod open;
@@ -120,12 +120,7 @@ impl RocksStore {
         prefix: &'a [u8],
         from: &'a [u8],
     ) -> Result<impl Iterator<Item = Result<Found, StoreError>> + 'a, StoreError> {
-        let mut read = ReadOptions::default();
-        read.set_readahead_size(SCAN_READAHEAD_BYTES);
-        read.fill_cache(false);
-        if let Some(end) = after_prefix(prefix) {
-            read.set_iterate_upper_bound(end);
-        }
+        let read = reading(prefix);
         let mode = IteratorMode::From(from, Direction::Forward);
         let found = snapshot.iterator_cf_opt(self.family(table)?, read, mode);
         Ok(found.map(move |row| {
@@ -183,6 +178,19 @@ impl Store for RocksStore {
         };
         let rows = self.rows(&snapshot, table, prefix, &from)?;
         collect_page(rows, page.limit, revision)
+    }
+
+    fn read(&self, table: Table, prefix: &[u8], see: &mut See<'_>) -> Result<(), StoreError> {
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(table)?, reading(prefix));
+        rows.seek(prefix);
+        // An iterator shows one moment, and its rows where they lie.
+        while let Some((key, stored)) = rows.item() {
+            if see(key, record::seen(table, key, stored)?).is_break() {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| StoreError::backend("read a table", error))
     }
 
     fn commit_all(&self, commits: &[Commit]) -> Vec<Outcome> {
@@ -252,6 +260,17 @@ impl Store for RocksStore {
     fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// How whole parts of a table are read.
+fn reading(prefix: &[u8]) -> ReadOptions {
+    let mut read = ReadOptions::default();
+    read.set_readahead_size(SCAN_READAHEAD_BYTES);
+    read.fill_cache(false);
+    if let Some(end) = after_prefix(prefix) {
+        read.set_iterate_upper_bound(end);
+    }
+    read
 }
 
 /// The smallest key that does not begin with `prefix` and comes after all that do; `None` if there

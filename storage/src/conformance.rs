@@ -4,6 +4,7 @@
 //! reason where the store breaks the contract.
 #![allow(clippy::unwrap_used, reason = "a test suite: a panic is its way to report")]
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -11,7 +12,7 @@ use crate::batch::{Commit, Guard, Outcome};
 use crate::error::StoreError;
 use crate::record::{Record, Revision};
 use crate::snapshot;
-use crate::store::{Consistency, Page, Store};
+use crate::store::{Consistency, Page, Seen, Store};
 use crate::table::Table;
 
 /// Runs every case, each on an empty store of its own.
@@ -27,6 +28,7 @@ pub fn all(make: &dyn Fn() -> Box<dyn Store>) {
         scans_page,
         scans_keep_to_the_prefix,
         scans_of_a_moment,
+        reads_show_all_in_order,
         one_winner_among_eight,
         snapshots_go_round,
         snapshots_refuse,
@@ -229,6 +231,33 @@ fn scans_of_a_moment(store: &dyn Store) {
         Err(StoreError::RevisionGone { asked, current: at }) => assert_eq!((asked, at), (now, current)),
         Err(error) => panic!("{error}"),
     }
+}
+
+fn reads_show_all_in_order(store: &dyn Store) {
+    let mut last = Revision(0);
+    for number in (0..2_500_u32).rev() {
+        last = put(store, Table::Config, format!("a/{number:05}").as_bytes(), &number.to_be_bytes());
+    }
+    put(store, Table::Config, b"b/1", b"other");
+    let mut seen = Vec::new();
+    let mut all = |key: &[u8], row: Seen<'_>| {
+        assert_eq!((row.schema, row.revision > last), (1, false));
+        seen.push((key.to_vec(), row.payload.to_vec()));
+        ControlFlow::Continue(())
+    };
+    store.read(Table::Config, b"a/", &mut all).unwrap();
+    let expected: Vec<_> =
+        (0..2_500_u32).map(|n| (format!("a/{n:05}").into_bytes(), n.to_be_bytes().to_vec())).collect();
+    assert_eq!(seen, expected);
+    // Who has seen enough is asked no more.
+    let mut count = 0;
+    let mut few = |_: &[u8], _: Seen<'_>| {
+        count += 1;
+        if count < 7 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    store.read(Table::Config, b"", &mut few).unwrap();
+    assert_eq!(count, 7);
+    store.read(Table::Config, b"c/", &mut |_, _| panic!("there is none")).unwrap();
 }
 
 fn one_winner_among_eight(store: &dyn Store) {

@@ -169,6 +169,15 @@ fn a_damaged_row_is_named_and_can_be_stepped_over() {
         "{error}"
     );
 
+    // Whoever reads all in one go has seen what lies ahead of it.
+    let mut seen = Vec::new();
+    let read = store.read(Table::Phones, b"", &mut |key, _| {
+        seen.push(key.to_vec());
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(matches!(&read, Err(StoreError::Damaged { key, .. }) if key == b"b"), "{read:?}");
+    assert_eq!(seen, [b"a"]);
+
     // The page ends ahead of it, the next page is the error, the one after goes on.
     let first = store.scan(Table::Phones, b"", Page::FIRST, None).unwrap();
     assert_eq!((first.rows.len(), first.next.as_deref()), (1, Some(b"a".as_slice())));

@@ -8,6 +8,7 @@ mod checking;
 mod choosing;
 mod hardening;
 mod helping;
+mod loading;
 mod login;
 mod mutating;
 mod package;

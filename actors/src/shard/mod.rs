@@ -80,8 +80,8 @@ pub(crate) struct ShardSetup {
 /// What fires on the wheel.
 #[derive(Debug, Clone, Copy)]
 enum Due {
-    /// The second for which the device's expiry was armed.
-    Expiry(DeviceIndex, u32),
+    /// A device has bindings that may have run out.
+    Expiry(DeviceIndex),
     /// A timer of a call.
     Call(CallKey, TimerKind, u32),
     /// A device of a call ran out of bindings a while ago: is it back?
@@ -125,6 +125,8 @@ pub struct Shard {
     /// Timers that calls armed since the last tick.
     call_timers: Timers,
     wheel: Wheel<Due>,
+    /// Expiries: one for each registered device, so an entry is as small as can be.
+    expiries: Wheel<DeviceIndex>,
     open: Map<DeviceIndex, phones::Open>,
     calls: Map<CallKey, CallHandle>,
     /// Calls by the INVITE that began them.
@@ -176,6 +178,7 @@ impl Shard {
             tools: None,
             call_timers: Timers::default(),
             wheel: Wheel::new(now().0),
+            expiries: Wheel::new(now().0),
             open: Map::default(),
             calls: Map::default(),
             invites: Map::default(),

@@ -17,7 +17,7 @@ use keyline_storage::{CommitSink, Consistency, Outcome, Table, faults};
 use smallvec::SmallVec;
 
 use super::apply::Applying;
-use super::{Due, Shard, Written};
+use super::{Shard, Written};
 use crate::board::{Device, DeviceSlot};
 use crate::metrics::{ActorKind, RegisterOutcome};
 use crate::outlet::{Emission, ListedContact, RegisterReply};
@@ -344,10 +344,11 @@ impl Shard {
         self.tell_known_phone(device, || ToPhone::FlowLost(stream));
     }
 
-    pub(super) fn expiry_due(&mut self, device: DeviceIndex, second: u32, at: UnixMillis) {
+    pub(super) fn expiry_due(&mut self, device: DeviceIndex, at: UnixMillis) {
         let boards = Arc::clone(&self.boards);
         let Some(slot) = boards.devices.slot(device) else { return };
-        if slot.armed() != second {
+        // An entry from before an earlier deadline came: another one will fire.
+        if slot.armed() == 0 || u64::from(slot.armed()) * 1000 > at.0 {
             return;
         }
         slot.set_armed(0);
@@ -386,7 +387,7 @@ impl Shard {
         let armed = slot.armed();
         if armed == 0 || second < armed {
             slot.set_armed(second);
-            self.wheel.arm(u64::from(second) * 1000, Due::Expiry(device, second));
+            self.expiries.arm(u64::from(second) * 1000, device);
         }
     }
 
@@ -452,7 +453,7 @@ fn owned(l: &phone::Listed<'_>, own: bool) -> ListedContact {
         contact: l.contact.into(),
         expires: l.expires,
         q: l.q,
-        instance: l.instance.map(Into::into),
+        instance: l.instance.map(|i| i.to_string().into()),
         reg_id: l.reg_id,
         model: l.model,
         own,

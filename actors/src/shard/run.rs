@@ -135,7 +135,7 @@ impl Shard {
             }
             Job::Written(token, outcome) => self.written(token, outcome, at, ctx),
             Job::Due(due) => match due {
-                Due::Expiry(device, second) => self.expiry_due(device, second, at),
+                Due::Expiry(device) => self.expiry_due(device, at),
                 Due::Call(call, timer, generation) => self.call_timer(call, timer, generation),
                 Due::Gone(call, device) => self.release_if_gone(call, device),
                 Due::Phone(device, timer, generation) => {
@@ -160,6 +160,9 @@ impl Shard {
         let mut fired = std::mem::take(&mut self.fired);
         self.wheel.advance(now().0, &mut fired);
         self.inbox.extend(fired.drain(..).map(Job::Due));
+        let mut expired = Vec::new();
+        self.expiries.advance(now().0, &mut expired);
+        self.inbox.extend(expired.into_iter().map(|device| Job::Due(Due::Expiry(device))));
         self.fired = fired;
         self.inbox.extend(self.again.drain(..).map(Job::Again));
         self.run(ctx);

@@ -7,7 +7,7 @@ use keyline_actors::outlet::{ListedContact, RegisterReply};
 use keyline_domain::flow::Flow;
 use keyline_domain::ids::Dn;
 use keyline_domain::inventory::Newcomer;
-use keyline_domain::phone::{Accepted, ContactFact, Kind, Peer, Register, udp_target};
+use keyline_domain::phone::{Accepted, ContactFact, Instance, Kind, Peer, Register, udp_target};
 use keyline_wire::sip::text::{push_number, push_quoted};
 use keyline_wire::sip::{
     ContactParams, Contacts, HeaderName, Message, NameAddr, Printer, Uri, multipart, quoted, reason_phrase,
@@ -155,7 +155,7 @@ impl Read<'_> {
                 uri_key: canonical(&c.uri),
                 q: params.q,
                 expires: params.expires.map(|e| e.seconds),
-                instance: params.instance.as_deref().map(Arc::from),
+                instance: params.instance.as_deref().map(Instance::from),
                 // RFC 5626 §6: only when the UA itself is the first hop, or the first hop keeps flows.
                 reg_id: params.reg_id.filter(|_| via_alone),
                 model: params.model.as_deref().and_then(|m| m.parse().ok()),

@@ -8,11 +8,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
+use super::instance::{Instance, Uuid};
 use super::row::{
-    AppliedVersion, BINDINGS_MAX, Binding, CALL_ID_MAX, CONTACT_MAX, ContactKey, INSTANCE_MAX, NonceUse,
-    Origin, PATH_MAX, PATH_VALUE_MAX, Path, Peer, PreviousVersion, Row,
+    AppliedVersion, BINDINGS_MAX, Binding, Bindings, CALL_ID_MAX, CONTACT_MAX, ContactKey, INSTANCE_MAX,
+    NonceUse, Origin, PATH_MAX, PATH_VALUE_MAX, Path, Peer, PreviousVersion, Row,
 };
-use super::uuid::Uuid;
 use crate::flow::{Flow, StreamId};
 use crate::ids::{DN_MAX, Dn, ProfileId, ProfileVersion, UnixMillis};
 use crate::mode::{PeerProof, SuiteKind, Transport};
@@ -101,7 +101,7 @@ fn write_row(row: &Row, resident: bool) -> Vec<u8> {
     w.push(if row.previous.is_some() { HAS_PREVIOUS } else { 0 } | if revision { HAS_REVISION } else { 0 });
     number(&mut w, u64::from(row.assigned.0));
     write_applied(&mut w, row.applied);
-    if let Some(previous) = row.previous {
+    if let Some(previous) = &row.previous {
         write_applied(&mut w, previous.applied);
         number(&mut w, previous.until.0);
     }
@@ -123,7 +123,7 @@ fn write_applied(w: &mut Vec<u8>, applied: AppliedVersion) {
 }
 
 fn write_binding(w: &mut Vec<u8>, b: &Binding, before: Option<&Binding>, resident: bool) {
-    let uuid = b.instance.as_deref().and_then(Uuid::pack);
+    let uuid = b.instance.as_ref().and_then(Instance::uuid);
     let same = |same: fn(&Binding, &Binding) -> bool| before.is_some_and(|before| same(before, b));
     let same_instance = b.instance.is_some() && same(|a, b| a.instance == b.instance);
     let same_contact = same(|a, b| a.contact == b.contact && a.key == b.key);
@@ -154,8 +154,8 @@ fn write_binding(w: &mut Vec<u8>, b: &Binding, before: Option<&Binding>, residen
         w.extend_from_slice(&b.key.0);
     }
     match (form, &b.instance, uuid) {
-        (1, Some(instance), _) => text(w, instance),
-        (2 | 3, _, Some(uuid)) => w.extend_from_slice(&uuid.bits.to_be_bytes()),
+        (1, Some(instance), _) => text(w, &instance.to_string()),
+        (2 | 3, _, Some(uuid)) => w.extend_from_slice(&uuid.bits),
         _ => {}
     }
     for value in [b.reg_id, b.q.map(u32::from), b.model].into_iter().flatten() {
@@ -337,7 +337,7 @@ fn read_row(r: &mut Reader<'_>) -> Result<Row, DecodeError> {
     let applied = read_applied(r)?;
     let previous = if flags & HAS_PREVIOUS != 0 {
         let applied = read_applied(r)?;
-        Some(PreviousVersion { applied, until: UnixMillis(r.number("end of grace")?) })
+        Some(Box::new(PreviousVersion { applied, until: UnixMillis(r.number("end of grace")?) }))
     } else {
         None
     };
@@ -346,7 +346,7 @@ fn read_row(r: &mut Reader<'_>) -> Result<Row, DecodeError> {
     if count > BINDINGS_MAX {
         return r.damaged("number of bindings");
     }
-    let mut bindings: Vec<Binding> = Vec::with_capacity(count);
+    let mut bindings = Bindings::with_capacity(count);
     for _ in 0..count {
         let binding = read_binding(r, bindings.last())?;
         bindings.push(binding);
@@ -381,10 +381,10 @@ fn read_binding(r: &mut Reader<'_>, before: Option<&Binding>) -> Result<Binding,
     let instance = match (form, before.filter(|_| has(SAME_INSTANCE))) {
         (_, Some(before)) => before.instance.clone(),
         (0, None) => None,
-        (1, None) => Some(Arc::from(r.text(INSTANCE_MAX, "instance")?)),
+        (1, None) => Some(Instance::from(r.text(INSTANCE_MAX, "instance")?)),
         (form, None) => {
-            let bits = u128::from_be_bytes(r.array("instance")?);
-            Some(Uuid { bits, bracketed: form == 2 }.unpack())
+            let bits = r.array("instance")?;
+            Some(Uuid { bits, bracketed: form == 2 }.into())
         }
     };
     let reg_id = if has(HAS_REG_ID) { Some(r.number_below("reg-id")?) } else { None };

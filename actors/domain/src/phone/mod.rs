@@ -17,25 +17,27 @@
 //! | `versions` | assigned and applied profile versions |
 
 mod codec;
+mod instance;
 mod reach;
 mod register;
 mod row;
 mod step;
 mod time;
-mod uuid;
 mod versions;
 
 #[cfg(test)]
 mod tests;
 
 pub use codec::{DecodeError, SCHEMA};
+pub use instance::Instance;
 pub use reach::{SIP_PORT, by_phone, on_flow_lost, udp_target};
 pub use register::{
     Accepted, Cause, ContactFact, Context, Event, ExpiryLimits, Gone, Kind, Outcome, Register, Step, Write,
 };
 pub use row::{
-    AppliedVersion, BINDINGS_MAX, Binding, CALL_ID_MAX, CONTACT_MAX, CONTACTS_PER_LINE_MAX, ContactKey,
-    INSTANCE_MAX, Listed, NonceUse, Origin, PATH_MAX, PATH_VALUE_MAX, Path, Peer, PreviousVersion, Row,
+    AppliedVersion, BINDINGS_MAX, Binding, Bindings, CALL_ID_MAX, CONTACT_MAX, CONTACTS_PER_LINE_MAX,
+    ContactKey, INSTANCE_MAX, Listed, NonceUse, Origin, PATH_MAX, PATH_VALUE_MAX, Path, Peer,
+    PreviousVersion, Row,
 };
 pub use step::{extends_only, on};
 pub use time::{HORIZON_MAX_S, expire, horizon, next_deadline, recover};

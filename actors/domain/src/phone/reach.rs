@@ -38,7 +38,7 @@ pub fn by_phone<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Vec<(&'a Bin
             is_flow(first)
                 && is_flow(b)
                 && match (&b.instance, &first.instance) {
-                    (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                    (Some(a), Some(b)) => a.is_same(b),
                     _ => false,
                 }
         };

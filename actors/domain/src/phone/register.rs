@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::instance::Instance;
 use super::row::{NonceUse, Path, Peer, Row};
 use crate::flow::Flow;
 use crate::ids::{Dn, UnixMillis};
@@ -50,7 +51,7 @@ pub struct ContactFact {
     /// `expires` parameter, clamped to 32 bits; garbage counts as 3600.
     pub expires: Option<u32>,
     /// `+sip.instance`.
-    pub instance: Option<Arc<str>>,
+    pub instance: Option<Instance>,
     /// `reg-id`; ignored without an instance (RFC 5626 §6).
     pub reg_id: Option<u32>,
     /// Number in `+u.sip!model.ccm.cisco.com`.

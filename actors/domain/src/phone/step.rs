@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::instance::Instance;
 use super::register::{
     Accepted, Cause, ContactFact, Context, Event, Gone, Kind, Outcome, Register, Step, Write,
 };
@@ -86,7 +87,10 @@ fn check_sizes(request: &Register) -> Result<(), Cause> {
     }
     for contact in &request.contacts {
         fits("Contact", &contact.uri, CONTACT_MAX)?;
-        fits("+sip.instance", contact.instance.as_deref().unwrap_or(""), INSTANCE_MAX)?;
+        let length = contact.instance.as_ref().map_or(0, Instance::text_len);
+        if length > INSTANCE_MAX {
+            return Err(Cause::TooLong { what: "+sip.instance", length, limit: INSTANCE_MAX });
+        }
     }
     Ok(())
 }
@@ -386,10 +390,9 @@ fn key_of(bindings: &[Binding], contact: &ContactFact) -> ContactKey {
         .map_or_else(|| ContactKey::of(&contact.uri_key), |b| b.key)
 }
 
-/// Instances are URNs: the scheme and a UUID's digits are compared without regard to case (RFC 8141 §3.1).
 fn same_instance(b: &Binding, contact: &ContactFact) -> bool {
     match (&b.instance, &contact.instance) {
-        (Some(a), Some(c)) => a.eq_ignore_ascii_case(c),
+        (Some(a), Some(c)) => a.is_same(c),
         (None, None) => true,
         _ => false,
     }

@@ -26,8 +26,9 @@ pub fn apply(row: &Row, applied: AppliedVersion, now: UnixMillis, grace_s: u32) 
         return Step::idle();
     }
     let graceful = grace_s > 0 && row.is_registered(now);
-    let previous =
-        graceful.then(|| PreviousVersion { applied: row.applied, until: now.plus_secs(u64::from(grace_s)) });
+    let previous = graceful.then(|| {
+        Box::new(PreviousVersion { applied: row.applied, until: now.plus_secs(u64::from(grace_s)) })
+    });
     let assigned = applied.profile;
     Step { row: Some(Row { assigned, applied, previous, ..row.clone() }), write: Write::Put, ..Step::idle() }
 }
@@ -56,13 +57,13 @@ impl Row {
     /// The version applied before, while its grace runs. A registration that satisfies it is taken too,
     /// but it never raises a class.
     pub fn in_grace(&self, now: UnixMillis) -> Option<AppliedVersion> {
-        self.previous.filter(|p| p.until > now).map(|p| p.applied)
+        self.previous.as_ref().filter(|p| p.until > now).map(|p| p.applied)
     }
 
     /// The versions whose settings this row keeps alive: none while nothing is bound.
     pub fn versions(&self) -> impl Iterator<Item = AppliedVersion> {
         let bound = !self.bindings.is_empty();
-        let both = [Some(self.applied), self.previous.map(|p| p.applied)];
+        let both = [Some(self.applied), self.previous.as_ref().map(|p| p.applied)];
         both.into_iter().flatten().filter(move |_| bound)
     }
 }

@@ -86,7 +86,7 @@ impl Status {
                 "flow": view.flow,
                 "suite": view.suite,
                 "proof": b.origin.peer.proof,
-                "instance": b.instance,
+                "instance": b.instance.as_ref().map(ToString::to_string),
                 "reg_id": b.reg_id,
             })
         })

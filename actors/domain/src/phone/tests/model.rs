@@ -189,7 +189,7 @@ impl World {
     fn crash(&mut self, down: u64) {
         self.now += down;
         let step = recover(Row::decode(&self.stored).unwrap(), t(self.now));
-        self.row = Row { bindings: Vec::new(), ..self.row.clone() };
+        self.row = Row { bindings: Bindings::new(), ..self.row.clone() };
         self.carry_out(step);
         for (uri, known) in &self.model {
             let found = self.row.bindings.iter().find(|b| *b.contact == **uri);

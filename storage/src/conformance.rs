@@ -10,9 +10,9 @@ use std::thread;
 
 use crate::batch::{Commit, Guard, Outcome};
 use crate::error::StoreError;
-use crate::record::{Record, Revision};
+use crate::record::{Record, Revision, Seen};
 use crate::snapshot;
-use crate::store::{Consistency, Page, Seen, Store};
+use crate::store::{Consistency, Page, Store};
 use crate::table::Table;
 
 /// Runs every case, each on an empty store of its own.

@@ -39,9 +39,9 @@ pub use backend::memory::MemoryStore;
 pub use backend::rocks::{Durability, RocksOptions, RocksStore};
 pub use batch::{Commit, CommitBuilder, CommitError, Conflict, Guard, Outcome};
 pub use error::StoreError;
-pub use record::{Record, Revision};
+pub use record::{Record, Revision, Seen};
 pub use seal::{NodeKey, SealError, Sealed};
-pub use store::{Consistency, Health, Limits, Page, ScanPage, See, Seen, Store};
+pub use store::{Consistency, Health, Limits, Page, ScanPage, See, Store};
 pub use table::Table;
 pub use writer::{CommitSink, SubmitError, Writer, WriterOptions, WriterStats};
 

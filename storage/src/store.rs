@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::batch::{Commit, KEY_BYTES_MAX, OPERATIONS_MAX, Outcome, VALUE_BYTES_MAX};
 use crate::error::StoreError;
-use crate::record::{Record, Revision};
+use crate::record::{Record, Revision, Seen};
 use crate::table::Table;
 
 /// Most rows in one page of a scan.
@@ -114,17 +114,6 @@ pub trait Store: Send + Sync {
 
     /// Whether writes succeed.
     fn health(&self) -> Health;
-}
-
-/// A row as it lies in the store.
-#[derive(Clone, Copy)]
-pub struct Seen<'a> {
-    /// Version of the payload's encoding.
-    pub schema: u8,
-    /// The commit that wrote the row.
-    pub revision: Revision,
-    /// The owner's bytes.
-    pub payload: &'a [u8],
 }
 
 /// Who is shown rows with their keys; a break ends it.

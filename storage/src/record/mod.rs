@@ -8,7 +8,6 @@ use std::fmt;
 
 use crate::error::StoreError;
 pub use crate::revision::Revision;
-use crate::store::Seen;
 use crate::table::Table;
 
 mod codec;
@@ -31,6 +30,17 @@ impl fmt::Debug for Record {
         // The payload may hold what nobody should read in a log.
         write!(f, "Record(schema {} revision {} {} bytes)", self.schema, self.revision, self.payload.len())
     }
+}
+
+/// A row as it lies in the store.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// Version of the payload's encoding.
+    pub schema: u8,
+    /// The commit that wrote the row.
+    pub revision: Revision,
+    /// The owner's bytes.
+    pub payload: &'a [u8],
 }
 
 /// Bytes ahead of the payload in the stored form.

@@ -128,7 +128,13 @@ impl TagKey {
     pub fn tag(&self, call: CallKey, number: u16) -> String {
         let generation = (u64::from(call.generation & GENERATION_MASK) << 16) | u64::from(number);
         let mac = self.mac(call.partition.0, call.slot, generation);
-        format!("{:02x}.{:x}.{generation:x}.{mac:016x}", call.partition.0, call.slot)
+        let mut text = String::with_capacity(TAG_MAX);
+        push_hex(&mut text, u64::from(call.partition.0), 2);
+        for (number, least) in [(u64::from(call.slot), 1), (generation, 1), (mac, 16)] {
+            text.push('.');
+            push_hex(&mut text, number, least);
+        }
+        text
     }
 
     /// Call and tag number of one of our tags; `None` when it is not ours. Constant-time in the mac.
@@ -150,6 +156,14 @@ impl TagKey {
     }
 }
 
+/// Appends a number in hexadecimal digits, so many at least.
+pub(crate) fn push_hex(out: &mut String, number: u64, least: u32) {
+    let digits = (64 - number.leading_zeros()).div_ceil(4).max(least);
+    for place in (0..digits).rev() {
+        out.push(char::from(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +174,9 @@ mod tests {
         let call = CallKey { partition: Partition(0xa1), slot: 77, generation: 0x00ab_cdef };
         let tag = k.tag(call, 300);
         assert!(tag.len() <= TAG_MAX);
+        assert!(tag.starts_with("a1.4d.abcdef012c.") && tag.len() == 17 + 16, "{tag}");
+        let zero = k.tag(CallKey { partition: Partition(0), slot: 0, generation: 0 }, 0);
+        assert!(zero.starts_with("00.0.0.") && zero.len() == 7 + 16, "{zero}");
         assert_eq!(k.parse(&tag), Some((call, 300)));
         assert_eq!(TagKey::new(&[8; 32]).parse(&tag), None);
         let mut forged = tag.clone().into_bytes();

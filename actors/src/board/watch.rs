@@ -12,7 +12,7 @@ use keyline_domain::ids::{DeviceIndex, Dn};
 use keyline_domain::subscription::{DialogItem, MessageWaiting, Watched};
 use smallvec::SmallVec;
 
-use crate::route::CallKey;
+use crate::route::{CallKey, push_hex};
 
 /// Dialogs of one line that a document tells at most.
 const DIALOGS_TOLD: usize = 64;
@@ -48,7 +48,9 @@ impl WatchBoard {
     /// A name for one party of a call: the same while the process lives, and nothing that a leg's ids could be
     /// told from.
     pub(crate) fn dialog_id(&self, call: CallKey, leg: u16) -> Arc<str> {
-        format!("{:016x}", self.ids.hash_one((call, leg))).into()
+        let mut text = String::with_capacity(16);
+        push_hex(&mut text, self.ids.hash_one((call, leg)), 16);
+        text.into()
     }
 
     pub(crate) fn counted(&self, by: i64) -> i64 {

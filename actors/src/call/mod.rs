@@ -7,7 +7,6 @@
 mod show;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,8 +33,11 @@ use crate::route::{CallKey, TagKey};
 /// Panics after which a call is given up: a step that always fails must not run for ever.
 const RESTARTS_MAX: u8 = 3;
 
-/// Workers that run a call's client transactions. Few at a time, but for a call that rings many phones.
-pub(crate) type Clients = HashMap<ClientTx, u16, foldhash::fast::RandomState>;
+/// Room for the text of most rows.
+const ROW_BYTES: usize = 2048;
+
+/// Workers that run a call's client transactions: few at a time.
+pub(crate) type Clients = SmallVec<[(ClientTx, u16); 4]>;
 
 /// What every call of a shard uses.
 pub(crate) struct CallTools {
@@ -152,7 +154,7 @@ impl CallActor {
             invite: None,
             asked: None,
             last: None,
-            clients: Clients::default(),
+            clients: Clients::new(),
             class: None,
             shown: Shown::new(),
             shown_legs: SmallVec::new(),
@@ -196,11 +198,11 @@ impl CallActor {
             ToCall::Input(input) => {
                 match &*input {
                     Input::Failed { token, .. } => {
-                        self.clients.remove(token);
+                        self.forget(*token);
                     }
                     // A 2xx to an INVITE may come again from another phone; its token goes with the call.
                     Input::Response(r) if r.status >= 300 => {
-                        self.clients.remove(&r.token);
+                        self.forget(r.token);
                     }
                     _ => {}
                 }
@@ -268,12 +270,15 @@ impl CallActor {
                 Effect::StopRepeat { tx } => worker_of(tx.0),
                 Effect::Send(send) => {
                     let worker = self.worker_of_flow(&send.flow);
-                    self.clients.insert(send.token, worker);
+                    self.clients.push((send.token, worker));
                     worker
                 }
                 Effect::Ack(ack) => self.worker_of_flow(&ack.flow),
-                Effect::Cancel { token, .. } => self.clients.get(token).copied().unwrap_or(self.tools.worker),
-                Effect::Forget { token } => self.clients.remove(token).unwrap_or(self.tools.worker),
+                Effect::Cancel { token, .. } => {
+                    let known = self.clients.iter().find(|(t, _)| t == token);
+                    known.map_or(self.tools.worker, |(_, worker)| *worker)
+                }
+                Effect::Forget { token } => self.forget(*token).unwrap_or(self.tools.worker),
             };
             match out.iter_mut().find(|(w, _)| *w == worker) {
                 Some((_, list)) => list.push(effect),
@@ -287,6 +292,12 @@ impl CallActor {
         if over {
             self.finish();
         }
+    }
+
+    /// A client transaction is over; the worker that ran it.
+    fn forget(&mut self, token: ClientTx) -> Option<u16> {
+        let at = self.clients.iter().position(|(t, _)| *t == token)?;
+        Some(self.clients.swap_remove(at).1)
     }
 
     /// A connection's worker, or this call's own for datagrams.
@@ -367,7 +378,9 @@ impl CallActor {
         if self.last.is_none() {
             self.tools.metrics.calls_answered.inc();
         }
-        let written = serde_json::to_vec(&row).map_err(|e| e.to_string()).and_then(|bytes| {
+        let mut bytes = Vec::with_capacity(ROW_BYTES);
+        let encoded = serde_json::to_writer(&mut bytes, &row).map_err(|e| e.to_string());
+        let written = encoded.and_then(|()| {
             let put = match over {
                 Some(over) => self.tools.journal.put_call_over(self.key, bytes, over),
                 None => self.tools.journal.put_call(self.key, bytes),

@@ -7,7 +7,7 @@ use keyline_actors::board::Device;
 use keyline_actors::route::CallKey;
 use keyline_domain::call::{ANONYMOUS, Identity, Privacy, named};
 use keyline_domain::ids::Dn;
-use keyline_wire::sip::{Credentials, HeaderName, Message, NameAddr};
+use keyline_wire::sip::{Credentials, HeaderName, Host, Message, NameAddr};
 
 use super::inbound::{contact_device, serves};
 use super::invite::name_addr;
@@ -18,7 +18,7 @@ use super::shared::Shared;
 /// names, or, in a call, the caller's. A claim only: admission asks for its proof.
 pub(super) fn claimed_line(shared: &Shared, message: &Message<'_>, call: Option<CallKey>) -> String {
     let from = message.from();
-    let user = from.and_then(|f| f.uri.aor_user().map(Cow::into_owned)).unwrap_or_default();
+    let user = from.as_ref().and_then(|f| f.uri.aor_user().map(Cow::into_owned)).unwrap_or_default();
     if !from.is_some_and(|f| is_anonymous(&f)) {
         return user;
     }
@@ -50,11 +50,8 @@ fn preferred(shared: &Shared, message: &Message<'_>) -> Option<Dn> {
 }
 
 fn is_anonymous(from: &NameAddr<'_>) -> bool {
-    let host = from.uri.host.is_some_and(|h| {
-        let mut text = String::new();
-        h.push_canonical(&mut text);
-        text.eq_ignore_ascii_case("anonymous.invalid")
-    });
+    let host =
+        matches!(from.uri.host, Some(Host::Name(name)) if name.eq_ignore_ascii_case("anonymous.invalid"));
     host || from.uri.aor_user().is_some_and(|u| u.eq_ignore_ascii_case("anonymous"))
 }
 

@@ -16,7 +16,8 @@ use keyline_domain::phone::Peer;
 use keyline_domain::subscription::Answered;
 use keyline_wire::sdp::Summary;
 use keyline_wire::sdp::bridge::Role;
-use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart, quoted};
+use keyline_wire::sip::text::push_quoted;
+use keyline_wire::sip::{HeaderName, Message, Method, NameAddr, Scheme, multipart};
 use smallvec::SmallVec;
 
 use super::extension::{answer_extensions, extensions, features};
@@ -426,11 +427,15 @@ pub(super) fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
         || Arc::from("<sip:anonymous@anonymous.invalid>"),
         |a| {
             let display = a.display();
-            if display.is_empty() {
-                format!("<{}>", a.uri.raw).into()
-            } else {
-                format!("{} <{}>", quoted(&display), a.uri.raw).into()
+            let mut text = String::with_capacity(display.len() + a.uri.raw.len() + 5);
+            if !display.is_empty() {
+                push_quoted(&mut text, &display);
+                text.push(' ');
             }
+            text.push('<');
+            text.push_str(a.uri.raw);
+            text.push('>');
+            text.into()
         },
     )
 }
@@ -439,7 +444,7 @@ pub(super) fn without_tag(address: Option<NameAddr<'_>>) -> Arc<str> {
 pub(super) fn name_addr(display: &str, user: &str, domain: &str) -> Arc<str> {
     let mut uri = String::with_capacity(64);
     if !display.is_empty() {
-        uri.push_str(&quoted(display));
+        push_quoted(&mut uri, display);
         uri.push(' ');
     }
     uri.push_str("<sip:");

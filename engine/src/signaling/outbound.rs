@@ -1,6 +1,7 @@
 //! Effects of calls as SIP.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use keyline_actors::outlet::NoTarget;
@@ -14,7 +15,7 @@ use keyline_wire::sip::{Method, Printer, reason_phrase};
 use smallvec::SmallVec;
 
 use super::owner::{Asked, ClientOwner};
-use super::path::{Path, host_port};
+use super::path::{Path, host_port, push_host_port};
 use super::shared::Shared;
 use super::transaction::{ServerTxId, branch};
 use super::worker::State;
@@ -26,14 +27,17 @@ const MAX_FORWARDS: u64 = 70;
 
 /// Our Contact on a path: phones send in-dialog requests there, over the same flow.
 pub(super) fn contact(path: &Path) -> String {
-    let local = host_port(path.local());
-    match path.transport() {
-        Transport::Udp => format!("<sip:{local}>"),
-        Transport::Tcp => format!("<sip:{local};transport=tcp>"),
-        Transport::Tls | Transport::Oauth => format!("<sip:{local};transport=tls>"),
+    let mut text = String::with_capacity(64);
+    text.push_str("<sip:");
+    push_host_port(&mut text, path.local());
+    text.push_str(match path.transport() {
+        Transport::Udp => ">",
+        Transport::Tcp => ";transport=tcp>",
+        Transport::Tls | Transport::Oauth => ";transport=tls>",
         // RFC 7118 §5.3: the same token with and without TLS.
-        Transport::Ws | Transport::Wss => format!("<sip:{local};transport=ws>"),
-    }
+        Transport::Ws | Transport::Wss => ";transport=ws>",
+    });
+    text
 }
 
 impl State {
@@ -113,7 +117,15 @@ impl State {
             Some((content_type, bytes)) => p.finish_with(&content_type, &bytes),
             None => p.finish(),
         };
+        drop(owner);
         self.respond(shared, tx, reply.status, bytes);
+        // What is kept until the transaction ends is the answer; of the request nothing more is needed.
+        if reply.status >= 200
+            && let Some(owner) = self.servers.owner_mut(tx).and_then(Rc::get_mut)
+        {
+            owner.head.spend();
+            (owner.tag, owner.contact, owner.offer) = (String::new(), String::new(), None);
+        }
     }
 
     fn send(&mut self, shared: &Shared, call: CallKey, out: &Outgoing) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use keyline_domain::flow::{Flow, StreamId};
 use keyline_domain::mode::Transport;
+use keyline_wire::sip::text::{push_ip, push_number};
 
 use super::transaction::Route;
 
@@ -51,10 +52,18 @@ impl Route for Path {
 /// An address as SIP writes it: IPv6 in brackets and without the zone, which means something on this host
 /// only (RFC 4007 §11.2) and which no URI may bear (RFC 5118 §4).
 pub(super) fn host_port(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V6(a) => format!("[{}]:{}", a.ip(), a.port()),
-        SocketAddr::V4(a) => a.to_string(),
-    }
+    let mut text = String::with_capacity(48);
+    push_host_port(&mut text, address);
+    text
+}
+
+/// Appends the same.
+pub(super) fn push_host_port(out: &mut String, address: SocketAddr) {
+    let v6 = address.is_ipv6();
+    out.push_str(if v6 { "[" } else { "" });
+    push_ip(out, address.ip());
+    out.push_str(if v6 { "]:" } else { ":" });
+    push_number(out, u64::from(address.port()));
 }
 
 impl Path {

@@ -91,6 +91,8 @@ pub(super) struct State {
     /// Where traced phones are.
     learned: Learned,
     began: Instant,
+    /// Microseconds from then to the beginning of the present turn: looked up once, asked for often.
+    clock_us: u64,
 }
 
 impl Worker {
@@ -118,6 +120,7 @@ impl Worker {
             date: (u64::MAX, Arc::from("")),
             learned: Learned::default(),
             began: Instant::now(),
+            clock_us: 0,
         };
         Self {
             id,
@@ -166,7 +169,9 @@ impl Worker {
     pub(super) fn guarded<T>(&self, f: impl FnOnce(&mut State, &Shared) -> T) -> Option<T> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             faults::hit_on("worker.turn", || self.id.to_string());
-            f(&mut self.state.borrow_mut(), &self.shared)
+            let mut state = self.state.borrow_mut();
+            state.clock_us = u64::try_from(state.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            f(&mut state, &self.shared)
         }));
         match result {
             Ok(value) => {
@@ -191,14 +196,14 @@ impl Worker {
 }
 
 impl State {
-    /// Milliseconds of the worker's own clock, which never runs backwards.
+    /// Milliseconds of the worker's own clock, which never runs backwards, at the beginning of this turn.
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock_us / 1000
     }
 
     /// The same clock in microseconds.
     pub(super) fn now_us(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.clock_us
     }
 
     fn inbox(&mut self, shared: &Shared, message: ToWorker) {

@@ -6,7 +6,7 @@ use keyline_tests::inventory::Inventory;
 use keyline_tests::node::{Builder, Node};
 use keyline_tests::place::device_on;
 use keyline_tests::wait;
-use keyline_wire::sdp::{Direction, Sdp};
+use keyline_wire::sdp::{Direction, OwnedSdp};
 
 use crate::common::registered;
 use crate::transfer::{TARGET, outcome, refer, talks};
@@ -67,7 +67,7 @@ async fn sees(call: &Call, direction: Direction) {
 }
 
 /// Holds and resumes; what crosses a change of the other phone (491) is tried again, as a phone does.
-async fn hold_and_resume(call: &Call) -> Sdp {
+async fn hold_and_resume(call: &Call) -> OwnedSdp {
     while call.hold(Direction::SendOnly).await.is_err() {}
     loop {
         if let Ok(Some(sdp)) = call.resume().await {

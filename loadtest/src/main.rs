@@ -192,6 +192,9 @@ enum Command {
         /// Node and phones share all cores, instead of the first for the node
         #[arg(long)]
         shared: bool,
+        /// Bits of a new RSA key for the node (3072, 4096): costlier for it, not for the phones
+        #[arg(long)]
+        rsa_bits: Option<u32>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -410,8 +413,9 @@ async fn run(command: Command) -> Result<bool, Fault> {
             print(json, &returned, &returned)?;
             return Ok(returned.holds());
         }
-        Command::Flood { keyline, seconds, times, shared, json } => {
-            let flooded = storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared }).await?;
+        Command::Flood { keyline, seconds, times, shared, rsa_bits, json } => {
+            let flooded =
+                storm::flood(&keyline, storm::Flood { seconds, times, pinned: !shared, rsa_bits }).await?;
             print(json, &flooded, &flooded)?;
             return Ok(flooded.failed == 0);
         }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 use crate::tls::Identity;
@@ -82,6 +82,18 @@ impl Authority {
         let key = KeyPair::generate()?;
         let chain_pem = client(name).signed_by(&key, &self.issuer)?.pem();
         Ok(Identity { chain_pem, key_pem: key.serialize_pem() })
+    }
+
+    /// What a server asks a certificate for, signed by the authority: the chain with the authority behind it, PEM.
+    ///
+    /// # Errors
+    /// [`PkiError::Make`] when it is no such request.
+    pub fn sign(&self, request: &str) -> Result<String, PkiError> {
+        let mut request = CertificateSigningRequestParams::from_pem(request)?;
+        let lasting = params("");
+        request.params.not_before = lasting.not_before;
+        request.params.not_after = lasting.not_after;
+        Ok(request.signed_by(&self.issuer)?.pem() + &self.pem)
     }
 
     /// Certificate and key of another maker's device: signed by itself.

@@ -111,6 +111,21 @@ impl Site {
         Ok(Site { folder, node, address, roots })
     }
 
+    /// Gives the node, which does not run, a certificate with a longer RSA key, signed by the phones' authority.
+    async fn with_rsa(mut self, bits: u32) -> Result<Site, Fault> {
+        let name = ["--name", "CallManager"];
+        let bits = bits.to_string();
+        let ask = [&["cert", "csr", "--new-key", "--rsa-bits", &bits], &name[..]].concat();
+        let request = self.node.command(&ask).await?;
+        let authority = Authority::open(&self.folder.path().join("authority"))?;
+        let file = self.folder.path().join("own.pem");
+        fs::write(&file, authority.sign(&request)?)?;
+        let file = file.to_string_lossy();
+        self.node.command(&[&["cert", "install", "--pem", &file], &name[..]].concat()).await?;
+        self.roots = authority.pem;
+        Ok(self)
+    }
+
     fn fleet(&self, users: Vec<User>, resume: bool, timeout: Duration) -> Result<Fleet, Fault> {
         let target = Target { carrier: Carrier::Tls, address: self.address };
         let mut options = Options::new(target, own_addresses(self.address, users.len().max(30_000))?);
@@ -243,6 +258,9 @@ pub struct Flood {
     pub times: f64,
     /// The node on the first core, phones on the others: so that phones take no time from the node.
     pub pinned: bool,
+    /// Bits of the node's RSA key, where it is not to have its own: handshakes with longer ones cost the node more
+    /// and the phones nothing, so that they can offer many times what it can make.
+    pub rsa_bits: Option<u32>,
 }
 
 /// What the node did under it.
@@ -254,6 +272,10 @@ pub struct Flooded {
     pub offered: f64,
     /// Handshakes a second completed in it.
     pub goodput: f64,
+    /// CPU of the node for one of them, without and in the overload: in microseconds.
+    pub cpu_us: [f64; 2],
+    /// How much of its core the node used in the overload, in percent: below 100 the generator held it up.
+    pub core: f64,
     /// Delay of requests of registered phones without load, p99, milliseconds.
     pub calm_p99_ms: f64,
     /// The same in the overload.
@@ -289,7 +311,10 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
     // One source is all that a loopback network is to the limits of sources.
     let more = "\n[shards]\ncount = 1\n[limits]\nunauthenticated_per_source = 20000\nhandshakes_per_source = 20000\n\
                 handshakes = 20000\nunauthenticated_connections = 20000\n";
-    let site = Site::new(binary, STEADY + STRANGERS, more).await?;
+    let mut site = Site::new(binary, STEADY + STRANGERS, more).await?;
+    if let Some(bits) = plan.rsa_bits {
+        site = site.with_rsa(bits).await?;
+    }
     let server = site.node.serve().await?;
     if plan.pinned {
         self::process(&server)?.pin(0..1)?;
@@ -314,11 +339,14 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
         // Certificates are made and judged first.
         crowd.run(&busy, amount(u64::from(2 * STRANGERS), 0.0));
         let mut count = 1_000;
-        let capacity = loop {
+        let spent =
+            |since: Duration| process.cpu_of_threads().map(|now| now.saturating_sub(since).as_secs_f64());
+        let (capacity, cost) = loop {
+            let before = process.cpu_of_threads()?;
             let done = crowd.run(&busy, amount(count, 0.0));
             let (rate, took) = (done.good as f64 / done.elapsed.as_secs_f64(), done.elapsed.as_secs_f64());
             if took >= plan.seconds * 0.7 {
-                break rate;
+                break (rate, spent(before)? * 1e6 / done.good.max(1) as f64);
             }
             count = ((rate * plan.seconds) as u64).max(2 * count);
         };
@@ -326,16 +354,19 @@ pub async fn flood(binary: &Path, plan: Flood) -> Result<Flooded, Fault> {
         let resident = process.resident()?;
         let rate = capacity * plan.times;
         let offer = amount((rate * plan.seconds) as u64, rate);
+        let before = process.cpu_of_threads()?;
         let (storm, stormy) = std::thread::scope(|scope| {
             let storm = scope.spawn(|| crowd.run(&Job::Handshake { links: AT_A_TIME }, offer));
             let stormy = ask(&mut steady, plan.seconds);
             storm.join().map(|storm| (storm, stormy)).map_err(|_| "the generator panicked")
         })?;
-        let seconds = storm.elapsed.as_secs_f64();
+        let (seconds, spent) = (storm.elapsed.as_secs_f64(), spent(before)?);
         Ok(Flooded {
             capacity,
             offered: storm.begun as f64 / seconds,
             goodput: storm.good as f64 / seconds,
+            cpu_us: [cost, spent * 1e6 / storm.good.max(1) as f64],
+            core: 100.0 * spent / seconds,
             calm_p99_ms: quantile_ms(&calm, 0.99),
             storm_p99_ms: quantile_ms(&stormy, 0.99),
             asked: stormy.begun,
@@ -363,6 +394,13 @@ impl fmt::Display for Flooded {
             ("  times the capacity", format!("{:.1}", self.offered / self.capacity)),
             ("completed, handshakes a second", format!("{:.0}", self.goodput)),
             ("  % of the capacity", format!("{:.1}", 100.0 * self.goodput / self.capacity)),
+            ("  node's CPU for one, without overload, us", format!("{:.0}", self.cpu_us[0])),
+            ("  node's CPU for one, in the overload, us", format!("{:.0}", self.cpu_us[1])),
+            (
+                "  node's CPU that went into them, %",
+                format!("{:.1}", 100.0 * self.cpu_us[0] / self.cpu_us[1].max(1.0)),
+            ),
+            ("node's CPU in the overload, % of a core", format!("{:.0}", self.core)),
             ("registered phones, p99 without load, ms", format!("{:.2}", self.calm_p99_ms)),
             ("registered phones, p99 in the overload, ms", format!("{:.2}", self.storm_p99_ms)),
             ("  requests", self.asked.to_string()),

@@ -135,13 +135,20 @@ fn more_handshakes_than_wait_are_refused_and_registered_phones_go_on() {
     let mut steady = crowd.fleet(0..20, true);
     let registered = steady.run(&Job::Return, all(20));
     assert_eq!(registered.good, 20, "{registered:?}");
-    let mut strangers = crowd.fleet(20..PHONES as usize, false);
-    let (storm, asked) = std::thread::scope(|scope| {
+    let mut returning = crowd.fleet(20..40, true);
+    let registered = returning.run(&Job::Return, all(20));
+    assert_eq!(registered.good, 20, "{registered:?}");
+    // Tickets of TLS 1.3 come after the handshake.
+    returning.attend(Duration::from_millis(100));
+    let mut strangers = crowd.fleet(40..PHONES as usize, false);
+    let (storm, asked, returned) = std::thread::scope(|scope| {
         let storm = scope.spawn(|| strangers.run(&Job::Handshake { links: 400 }, all(1_200)));
         let asked = steady.run(&Job::Refresh, all(20));
-        (storm.join().unwrap(), asked)
+        let returned = returning.run(&Job::Return, all(20));
+        (storm.join().unwrap(), asked, returned)
     });
     assert_eq!(asked.good, 20, "{asked:?}");
+    assert_eq!((returned.good, outcome(&returned, "resumed")), (20, 20), "tickets pass: {returned:?}");
     assert!(storm.good > 0, "{storm:?}");
     let metric = |name: &str, label: &str| crowd.node.metric(name, label);
     let overload = metric("keyline_tls_handshakes_total", "result=\"overload\"");
@@ -151,7 +158,7 @@ fn more_handshakes_than_wait_are_refused_and_registered_phones_go_on() {
         crowd.node.stderr().lines().filter(|l| l.contains("limit handshakes_waiting is reached")).count();
     assert!((1..=3).contains(&lines), "{}", crowd.node.stderr());
     // When it is over everybody gets in.
-    let mut late = crowd.fleet(20..40, false);
+    let mut late = crowd.fleet(40..60, false);
     let back = late.run(&Job::Return, all(20));
     assert_eq!(back.good, 20, "{back:?}");
 }

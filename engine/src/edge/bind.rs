@@ -75,6 +75,8 @@ fn socket(kind: Kind, address: SocketAddr, share: bool) -> io::Result<Socket> {
     if kind == Kind::Tcp {
         // Connections of an earlier run in TIME_WAIT must not keep the port.
         s.set_reuse_address(true)?;
+        // Signaling messages are small and each one matters at once. Connections inherit it from the listener.
+        s.set_tcp_nodelay(true)?;
     }
     if share {
         s.set_reuse_port(true)?;
@@ -117,6 +119,16 @@ pub fn bind(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_inherit_that_nothing_is_held_back() {
+        let (address, sockets) =
+            bind("sip_tcp", Kind::Tcp, SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        sockets[0].set_nonblocking(false).unwrap();
+        let (accepted, _) = sockets[0].accept().unwrap();
+        assert!(accepted.tcp_nodelay().unwrap() && !client.nodelay().unwrap());
+    }
 
     #[test]
     fn a_taken_port_is_refused_even_though_workers_share_it() {

@@ -5,16 +5,18 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use keyline_domain::flow::StreamId;
 use nix::errno::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::outbox::{Outbox, outbox};
 
@@ -64,10 +66,24 @@ pub trait Streams<F> {
     fn write_deadline(&self) -> Duration;
 }
 
+/// A stream that can tell, without asking the system, that its peer takes nothing any more.
+pub trait Peer {
+    /// The connection was reset, or closed in both directions.
+    fn is_gone(&self) -> bool;
+}
+
+impl Peer for TcpStream {
+    fn is_gone(&self) -> bool {
+        self.ready(Interest::WRITABLE)
+            .now_or_never()
+            .is_some_and(|ready| ready.is_ok_and(|ready| ready.is_write_closed()))
+    }
+}
+
 /// Serves one connection until either side closes it.
 pub async fn serve<S, F, K>(mut stream: S, ends: Ends, facts: F, sink: Rc<K>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Peer,
     K: Streams<F>,
 {
     let (outbox, mut inbox) = outbox();
@@ -104,7 +120,7 @@ where
     }
     sink.closed(id);
     // Nobody is left to be told of the end of a connection that broke.
-    if !gone {
+    if !gone && !stream.is_gone() {
         let _ = tokio::time::timeout(sink.write_deadline(), stream.shutdown()).await;
     }
 }
@@ -170,17 +186,17 @@ where
 }
 
 /// What the accept loop hands on: the listener's kind is known by its caller.
-pub type Accepted = (tokio::net::TcpStream, SocketAddr);
+pub type Accepted = (TcpStream, SocketAddr);
 
 /// Pause of an accept loop that cannot go on: doubled from the first to the second while nothing changes.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Pause of an accept loop before each connection that is most likely refused: whoever waits in the backlog costs
-/// nothing, and to refuse costs as much as a fifth of a handshake.
-const BUSY: Duration = Duration::from_millis(2);
+/// Pause of an accept loop between two looks whether there is a seat again.
+const WATCH: Duration = Duration::from_millis(2);
 
-/// Connections taken between two looks at the sockets: each brings a task of its own, and registered phones wait
-/// behind all of them.
+/// Connections taken between two looks at the sockets: registered phones, and handshakes under way, wait behind
+/// all of them. It also bounds what an overload costs: who comes above it waits in the backlog, and when that is
+/// full the system drops his packets.
 const AT_ONCE: u32 = 16;
 
 /// How long a connection waits in the backlog for a seat. In a storm of phones seats become free by the thousand
@@ -188,27 +204,48 @@ const AT_ONCE: u32 = 16;
 /// and whoever comes is to know at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How full the house is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crowd {
-    /// There is room.
-    Room,
-    /// Handshakes wait for their turn.
-    Busy,
-    /// There is no seat.
-    Full,
+/// Who guards a listener.
+pub trait Porter {
+    /// There is no seat, for a reason that passes when others get on with theirs.
+    fn is_full(&self) -> bool;
+    /// Most who come now are sent away.
+    fn is_busy(&self) -> bool;
+    /// Sends somebody away, if he is one of those: the stream is then dropped. It does not block.
+    fn refuses(&self, stream: &std::net::TcpStream, remote: SocketAddr) -> bool;
+    /// Takes a connection.
+    fn take(&self, accepted: Accepted);
+    /// Connections cannot be accepted.
+    fn failed(&self, error: &io::Error);
 }
 
-/// Accepts until the task is dropped, slowly while it is busy. When the process runs out of descriptors the loop rests instead of
+/// A listener that can be asked with and without waiting.
+pub struct Listening {
+    watched: TcpListener,
+    /// The same socket: who is sent away at once need not be watched by the runtime first.
+    beside: std::net::TcpListener,
+}
+
+impl Listening {
+    /// Watches a listener that does not block. Runs within a runtime.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self { beside: listener.try_clone()?, watched: TcpListener::from_std(listener)? })
+    }
+}
+
+/// Accepts until the task is dropped. When the process runs out of descriptors the loop rests instead of
 /// spinning: pending connections stay in the backlog and are taken when descriptors are free again.
-pub async fn accept<A>(
-    listener: Arc<tokio::net::TcpListener>,
-    crowd: impl Fn() -> Crowd,
-    mut on_error: impl FnMut(&std::io::Error),
-    take: A,
-) where
-    A: Fn(Accepted),
-{
+pub async fn accept(Listening { watched: listener, beside }: Listening, porter: impl Porter) {
+    let at_once = || -> io::Result<Option<Accepted>> {
+        let (stream, remote) = beside.accept()?;
+        stream.set_nonblocking(true)?;
+        if porter.refuses(&stream, remote) {
+            return Ok(None);
+        }
+        Ok(Some((TcpStream::from_std(stream)?, remote)))
+    };
     let mut rest = REST.0;
     let (mut stuck, mut taken) = (false, 0);
     loop {
@@ -218,34 +255,25 @@ pub async fn accept<A>(
             tokio::task::yield_now().await;
         }
         taken += 1;
-        match crowd() {
-            Crowd::Room => stuck = false,
-            Crowd::Busy => {
-                stuck = false;
-                tokio::time::sleep(BUSY).await;
-            }
-            Crowd::Full if stuck => {}
-            Crowd::Full => {
-                let since = Instant::now();
-                while crowd() == Crowd::Full && !stuck {
-                    tokio::time::sleep(BUSY).await;
-                    stuck = since.elapsed() > PATIENCE;
-                }
-            }
+        let since = Instant::now();
+        while porter.is_full() && !stuck {
+            tokio::time::sleep(WATCH).await;
+            stuck = since.elapsed() > PATIENCE;
         }
-        match listener.accept().await {
-            Ok((stream, remote)) => {
+        stuck &= porter.is_full();
+        let accepted = match porter.is_busy().then(&at_once) {
+            Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => listener.accept().await.map(Some),
+            Some(accepted) => accepted,
+            None => listener.accept().await.map(Some),
+        };
+        match accepted {
+            Ok(accepted) => {
                 rest = REST.0;
-                // Signaling messages are small and each one matters at once.
-                let _ = stream.set_nodelay(true);
-                take((stream, remote));
+                accepted.into_iter().for_each(|accepted| porter.take(accepted));
             }
             Err(e) => {
-                on_error(&e);
-                if !matches!(
-                    e.kind(),
-                    std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset
-                ) {
+                porter.failed(&e);
+                if !matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                     tokio::time::sleep(rest).await;
                     rest = (rest * 2).min(REST.1);
                 }
@@ -255,6 +283,6 @@ pub async fn accept<A>(
 }
 
 /// The error says that the process, or the system, has no descriptor left.
-pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
 }

@@ -99,31 +99,25 @@ impl Seats {
         // From here on the seat's end gives everything back.
         let source = source(peer);
         let mut seat = Seat { seats: Arc::clone(self), source, handshaking: false, unauthenticated: true };
-        {
-            let mut held = self.sources.entry(source).or_default();
-            held.all += 1;
-            held.unauthenticated += 1;
-            if held.all > limits.per_source {
-                drop(held);
-                return Err(Limit::ConnectionsPerSource);
-            }
-            if held.unauthenticated > limits.unauthenticated_per_source {
-                drop(held);
-                return Err(Limit::UnauthenticatedPerSource);
-            }
-            if handshake && held.handshakes >= limits.handshakes_per_source {
-                drop(held);
-                return Err(Limit::HandshakesPerSource);
-            }
-        }
-        if handshake {
-            if !raise(&self.handshakes, limits.handshakes) {
-                return Err(Limit::Handshakes);
-            }
-            seat.handshaking = true;
-            self.sources.entry(source).or_default().handshakes += 1;
-        }
-        Ok(seat)
+        let mut held = self.sources.entry(source).or_default();
+        held.all += 1;
+        held.unauthenticated += 1;
+        let refused = if held.all > limits.per_source {
+            Some(Limit::ConnectionsPerSource)
+        } else if held.unauthenticated > limits.unauthenticated_per_source {
+            Some(Limit::UnauthenticatedPerSource)
+        } else if handshake && held.handshakes >= limits.handshakes_per_source {
+            Some(Limit::HandshakesPerSource)
+        } else if handshake && !raise(&self.handshakes, limits.handshakes) {
+            Some(Limit::Handshakes)
+        } else {
+            held.handshakes += usize::from(handshake);
+            seat.handshaking = handshake;
+            None
+        };
+        // The seat's end looks at the same source.
+        drop(held);
+        refused.map_or(Ok(seat), Err)
     }
 
     /// Whether a connection would find no seat now, for a reason that passes when others get on with theirs.
@@ -173,13 +167,21 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shaken();
-        self.authenticated();
-        self.seats.all.fetch_sub(1, Ordering::AcqRel);
-        if let Entry::Occupied(mut held) = self.seats.sources.entry(self.source) {
-            held.get_mut().all -= 1;
-            if held.get().all == 0 {
-                held.remove();
+        let seats = &self.seats;
+        if self.handshaking {
+            seats.handshakes.fetch_sub(1, Ordering::AcqRel);
+        }
+        if self.unauthenticated {
+            seats.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+        }
+        seats.all.fetch_sub(1, Ordering::AcqRel);
+        if let Entry::Occupied(mut entry) = seats.sources.entry(self.source) {
+            let held = entry.get_mut();
+            held.handshakes -= usize::from(self.handshaking);
+            held.unauthenticated -= usize::from(self.unauthenticated);
+            held.all -= 1;
+            if held.all == 0 {
+                entry.remove();
             }
         }
     }

@@ -1,23 +1,21 @@
 //! The SIP listeners: bound on the main thread, one socket a worker, served on the workers' own.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use keyline_actors::board::RefusedAt;
 use keyline_domain::mode::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
+use super::entrance::{AcceptErrors, Entrance, Refusals};
 use crate::config::{self, Config, Listener};
 use crate::edge::bind::{BindError, Kind, bind};
-use crate::edge::stream::{Crowd, Ends, accept, is_out_of_descriptors, serve};
+use crate::edge::stream::{Ends, Listening, accept, serve};
 use crate::edge::{udp, websocket};
 use crate::flow::{ConnectionFacts, Seat, SeatLimits, Seats};
 use crate::limits::{Limit, Limits, size};
@@ -86,45 +84,15 @@ pub(super) fn start_worker(
             actix::spawn(udp::run(socket, local, Rc::clone(&worker)));
             continue;
         }
-        let accepting = Arc::new(TcpListener::from_std(socket.into())?);
-        let (refused, worker) = (AcceptErrors::new(&worker), Rc::clone(&worker));
-        let (with, seats) = (with.clone(), Arc::clone(&seats));
-        let (gate, refusals) = (Rc::clone(&gate), Rc::clone(&refusals));
-        let (watched, house, secured) = (Rc::clone(&gate), Arc::clone(&seats), is_secure(listener));
-        let crowd = move || {
-            if house.is_crowded(listener != Listener::SipTcp) {
-                Crowd::Full
-            } else if secured && watched.is_full() {
-                Crowd::Busy
-            } else {
-                Crowd::Room
-            }
+        let porter = Entrance {
+            listener,
+            local,
+            seats: Arc::clone(&seats),
+            errors: AcceptErrors::new(&worker),
+            door: Door { worker: Rc::clone(&worker), gate: Rc::clone(&gate), refusals: Rc::clone(&refusals) },
+            with: with.clone(),
         };
-        actix::spawn(accept(
-            accepting,
-            crowd,
-            move |e| refused.note(e),
-            move |(stream, remote)| {
-                let seat = match seats.take(remote.ip(), listener != Listener::SipTcp) {
-                    Ok(seat) => seat,
-                    Err(limit) => {
-                        worker.shared.metrics.connection_refused(limit);
-                        // Dropping the stream closes it: the peer knows at once and may come back.
-                        return refusals.note(limit.as_str(), remote);
-                    }
-                };
-                // The system is asked only where the listener's address does not say it.
-                let own =
-                    if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
-                let ends = Ends { local: own, remote };
-                let door = Door {
-                    worker: Rc::clone(&worker),
-                    gate: Rc::clone(&gate),
-                    refusals: Rc::clone(&refusals),
-                };
-                actix::spawn(connection(listener, stream, ends, seat, door, with.clone()));
-            },
-        ));
+        actix::spawn(accept(Listening::new(socket.into())?, porter));
     }
     actix::spawn(Rc::clone(&worker).watch_trust(with.tls));
     actix::spawn(worker.run(inbox));
@@ -143,45 +111,21 @@ pub(super) struct Handshakes {
 }
 
 /// Whether a listener's connections begin with a TLS handshake.
-fn is_secure(listener: Listener) -> bool {
+pub(super) fn is_secure(listener: Listener) -> bool {
     matches!(listener, Listener::SipTls | Listener::SipOauth | Listener::SipWss)
 }
 
 /// What a connection meets at its worker.
-struct Door {
-    worker: Rc<Worker>,
-    gate: Rc<Gate>,
-    refusals: Rc<Refusals>,
-}
-
-/// Refusals that may come by the thousand: each is counted by its caller; logged is the first of a kind, and then
-/// their number now and then.
-#[derive(Default)]
-struct Refusals(RefCell<BTreeMap<&'static str, (Instant, u64)>>);
-
-impl Refusals {
-    const PAUSE: Duration = Duration::from_secs(10);
-
-    fn note(&self, reason: &'static str, peer: SocketAddr) {
-        let mut kinds = self.0.borrow_mut();
-        let now = Instant::now();
-        match kinds.get_mut(reason) {
-            Some((since, more)) if now.duration_since(*since) < Self::PAUSE => *more += 1,
-            other => {
-                let more = other.map_or(0, |(_, more)| *more);
-                kinds.insert(reason, (now, 0));
-                tracing::warn!(
-                    limit = reason, %peer, more,
-                    "connections are refused: limit {reason} is reached ({more} more since this was last said); see [limits] in the configuration"
-                );
-            }
-        }
-    }
+#[derive(Clone)]
+pub(super) struct Door {
+    pub worker: Rc<Worker>,
+    pub gate: Rc<Gate>,
+    pub refusals: Rc<Refusals>,
 }
 
 /// One connection, from its accept to its end. What few connections need is boxed: each task is as large as the
 /// largest of them.
-async fn connection(
+pub(super) async fn connection(
     listener: Listener,
     stream: TcpStream,
     ends: Ends,
@@ -262,31 +206,6 @@ async fn secure(
             let subject = claim.map_or("-", |claim| claim.subject.as_str());
             tracing::info!(peer = %remote, reason = refused.as_str(), ?subject, "TLS handshake refused: {refused}");
             None
-        }
-    }
-}
-
-/// Errors of one accept loop: counted, and logged once until a connection is accepted again or a while later,
-/// since they come again and again while the cause lasts.
-struct AcceptErrors {
-    worker: Rc<Worker>,
-    logged: Cell<Option<Instant>>,
-}
-
-impl AcceptErrors {
-    const PAUSE: Duration = Duration::from_secs(10);
-
-    fn new(worker: &Rc<Worker>) -> Self {
-        Self { worker: Rc::clone(worker), logged: Cell::new(None) }
-    }
-
-    fn note(&self, error: &std::io::Error) {
-        if is_out_of_descriptors(error) {
-            self.worker.shared.metrics.limit(Limit::Descriptors);
-        }
-        if self.logged.get().is_none_or(|at| at.elapsed() > Self::PAUSE) {
-            self.logged.set(Some(Instant::now()));
-            tracing::warn!(%error, "connections cannot be accepted; the open ones are served on");
         }
     }
 }

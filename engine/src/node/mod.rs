@@ -4,6 +4,7 @@ mod api;
 mod crl;
 mod drain;
 mod edge;
+mod entrance;
 mod oauth;
 pub(crate) mod own;
 mod reload;

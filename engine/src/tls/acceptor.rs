@@ -21,7 +21,7 @@ use keyline_domain::cipher::choice::{Choice, NoChoice, Server};
 use keyline_domain::cipher::{self, TlsCiphers};
 use keyline_domain::inventory::CertificateRow;
 use keyline_domain::mode::{SuiteKind, Transport};
-use keyline_wire::hello::{Offer, TLS12, TLS13, ticket};
+use keyline_wire::hello::{Hello, Offer, TLS12, TLS13, read, ticket};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ProducesTickets;
 use rustls::{Error, ServerConnection};
@@ -315,6 +315,23 @@ impl TlsContext {
         match timeout_at(Instant::now() + self.deadlines.handshake, rest).await {
             Ok(done) => done,
             Err(_) => Err(HandshakeRefused::new(Refusal::Deadline, "the handshake was not finished in time")),
+        }
+    }
+
+    /// A client that begins with these bytes, which may come in part, can only be served by a whole handshake.
+    pub(crate) fn must_begin(&self, bytes: &[u8]) -> bool {
+        let offer = match read(bytes) {
+            Hello::Whole(offer) => offer,
+            Hello::More => return false,
+            Hello::Not => return true,
+        };
+        let Some(ticket) = ticket(bytes) else { return true };
+        let used = self.current();
+        match self.choose(&used, Some(&offer)) {
+            Ok(Choice { kind, server: Server::Modern { tls13 } }) => {
+                used.configs.of(kind, tls13).ticketer.decrypt(&ticket).is_none()
+            }
+            _ => true,
         }
     }
 

@@ -9,6 +9,7 @@ use tokio_rustls::server::TlsStream;
 
 #[cfg(feature = "legacy-tls")]
 use super::legacy::LegacyStream;
+use crate::edge::stream::Peer;
 
 /// A connection whose handshake is done.
 /// Boxed: it is handed on by value, and each task that does so would keep room for it twice.
@@ -43,6 +44,17 @@ impl<S> Secured<S> {
             }
             #[cfg(feature = "legacy-tls")]
             Self::Legacy(stream) => stream.resumed(),
+        }
+    }
+}
+
+impl<S: Peer> Peer for Secured<S> {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Modern(stream) => stream.get_ref().0.is_gone(),
+            // Its closing is tried.
+            #[cfg(feature = "legacy-tls")]
+            Self::Legacy(_) => false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a TLS client offers, read from its first bytes (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): who is to make the
 //! handshake is decided by it. Nothing is verified here; whoever makes the handshake reads the same bytes again.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 /// Largest ClientHello that is looked at, in bytes of the handshake message.
@@ -92,12 +94,26 @@ pub fn ticket(bytes: &[u8]) -> Option<Vec<u8>> {
 
 struct Unreadable;
 
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const RECORD_MAX: usize = 1 << 14;
+
 /// The body of the handshake message, which may be spread over records (RFC 8446 §5.1).
-fn gather(mut bytes: &[u8]) -> Result<Option<SmallVec<[u8; 512]>>, Unreadable> {
-    const HANDSHAKE: u8 = 22;
-    const CLIENT_HELLO: u8 = 1;
-    const RECORD_MAX: usize = 1 << 14;
-    let mut message: SmallVec<[u8; 512]> = SmallVec::new();
+fn gather(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Unreadable> {
+    // Nearly always it lies in one record, whole.
+    if let [HANDSHAKE, 3, _, high, low, CLIENT_HELLO, 0, b, c, body @ ..] = bytes {
+        let record = usize::from(u16::from_be_bytes([*high, *low]));
+        let wanted = usize::from(u16::from_be_bytes([*b, *c]));
+        if record <= RECORD_MAX && wanted + 4 <= record && wanted <= body.len() {
+            return Ok(Some(Cow::Borrowed(&body[..wanted])));
+        }
+    }
+    spread(bytes).map(|whole| whole.map(Cow::Owned))
+}
+
+/// The same of a message that lies in several records.
+fn spread(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+    let mut message = Vec::new();
     loop {
         // Judged as far as it is there: who speaks another protocol is not waited for.
         match bytes {
@@ -111,7 +127,7 @@ fn gather(mut bytes: &[u8]) -> Result<Option<SmallVec<[u8; 512]>>, Unreadable> {
                 let whole = rest.len() >= length;
                 let (fragment, behind) = rest.split_at(length.min(rest.len()));
                 message.extend_from_slice(fragment);
-                match *message {
+                match *message.as_slice() {
                     [kind, ..] if kind != CLIENT_HELLO => return Err(Unreadable),
                     [_, a, b, c, ..] => {
                         let wanted = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);

@@ -1,5 +1,6 @@
 //! One connection a phone, over TCP or TLS.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -32,12 +33,21 @@ enum State {
     Open,
 }
 
+/// A ClientHello that nobody has answered, and what goes on with its answer. To make one costs a generator more than
+/// to be refused, so whoever was refused says the same again: a server cannot tell it from a new one.
+struct Unheard {
+    tls: Box<ClientConnection>,
+    hello: Vec<u8>,
+}
+
 struct Connection {
     socket: TcpStream,
     local: SocketAddr,
     tls: Option<Box<ClientConnection>>,
+    /// The ClientHello until something is heard, and by whose configuration it was made.
+    hello: Option<(Vec<u8>, usize)>,
     framer: Framer,
-    /// Not yet taken by the socket (TCP only; rustls keeps its own).
+    /// Not yet taken by the socket (TCP, and a ClientHello; rustls keeps its own).
     pending: Vec<u8>,
     state: State,
     started: u64,
@@ -51,6 +61,8 @@ pub(in super::super) struct StreamLinks {
     open: u64,
     readiness: Readiness,
     buffer: Vec<u8>,
+    /// By the address of the configuration that made them.
+    unheard: HashMap<usize, Vec<Unheard>>,
 }
 
 impl StreamLinks {
@@ -70,6 +82,7 @@ impl StreamLinks {
             open: 0,
             readiness: Readiness::new()?,
             buffer: vec![0; READ],
+            unheard: HashMap::new(),
         })
     }
 
@@ -107,12 +120,19 @@ impl StreamLinks {
         }
         let socket = TcpStream::from(socket);
         let local = socket.local_addr()?;
+        let mut hello = None;
         let tls = match dial.tls {
             None => None,
             Some((config, name)) => {
-                let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-                tls.set_buffer_limit(Some(PENDING_MAX));
-                Some(Box::new(tls))
+                // Configurations live as long as the phones, so an address is as good as a name.
+                let maker = Arc::as_ptr(&config) as usize;
+                let said = self.unheard.get_mut(&maker).and_then(Vec::pop).filter(|_| dial.abort);
+                let Unheard { tls, hello: bytes } = match said {
+                    Some(said) => said,
+                    None => Unheard::new(config, name)?,
+                };
+                hello = Some((bytes, maker));
+                Some(tls)
             }
         };
         self.readiness.add(&socket, EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, link)?;
@@ -121,7 +141,8 @@ impl StreamLinks {
             local,
             tls,
             framer: Framer::new(Side::Opener),
-            pending: Vec::new(),
+            pending: hello.as_ref().map(|(bytes, _)| bytes.clone()).unwrap_or_default(),
+            hello,
             state: State::Connecting,
             started: now,
             writable_wanted: true,
@@ -137,10 +158,19 @@ impl StreamLinks {
         if connection.state == State::Open {
             self.open -= 1;
         }
+        if connection.hello.is_some() {
+            return self.keep_unheard(connection);
+        }
         if let Some(tls) = &mut connection.tls {
             tls.send_close_notify();
             // The socket closes anyhow.
             let _ = tls.write_tls(&mut connection.socket);
+        }
+    }
+
+    fn keep_unheard(&mut self, connection: Connection) {
+        if let (Some(tls), Some((hello, maker))) = (connection.tls, connection.hello) {
+            self.unheard.entry(maker).or_default().push(Unheard { tls, hello });
         }
     }
 
@@ -174,7 +204,9 @@ impl StreamLinks {
                 if is_open {
                     self.open -= 1;
                 }
-                self.connections[link as usize] = None;
+                if let Some(lost) = self.connections[link as usize].take() {
+                    self.keep_unheard(lost);
+                }
                 inbox.items.push((link, Item::Lost(why.to_string())));
             }
         }
@@ -192,6 +224,18 @@ impl StreamLinks {
             self.readiness.change(&connection.socket, EpollFlags::EPOLLIN | more, link)?;
         }
         Ok(())
+    }
+}
+
+impl Unheard {
+    fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Unheard> {
+        let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        tls.set_buffer_limit(Some(PENDING_MAX));
+        let mut hello = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut hello)?;
+        }
+        Ok(Unheard { tls: Box::new(tls), hello })
     }
 }
 
@@ -251,6 +295,9 @@ impl Connection {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) => return Err(e),
             };
+            if length > 0 {
+                self.hello = None;
+            }
             tls.process_new_packets().map_err(io::Error::other)?;
             while let Some(tls) = &mut self.tls {
                 match tls.reader().read(buffer) {
@@ -282,6 +329,13 @@ impl Connection {
         if self.state == State::Connecting {
             return Ok(());
         }
+        while !self.pending.is_empty() {
+            match self.socket.write(&self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
         if let Some(tls) = &mut self.tls {
             while tls.wants_write() {
                 match tls.write_tls(&mut self.socket) {
@@ -289,14 +343,6 @@ impl Connection {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) => return Err(e),
                 }
-            }
-            return Ok(());
-        }
-        while !self.pending.is_empty() {
-            match self.socket.write(&self.pending) {
-                Ok(written) => drop(self.pending.drain(..written)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e),
             }
         }
         Ok(())

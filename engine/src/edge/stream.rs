@@ -195,9 +195,12 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 const WATCH: Duration = Duration::from_millis(2);
 
 /// Connections taken between two looks at the sockets: registered phones, and handshakes under way, wait behind
-/// all of them. It also bounds what an overload costs: who comes above it waits in the backlog, and when that is
-/// full the system drops his packets.
+/// all of them.
 const AT_ONCE: u32 = 16;
+
+/// One that is sent away counts as so many. That bounds what an overload costs, about a tenth of a worker's time:
+/// who comes above it waits in the backlog, and when that is full the system drops his packets.
+const SENT_AWAY: u32 = 2;
 
 /// How long a connection waits in the backlog for a seat. In a storm of phones seats become free by the thousand
 /// a second, and a phone that is refused has lost its session ticket; where none becomes free, strangers hold them,
@@ -249,7 +252,7 @@ pub async fn accept(Listening { watched: listener, beside }: Listening, porter: 
     let mut rest = REST.0;
     let (mut stuck, mut taken) = (false, 0);
     loop {
-        if taken == AT_ONCE {
+        if taken >= AT_ONCE {
             taken = 0;
             // Comes back when the runtime has looked at its sockets.
             tokio::task::yield_now().await;
@@ -269,7 +272,10 @@ pub async fn accept(Listening { watched: listener, beside }: Listening, porter: 
         match accepted {
             Ok(accepted) => {
                 rest = REST.0;
-                accepted.into_iter().for_each(|accepted| porter.take(accepted));
+                match accepted {
+                    Some(accepted) => porter.take(accepted),
+                    None => taken += SENT_AWAY - 1,
+                }
             }
             Err(e) => {
                 porter.failed(&e);

@@ -202,9 +202,10 @@ async fn secure(
                 let shared = &door.worker.shared;
                 shared.note_refusal(device.as_str(), RefusedAt::Handshake, refused.as_str(), remote);
             }
+            let more = door.refusals.line(refused.as_str())?;
             // What a stranger's certificate says of itself is its own business, but it helps to find the phone.
             let subject = claim.map_or("-", |claim| claim.subject.as_str());
-            tracing::info!(peer = %remote, reason = refused.as_str(), ?subject, "TLS handshake refused: {refused}");
+            tracing::info!(peer = %remote, reason = refused.as_str(), ?subject, more, "TLS handshake refused: {refused}");
             None
         }
     }

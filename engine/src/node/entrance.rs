@@ -88,13 +88,33 @@ impl Porter for Entrance {
 /// Refusals that may come by the thousand: each is counted by its caller; logged is the first of a kind, and then
 /// their number now and then.
 #[derive(Default)]
-pub(super) struct Refusals(RefCell<BTreeMap<&'static str, (Instant, u64)>>);
+pub(super) struct Refusals {
+    limits: RefCell<BTreeMap<&'static str, (Instant, u64)>>,
+    handshakes: RefCell<BTreeMap<&'static str, (Instant, u64)>>,
+}
 
 impl Refusals {
     const PAUSE: Duration = Duration::from_secs(10);
+    /// Handshakes refused for one reason that are logged within the pause: who looks for a phone finds it, and
+    /// strangers do not fill a disk.
+    const LINES: u64 = 50;
+
+    /// Whether a handshake that is refused for that reason is logged, and how many were not before it.
+    pub(super) fn line(&self, reason: &'static str) -> Option<u64> {
+        let mut kinds = self.handshakes.borrow_mut();
+        let now = Instant::now();
+        let (since, count) = kinds.entry(reason).or_insert((now, 0));
+        let mut left_out = 0;
+        if now.duration_since(*since) >= Self::PAUSE {
+            left_out = count.saturating_sub(Self::LINES);
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        (*count <= Self::LINES).then_some(left_out)
+    }
 
     pub(super) fn note(&self, reason: &'static str, peer: SocketAddr) {
-        let mut kinds = self.0.borrow_mut();
+        let mut kinds = self.limits.borrow_mut();
         let now = Instant::now();
         match kinds.get_mut(reason) {
             Some((since, more)) if now.duration_since(*since) < Self::PAUSE => *more += 1,
@@ -132,5 +152,22 @@ impl AcceptErrors {
             self.logged.set(Some(Instant::now()));
             tracing::warn!(%error, "connections cannot be accepted; the open ones are served on");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_handshakes_are_logged_up_to_a_number_for_each_reason() {
+        let refusals = Refusals::default();
+        let said = |reason| (0..200).filter(|_| refusals.line(reason).is_some()).count() as u64;
+        assert_eq!(said("peer_closed"), Refusals::LINES);
+        assert_eq!(said("no_cipher"), Refusals::LINES);
+        let long_ago = Instant::now() - Refusals::PAUSE;
+        refusals.handshakes.borrow_mut().insert("peer_closed", (long_ago, 200));
+        assert_eq!(refusals.line("peer_closed"), Some(200 - Refusals::LINES), "what was left out is told");
+        assert_eq!(refusals.line("peer_closed"), Some(0));
     }
 }

@@ -295,9 +295,8 @@ impl Connection {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) => return Err(e),
             };
-            if length > 0 {
-                self.hello = None;
-            }
+            // An end counts too: rustls does not forget it.
+            self.hello = None;
             tls.process_new_packets().map_err(io::Error::other)?;
             while let Some(tls) = &mut self.tls {
                 match tls.reader().read(buffer) {

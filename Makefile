@@ -118,7 +118,7 @@ bench-compare: build ## server CPU of each operation beside Kamailio's, one core
 
 storm: build ## PHONES=18000 over TLS come back at once after kill -9; then ten times the handshakes that a core can make
 	@$(TARGET)/release/keyline-loadtest storm --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),18000)
-	@$(TARGET)/release/keyline-loadtest flood --keyline $(TARGET)/release/keyline
+	@$(TARGET)/release/keyline-loadtest flood --keyline $(TARGET)/release/keyline --rsa-bits 4096
 
 fuzz: ## libFuzzer over each parser for FUZZ_S [60] seconds each; ONLY=uri for one; needs the nightly compiler
 	@if ! rustup run nightly rustc --version > /dev/null 2>&1; then \

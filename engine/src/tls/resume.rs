@@ -13,10 +13,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use keyline_actors::board::{Boards, TicketKey, TicketKeys};
-use rustls::crypto::{SecureRandom, aws_lc_rs};
+use rustls::crypto::SecureRandom;
 use rustls::server::ProducesTickets;
 
 /// Length of a trust digest.
@@ -35,7 +34,6 @@ const LIFETIME_S: u32 = 86_400;
 
 /// Bytes of the id of a key, in front of its tickets.
 const ID: usize = 4;
-const NONCE: usize = 24;
 
 /// Where the keys come from, read for each ticket.
 pub trait TicketSource: Send + Sync {
@@ -49,8 +47,9 @@ impl TicketSource for Boards {
     }
 }
 
-/// Tickets of one trust: id of the key (4 bytes), random nonce (24), session under XChaCha20-Poly1305. With
-/// random nonces of that size nothing needs to be counted, whichever worker makes a ticket.
+/// Tickets of one trust: id of the key (4 bytes), random nonce (12), session under AES-256-GCM-SIV (RFC 8452). Nothing
+/// needs to be counted, whichever worker makes a ticket: random nonces of that size would do for billions of tickets
+/// under a key that is used for hours, and one that came twice would only show that two sessions are the same.
 pub struct BoundTicketer {
     keys: Arc<dyn TicketSource>,
     trust: TrustDigest,
@@ -61,7 +60,7 @@ pub struct BoundTicketer {
 impl BoundTicketer {
     /// Tickets under these keys that are valid under `trust` only.
     pub fn new(keys: Arc<dyn TicketSource>, trust: TrustDigest) -> Self {
-        Self { keys, trust, random: aws_lc_rs::default_provider().secure_random }
+        Self { keys, trust, random: rustls::crypto::aws_lc_rs::default_provider().secure_random }
     }
 }
 
@@ -71,8 +70,8 @@ impl fmt::Debug for BoundTicketer {
     }
 }
 
-fn cipher(key: &TicketKey) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&Key::from(*key.secret))
+fn cipher(key: &TicketKey) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM_SIV, &*key.secret).ok().map(LessSafeKey::new)
 }
 
 impl ProducesTickets for BoundTicketer {
@@ -88,25 +87,31 @@ impl ProducesTickets for BoundTicketer {
         if session.len() > SESSION_MAX {
             return None;
         }
-        let mut nonce = [0; NONCE];
+        let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
         let keys = self.keys.ticket_keys();
         let key = keys.current();
-        let sealed =
-            cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: session, aad: &self.trust }).ok()?;
-        let mut ticket = Vec::with_capacity(ID + NONCE + sealed.len());
+        let mut ticket = Vec::with_capacity(ID + NONCE_LEN + session.len() + AES_256_GCM_SIV.tag_len());
         ticket.extend_from_slice(&key.id.to_be_bytes());
         ticket.extend_from_slice(&nonce);
-        ticket.extend_from_slice(&sealed);
+        ticket.extend_from_slice(session);
+        let (_, sealed) = ticket.split_at_mut(ID + NONCE_LEN);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = cipher(key)?.seal_in_place_separate_tag(nonce, Aad::from(&self.trust), sealed).ok()?;
+        ticket.extend_from_slice(tag.as_ref());
         Some(ticket)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = ticket.split_first_chunk::<ID>()?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let keys = self.keys.ticket_keys();
         let key = keys.get(u32::from_be_bytes(*id))?;
-        cipher(key).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &self.trust }).ok()
+        let mut session = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = cipher(key)?.open_in_place(nonce, Aad::from(&self.trust), &mut session).ok()?.len();
+        session.truncate(length);
+        Some(session)
     }
 }
 

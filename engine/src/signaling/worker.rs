@@ -31,6 +31,7 @@ use super::transaction::{
     Action, ClientAction, ClientEvent, ClientTable, ClientTxId, ServerAction, ServerEvent, ServerTable,
     ServerTxId, TableConfig, Timers,
 };
+use crate::edge::udp::Outgoing;
 use crate::flow::{Closed, ConnectionLimits, Connections};
 use crate::limits::{Limit, source};
 use crate::trace::{Direction, Learned, Way};
@@ -76,7 +77,11 @@ pub(super) struct State {
     /// Server transactions that wait for an answer of ours, or for the ACK of one, by source. An answered one is kept
     /// for its repetitions only, and gives way to a new one where the table is full.
     pub(super) held: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
-    sockets: Vec<(SocketAddr, Rc<UdpSocket>)>,
+    sockets: Vec<(SocketAddr, Outgoing<Whose>)>,
+    /// Datagrams wait for the end of the turn.
+    sending: bool,
+    /// Whose datagrams the system refused.
+    unsent: Vec<Whose>,
     /// Intents collected in this turn, by shard; each holds its credit.
     intents: Vec<Vec<Intent>>,
     /// Client transactions of calls.
@@ -111,6 +116,8 @@ impl Worker {
             limits,
             held: HashMap::default(),
             sockets: Vec::new(),
+            sending: false,
+            unsent: Vec::new(),
             intents: (0..shards).map(|_| Vec::new()).collect(),
             tokens: HashMap::default(),
             relays: Relays::default(),
@@ -133,7 +140,7 @@ impl Worker {
 
     /// Adds a UDP socket bound to `local`; the caller reads it.
     pub fn add_socket(&self, local: SocketAddr, socket: Rc<UdpSocket>) {
-        self.state.borrow_mut().sockets.push((local, socket));
+        self.state.borrow_mut().sockets.push((local, Outgoing::new(socket)));
     }
 
     /// Serves inbox and timers until the inbox closes.
@@ -272,7 +279,7 @@ impl State {
             for action in server {
                 match action {
                     Action::Send { tx, route, bytes } => {
-                        if !self.transmit(shared, &route, bytes) {
+                        if !self.transmit_of(shared, &route, bytes, Whose::Server(tx)) {
                             self.servers.transport_failed(tx, &mut self.server_actions);
                         }
                     }
@@ -288,7 +295,7 @@ impl State {
             for action in client {
                 match action {
                     Action::Send { tx, route, bytes } => {
-                        if !self.transmit(shared, &route, bytes) {
+                        if !self.transmit_of(shared, &route, bytes, Whose::Client(tx)) {
                             self.clients.transport_failed(tx, &mut self.client_actions);
                         }
                     }
@@ -340,31 +347,55 @@ impl State {
         }
     }
 
-    /// Puts bytes on a path; `false` when it cannot take them.
-    pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: impl Outgoing) -> bool {
+    /// Puts bytes on a path that no transaction waits for; `false` when it cannot take them.
+    pub(super) fn transmit(&mut self, shared: &Shared, path: &Path, bytes: impl Bytes) -> bool {
+        self.transmit_of(shared, path, bytes, Whose::Nobody)
+    }
+
+    /// Puts bytes on a path; `false` when it cannot take them. Datagrams leave at the end of the turn: of one that
+    /// the system refuses then, its transaction hears.
+    fn transmit_of(&mut self, shared: &Shared, path: &Path, bytes: impl Bytes, whose: Whose) -> bool {
         self.tap(shared, path, Direction::Out, bytes.as_ref());
         match path {
             Path::Udp { local, remote } => {
                 // After a restart on another port any socket of the family must do.
-                let of = |same: &dyn Fn(&SocketAddr) -> bool| self.sockets.iter().find(|(a, _)| same(a));
-                let Some((_, socket)) =
-                    of(&|a| a == local).or_else(|| of(&|a| a.is_ipv4() == remote.is_ipv4()))
+                let at = |same: &dyn Fn(&SocketAddr) -> bool| self.sockets.iter().position(|(a, _)| same(a));
+                let Some(at) = at(&|a| a == local).or_else(|| at(&|a| a.is_ipv4() == remote.is_ipv4()))
                 else {
                     return false;
                 };
-                match socket.try_send_to(bytes.as_ref(), *remote) {
-                    Ok(_) => true,
-                    // A full socket buffer is loss, which datagrams repair by repeating.
-                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => true,
-                    Err(error) => {
-                        shared.metrics.udp_send_errors.inc();
-                        tracing::debug!(%error, peer = %remote, "send on a UDP socket failed");
-                        false
-                    }
+                self.sending = true;
+                if self.sockets[at].1.push(*remote, bytes.as_ref(), whose) {
+                    self.send_waiting(shared);
                 }
+                true
             }
             Path::Stream { id, .. } => self.connections.send(*id, bytes.into()),
         }
+    }
+
+    /// Sends the datagrams that wait.
+    fn send_waiting(&mut self, shared: &Shared) {
+        self.sending = false;
+        for (_, outgoing) in &mut self.sockets {
+            outgoing.flush(|whose, peer, error| {
+                shared.metrics.udp_send_errors.inc();
+                tracing::debug!(%error, %peer, "send on a UDP socket failed");
+                self.unsent.push(whose);
+            });
+        }
+    }
+
+    /// Tells transactions that their datagrams could not be sent.
+    fn tell_unsent(&mut self, shared: &Shared) {
+        for whose in std::mem::take(&mut self.unsent) {
+            match whose {
+                Whose::Server(tx) => self.servers.transport_failed(tx, &mut self.server_actions),
+                Whose::Client(tx) => self.clients.transport_failed(tx, &mut self.client_actions),
+                Whose::Nobody => {}
+            }
+        }
+        self.run_actions(shared);
     }
 
     /// The path of a flow, when this worker can use it.
@@ -388,6 +419,13 @@ impl State {
 
     /// Sends what was collected in this turn.
     fn end_turn(&mut self, shared: &Shared) {
+        // What follows from a refused datagram may be another one, which is refused at once or never.
+        while self.sending {
+            self.send_waiting(shared);
+            if !self.unsent.is_empty() {
+                self.tell_unsent(shared);
+            }
+        }
         for i in 0..self.intents.len() {
             if self.intents[i].is_empty() {
                 continue;
@@ -416,9 +454,17 @@ impl State {
 }
 
 /// Bytes to be sent: shared only where they wait, which a datagram never does.
-pub(super) trait Outgoing: AsRef<[u8]> + Into<Arc<[u8]>> {}
+pub(super) trait Bytes: AsRef<[u8]> + Into<Arc<[u8]>> {}
 
-impl<T: AsRef<[u8]> + Into<Arc<[u8]>>> Outgoing for T {}
+impl<T: AsRef<[u8]> + Into<Arc<[u8]>>> Bytes for T {}
+
+/// Who hears that a datagram could not be sent.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    Nobody,
+    Server(ServerTxId),
+    Client(ClientTxId),
+}
 
 /// Shard that owns a device's row.
 pub(super) fn shard_of(shared: &Shared, device: DeviceIndex) -> Option<ShardId> {

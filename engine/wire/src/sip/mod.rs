@@ -5,6 +5,7 @@
 //! [`TransactionKey`] tells transactions apart; [`stream::Framer`] cuts a byte stream into messages.
 //! Nothing here panics on any input or grows beyond [`Limits`].
 
+mod class;
 mod date;
 mod error;
 mod header;

@@ -6,6 +6,7 @@ use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::sip::HeaderError;
+use crate::sip::class;
 use crate::sip::limits::MAX_PARAMS;
 use crate::sip::text::{is_token, quoted_end, trim, unquote};
 
@@ -87,12 +88,15 @@ impl<'a> Params<'a> {
     /// most 64 of them (RFC 3261 §7.3.1).
     pub fn check(&self) -> Result<(), HeaderError> {
         let mut seen: SmallVec<[&str; 12]> = SmallVec::new();
-        for param in (Pieces { rest: self.raw }) {
+        let mut pieces = Pieces { rest: self.raw };
+        while let Some((param, usual)) = pieces.next_piece() {
             let fresh = !seen.iter().any(|name| name.eq_ignore_ascii_case(param.name));
-            if !is_token(param.name) || !fresh || seen.len() == MAX_PARAMS {
+            if !(usual || is_token(param.name)) || !fresh || seen.len() == MAX_PARAMS {
                 return Err(HeaderError::Param);
             }
-            check_value(param.value.unwrap_or_default())?;
+            if !usual {
+                check_value(param.value.unwrap_or_default())?;
+            }
             seen.push(param.name);
         }
         Ok(())
@@ -123,7 +127,23 @@ impl<'a> Iterator for Pieces<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Param<'a>> {
+        self.next_piece().map(|(param, _)| param)
+    }
+}
+
+impl<'a> Pieces<'a> {
+    /// The next one, and whether it was written as almost all are, which passes every check of its grammar:
+    /// `name`, `name=value` or `name="text"` without blanks around.
+    fn next_piece(&mut self) -> Option<(Param<'a>, bool)> {
         let text = self.rest?;
+        if let Some((param, rest)) = usual(text) {
+            self.rest = rest;
+            return Some((param, true));
+        }
+        self.long_way(text).map(|param| (param, false))
+    }
+
+    fn long_way(&mut self, text: &'a str) -> Option<Param<'a>> {
         let bytes = text.as_bytes();
         let (mut at, mut equals) = (0, None);
         let end = loop {
@@ -148,5 +168,85 @@ impl<'a> Iterator for Pieces<'a> {
             Some(cut) => Param { name: trim(&text[..cut]), value: Some(trim(&text[cut + 1..end])) },
             None => Param { name: trim(&text[..end]), value: None },
         })
+    }
+}
+
+/// The first parameter of a list where it is of the usual form, and what follows its semicolon.
+#[inline]
+fn usual(text: &str) -> Option<(Param<'_>, Option<&str>)> {
+    let bytes = text.as_bytes();
+    let cut = class::run(bytes, 0, class::TOKEN);
+    if cut == 0 {
+        return None;
+    }
+    let (end, value) = match bytes.get(cut) {
+        Some(b'=') => {
+            let from = cut + 1;
+            let end = match bytes.get(from) {
+                Some(b'"') => from + quoted_end(&text[from..]).ok()?,
+                _ => from + class::run(bytes, from, class::VALUE),
+            };
+            (end, Some(&text[from..end]))
+        }
+        _ => (cut, None),
+    };
+    let rest = match bytes.get(end) {
+        None => None,
+        Some(b';') => Some(&text[end + 1..]),
+        Some(_) => return None,
+    };
+    Some((Param { name: &text[..cut], value }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ways of reading give the same parameters, and what the short one takes the checks take, too.
+    #[test]
+    fn the_usual_form_is_read_like_any_other() {
+        let parts = [
+            "",
+            "a",
+            "b=c",
+            "a=\"x;y\\\"z\"",
+            "A=\"",
+            "x = y",
+            " z",
+            "=",
+            "=v",
+            "n=",
+            "n==",
+            "n=a=b",
+            "q=\u{e9}",
+            "q\u{e9}=1",
+            "p=[::1]:5",
+            "r=\"t\"u",
+            "r=u\"t\"",
+            "s=<>",
+            "t=a,b",
+            "u=\\",
+            "w=\u{1}",
+            "h=1 2",
+            "flag ",
+        ];
+        for a in parts {
+            for b in parts {
+                for c in parts {
+                    let text = format!("{a};{b};{c}");
+                    let (mut short, mut long) = (Pieces { rest: Some(&text) }, Pieces { rest: Some(&text) });
+                    loop {
+                        let piece = short.next_piece();
+                        let other = long.rest.and_then(|rest| long.long_way(rest));
+                        assert_eq!(piece.map(|(param, _)| param), other, "{text:?}");
+                        let Some((param, usual)) = piece else { break };
+                        let fine =
+                            is_token(param.name) && check_value(param.value.unwrap_or_default()).is_ok();
+                        assert!(!usual || fine, "{text:?}");
+                    }
+                    assert_eq!(short.rest, long.rest);
+                }
+            }
+        }
     }
 }

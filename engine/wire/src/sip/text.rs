@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use memchr::{memchr, memchr2};
 
 use crate::sip::HeaderError;
+use crate::sip::class::{self, class};
 
 /// Whether `byte` may stand in a token (RFC 3261 §25.1).
 #[inline]
 pub const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
+    class(byte) & class::TOKEN != 0
 }
 
 /// Whether `text` is a non-empty token.
@@ -19,22 +20,6 @@ pub const fn is_token_byte(byte: u8) -> bool {
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
-
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let extra = b"-.!%*_+`'~";
-    let mut i = 0;
-    while i < extra.len() {
-        table[extra[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
 
 /// Without spaces and tabs at both ends.
 #[inline]
@@ -73,10 +58,11 @@ pub(crate) fn split_at_byte(text: &str, separator: u8) -> Option<(&str, &str)> {
 
 /// A number of decimal digits only (no sign, no space); `None` when it is none or does not fit.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.trim_start_matches('0').parse().ok().or_else(|| text.bytes().all(|b| b == b'0').then_some(0))
+    let digit = |number: u64, byte: u8| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(u64::from(digit)) }
+    };
+    if text.is_empty() { None } else { text.bytes().try_fold(0, digit) }
 }
 
 /// Position after the closing quote of the quoted string that `text` begins with.

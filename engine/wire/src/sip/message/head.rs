@@ -23,6 +23,26 @@ pub(super) struct Line {
     pub value_end: u16,
 }
 
+/// Where the first line of each known header stands, counted from 1; 0 without one. Numbers that do not fit stand for
+/// this line or one behind it.
+#[derive(Clone)]
+pub(super) struct Firsts([u8; HeaderName::Other as usize + 1]);
+
+impl Firsts {
+    fn note(&mut self, name: HeaderName, line: usize) {
+        let first = &mut self.0[name as usize];
+        if *first == 0 {
+            *first = u8::try_from(line + 1).unwrap_or(u8::MAX);
+        }
+    }
+
+    /// The line to look at first; `None` when there is none of that name.
+    #[inline]
+    pub(super) fn of(&self, name: HeaderName) -> Option<usize> {
+        usize::from(self.0[name as usize]).checked_sub(1)
+    }
+}
+
 /// The head of a message: text without folds, and its lines.
 pub(super) struct Head<'a> {
     /// Start line and headers, without the empty line.
@@ -30,6 +50,7 @@ pub(super) struct Head<'a> {
     /// End of the start line in `text`.
     pub start_end: u16,
     pub lines: Lines,
+    pub firsts: Firsts,
     /// Where the body begins in the input.
     pub body_start: usize,
     /// The first fault; the index is as complete as it can be nevertheless.
@@ -64,12 +85,14 @@ pub(super) fn read<'a>(input: &'a [u8], limits: &Limits) -> Head<'a> {
         }
     };
     let mut lines = Lines::new();
-    let start_end = index(&text, limits, &mut lines, &mut error);
-    Head { text, start_end, lines, body_start: found.body, error, terminated: found.terminated }
+    let mut firsts = Firsts([0; HeaderName::Other as usize + 1]);
+    let start_end = index(&text, limits, &mut lines, &mut firsts, &mut error);
+    Head { text, start_end, lines, firsts, body_start: found.body, error, terminated: found.terminated }
 }
 
+/// Without branches, so that many bytes are judged at once.
 fn is_control(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t' && byte != b'\r' && byte != b'\n') | (byte == 0x7f)
+    ((byte < 0x20) & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0x7f)
 }
 
 struct End {
@@ -146,7 +169,13 @@ fn push_normal(out: &mut String, text: &str, first_line: &mut bool, fault: &mut 
 }
 
 /// Indexes the lines of a head without folds; returns where the start line ends.
-fn index(text: &str, limits: &Limits, lines: &mut Lines, error: &mut Option<ParseError>) -> u16 {
+fn index(
+    text: &str,
+    limits: &Limits,
+    lines: &mut Lines,
+    firsts: &mut Firsts,
+    error: &mut Option<ParseError>,
+) -> u16 {
     let bytes = text.as_bytes();
     let start_end = memchr(b'\n', bytes).unwrap_or(bytes.len());
     let mut at = start_end + 1;
@@ -160,7 +189,10 @@ fn index(text: &str, limits: &Limits, lines: &mut Lines, error: &mut Option<Pars
             break;
         } else {
             match line(text, at, end) {
-                Some(line) => lines.push(line),
+                Some(line) => {
+                    firsts.note(line.name, lines.len());
+                    lines.push(line);
+                }
                 None => drop(error.get_or_insert(ParseError::HeaderLine)),
             }
         }

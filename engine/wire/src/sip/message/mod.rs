@@ -11,7 +11,7 @@ use std::fmt;
 use crate::sip::text::Elements;
 use crate::sip::{HeaderName, Limits, Method, ParseError, Rejected};
 
-use self::head::{Lines, Start};
+use self::head::{Firsts, Lines, Start};
 use self::kept::Kept;
 
 pub use self::views::{Contacts, Header};
@@ -26,6 +26,7 @@ pub use self::views::{Contacts, Header};
 pub struct Message<'a> {
     head: Cow<'a, str>,
     lines: Lines,
+    firsts: Firsts,
     start: Option<Start>,
     /// What the check has read of the headers that everybody asks for.
     kept: Kept,
@@ -61,6 +62,7 @@ impl<'a> Message<'a> {
         let mut message = Message {
             head: head.text,
             lines: head.lines,
+            firsts: head.firsts,
             start,
             kept: Kept::default(),
             body: Cow::Borrowed(rest),
@@ -80,6 +82,7 @@ impl<'a> Message<'a> {
         Message {
             head: Cow::Owned(self.head.into_owned()),
             lines: self.lines,
+            firsts: self.firsts,
             start: self.start,
             kept: self.kept,
             body: Cow::Owned(self.body.into_owned()),
@@ -142,7 +145,8 @@ impl<'a> Message<'a> {
 
     /// Values of all lines of that header, unfolded and trimmed, one a line.
     pub fn all(&self, name: HeaderName) -> impl Iterator<Item = &str> {
-        let lines = self.lines.iter().filter(move |line| line.name == name);
+        let from = self.firsts.of(name).unwrap_or(self.lines.len());
+        let lines = self.lines[from..].iter().filter(move |line| line.name == name);
         lines.map(|line| self.text(line.value_start, line.value_end))
     }
 
@@ -153,7 +157,7 @@ impl<'a> Message<'a> {
 
     /// Whether a line of that header is there.
     pub fn has(&self, name: HeaderName) -> bool {
-        self.lines.iter().any(|line| line.name == name)
+        self.firsts.of(name).is_some()
     }
 
     /// Value of the first line of a header that has no [`HeaderName`]; the name compares without case.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::sip::UriError;
+use crate::sip::class::{self, class};
 use crate::sip::text::{push_ip, trim};
 
 /// A host of a URI or of a Via `sent-by`. Addresses compare by value, names without case.
@@ -47,6 +48,13 @@ impl<'a> Host<'a> {
     /// Parses `host [":" port]`; white space around the colon is allowed, as in Via.
     pub fn parse_with_port(text: &'a str) -> Result<(Host<'a>, Option<u16>), UriError> {
         let text = trim(text);
+        match Host::usual(text) {
+            Some((host, port, end)) if end == text.len() => Ok((host, port)),
+            _ => Self::long_way(text),
+        }
+    }
+
+    fn long_way(text: &'a str) -> Result<(Host<'a>, Option<u16>), UriError> {
         let host_end = match text.strip_prefix('[') {
             Some(_) => text.bytes().position(|b| b == b']').ok_or(UriError::Host)? + 1,
             None => text.bytes().position(|b| b == b':').unwrap_or(text.len()),
@@ -61,6 +69,40 @@ impl<'a> Host<'a> {
             return Err(UriError::Port);
         }
         digits.parse().map(|port| (host, Some(port))).map_err(|_| UriError::Port)
+    }
+
+    /// A name or an IPv4 address with an optional port that `text` begins with, no white space among them, and how
+    /// many bytes that is; `None`: read it the long way, which may refuse it.
+    #[inline]
+    pub(super) fn usual(text: &'a str) -> Option<(Host<'a>, Option<u16>, usize)> {
+        let bytes = text.as_bytes();
+        // A point in front, or two of them one after the other, make an empty label.
+        let (mut end, mut all, mut last, mut empty_label) = (0, 0, b'.', false);
+        while let Some(byte) = bytes.get(end).copied().filter(|byte| class(*byte) & class::HOST != 0) {
+            all |= class(byte);
+            empty_label |= byte == b'.' && last == b'.';
+            (last, end) = (byte, end + 1);
+        }
+        let host = match all & class::LETTER != 0 {
+            true if !empty_label => Host::Name(&text[..end]),
+            true => return None,
+            false => Host::V4(v4(&bytes[..end])?),
+        };
+        if bytes.get(end) != Some(&b':') {
+            return Some((host, None, end));
+        }
+        let (mut port, mut at) = (0u32, end + 1);
+        while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
+        {
+            if at > end + 5 {
+                return None;
+            }
+            (port, at) = (port * 10 + u32::from(digit), at + 1);
+        }
+        if at == end + 1 {
+            return None;
+        }
+        Some((host, Some(u16::try_from(port).ok()?), at))
     }
 
     /// The address, when it is one.
@@ -141,7 +183,44 @@ impl fmt::Display for Host<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::v4;
+    use super::{Host, v4};
+
+    #[test]
+    fn the_usual_form_is_read_like_any_other() {
+        let hosts = [
+            "",
+            ".",
+            "a",
+            "a.b",
+            "a..b",
+            ".a",
+            "a.",
+            "1",
+            "1.2",
+            "1.2.3.4",
+            "1.2.3.4.",
+            "1.2.3.256",
+            "a_b-c",
+            "[::1]",
+        ];
+        let ports = [
+            "", ":", ":0", ":5060", ":65535", ":65536", ":00001", ":000001", ":5a", " :5060", ": 5060",
+            ":5060 ", ";x", "@",
+        ];
+        for host in hosts {
+            for port in ports {
+                let text = format!("{host}{port}");
+                let long = Host::long_way(&text);
+                match Host::usual(&text) {
+                    Some((host, port, end)) if end == text.len() => {
+                        assert_eq!(long, Ok((host, port)), "{text}")
+                    }
+                    Some((.., end)) => assert!(end < text.len()),
+                    None => {}
+                }
+            }
+        }
+    }
 
     #[test]
     fn addresses_are_those_of_the_standard_library() {

@@ -8,6 +8,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::sip::class::{self, class};
 use crate::sip::limits::MAX_PARAMS;
 use crate::sip::text::{percent_decode, push_user_escaped, split_at_byte};
 use crate::sip::{Param, UriError};
@@ -159,31 +160,56 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// What most URIs are, `sip:[user@]host[:port]` of plain characters, in one pass; `None`: read it the long way.
+/// What most URIs are, `sip:[user@]host[:port][;params]` of plain characters, in one pass; `None`: read it the long
+/// way.
 fn usual(raw: &str) -> Option<Uri<'_>> {
     let rest = raw.strip_prefix("sip:")?;
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let bytes = rest.as_bytes();
-    let first = bytes.iter().position(|b| !plain(b)).unwrap_or(bytes.len());
-    let (user, hostport) = match bytes.get(first) {
+    let first = class::run(bytes, 0, class::USER);
+    let (user, address) = match bytes.get(first) {
         Some(b'@') if first > 0 => (Some(&rest[..first]), &rest[first + 1..]),
         Some(b'@') => return None,
         _ => (None, rest),
     };
-    // Anything but a host and a port is seen there.
-    let (host, port) = Host::parse_with_port(hostport).ok()?;
-    // Where white space may stand depends on the header.
-    let spaced = hostport.bytes().any(|b| matches!(b, b' ' | b'\t'));
-    (!spaced).then_some(Uri {
+    let (host, port, params) = match Host::usual(address) {
+        Some((host, port, end)) => (host, port, usual_params(&address[end..])?),
+        // An IPv6 address; where white space may stand depends on the header.
+        None if address.bytes().any(|b| matches!(b, b' ' | b'\t')) => return None,
+        None => {
+            let (host, port) = Host::parse_with_port(address).ok()?;
+            (host, port, "")
+        }
+    };
+    Some(Uri {
         raw,
         scheme: Scheme::Sip,
         user,
         password: None,
         host: Some(host),
         port,
-        params: "",
+        params,
         headers: None,
     })
+}
+
+/// What follows the host of a usual URI: nothing, or a semicolon and parameters, each with a name.
+fn usual_params(text: &str) -> Option<&str> {
+    let params = match text.as_bytes() {
+        [] => return Some(""),
+        [b';', ..] => &text[1..],
+        _ => return None,
+    };
+    let (mut begins, mut count) = (true, 1);
+    for byte in params.bytes() {
+        match byte {
+            b';' if begins => return None,
+            b';' => (begins, count) = (true, count + 1),
+            b'=' if begins => return None,
+            byte if class(byte) & class::URI_PARAM == 0 => return None,
+            _ => begins = false,
+        }
+    }
+    (!begins && count <= MAX_PARAMS).then_some(params)
 }
 
 fn parse_scheme(text: &str) -> Result<Scheme<'_>, UriError> {

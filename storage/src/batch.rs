@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::error::{Printable, StoreError};
 use crate::record::{Record, Revision};
 use crate::table::Table;
@@ -76,7 +78,8 @@ impl fmt::Debug for Put {
 /// checks every limit, so a commit that exists is one that every backend can carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    guards: Vec<Guard>,
+    /// Most have one.
+    guards: SmallVec<[Guard; 1]>,
     puts: Vec<Put>,
     deletes: Vec<(Table, Vec<u8>)>,
 }
@@ -84,7 +87,7 @@ pub struct Commit {
 impl Commit {
     /// Starts a commit without any operation.
     pub fn build() -> CommitBuilder {
-        CommitBuilder { commit: Self { guards: Vec::new(), puts: Vec::new(), deletes: Vec::new() } }
+        CommitBuilder { commit: Self { guards: SmallVec::new(), puts: Vec::new(), deletes: Vec::new() } }
     }
 
     /// The conditions, in the order in which they are checked.
@@ -156,7 +159,7 @@ impl CommitBuilder {
         if count > OPERATIONS_MAX {
             return Err(CommitError::TooManyOperations { count, limit: OPERATIONS_MAX });
         }
-        let mut written: Vec<(Table, &[u8])> = commit
+        let mut written: SmallVec<[(Table, &[u8]); 2]> = commit
             .puts
             .iter()
             .map(|put| (put.table, put.key.as_slice()))
@@ -186,6 +189,7 @@ impl CommitBuilder {
                 return Err(CommitError::RowTwice { table: pair[0].0, key: pair[0].1.to_vec() });
             }
         }
+        drop(written);
         Ok(commit)
     }
 }

@@ -68,6 +68,11 @@ impl Rows for Inner {
         let stored = self.tables[table.index()].get(key);
         stored.map(|stored| record::from_stored(table, key, stored)).transpose()
     }
+
+    fn row_revision(&self, table: Table, key: &[u8]) -> Result<Option<Revision>, StoreError> {
+        let stored = self.tables[table.index()].get(key);
+        stored.map(|stored| record::seen(table, key, stored).map(|row| row.revision)).transpose()
+    }
 }
 
 impl Store for MemoryStore {

@@ -15,6 +15,9 @@ use crate::table::Table;
 pub(crate) trait Rows {
     /// The row under `key`.
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Record>, StoreError>;
+
+    /// Its revision, after the same checks.
+    fn row_revision(&self, table: Table, key: &[u8]) -> Result<Option<Revision>, StoreError>;
 }
 
 /// What to write and what to answer once it is written.
@@ -36,16 +39,23 @@ pub(crate) struct Change<'a> {
 }
 
 /// What earlier commits of the group made of a row.
-type Overlay<'a> = HashMap<(Table, &'a [u8]), Option<(Revision, &'a Put)>>;
+type Overlay<'a> = HashMap<(Table, &'a [u8]), Option<(Revision, &'a Put)>, foldhash::quality::RandomState>;
 
 /// Judges `commits` in their order, the first of which may get the revision after `start`.
 ///
 /// A commit whose guard meets a damaged row is [`Outcome::Unknown`] and writes nothing.
 pub(crate) fn plan<'a>(commits: &'a [Commit], start: Revision, rows: &dyn Rows) -> Plan<'a> {
-    let mut plan = Plan { outcomes: Vec::with_capacity(commits.len()), changes: Vec::new(), last: start };
-    let mut overlay = Overlay::new();
+    let mut plan = Plan {
+        outcomes: Vec::with_capacity(commits.len()),
+        changes: Vec::with_capacity(commits.len()),
+        last: start,
+    };
+    let mut overlay = Overlay::default();
     // A single commit cannot meet an earlier one: no need to remember what it writes.
     let remember = commits.len() > 1;
+    if remember {
+        overlay.reserve(commits.len());
+    }
     for commit in commits {
         match first_failing(commit.guards(), &overlay, rows) {
             Ok(None) => {}
@@ -82,15 +92,21 @@ fn first_failing(
 ) -> Result<Option<Conflict>, StoreError> {
     for (index, guard) in guards.iter().enumerate() {
         let (table, key) = guard.row();
-        let row = match overlay.get(&(table, key)) {
-            Some(written) => written.map(|(revision, put)| Record {
-                schema: put.schema,
-                revision,
-                payload: put.payload.clone(),
-            }),
-            None => rows.row(table, key)?,
+        let written = overlay.get(&(table, key));
+        let found = match written {
+            Some(written) => written.map(|(revision, _)| revision),
+            None => rows.row_revision(table, key)?,
         };
-        if !guard.holds(row.as_ref().map(|row| row.revision)) {
+        if !guard.holds(found) {
+            // The whole row only for whoever is refused.
+            let row = match written {
+                Some(written) => written.map(|(revision, put)| Record {
+                    schema: put.schema,
+                    revision,
+                    payload: put.payload.clone(),
+                }),
+                None => rows.row(table, key)?,
+            };
             return Ok(Some(Conflict { guard: index, row }));
         }
     }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::error::StoreError;
 pub use crate::revision::Revision;
 use crate::table::Table;
@@ -48,12 +50,25 @@ pub const HEADER_BYTES: usize = 8 + 1 + 4;
 
 /// The stored form of a row.
 pub(crate) fn to_stored(table: Table, key: &[u8], revision: Revision, schema: u8, payload: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(HEADER_BYTES + payload.len());
-    stored.extend_from_slice(&revision.0.to_be_bytes());
-    stored.push(schema);
-    stored.extend_from_slice(&checksum(table, key, &stored, payload).to_be_bytes());
-    stored.extend_from_slice(payload);
+    let mut stored = Vec::new();
+    write_stored(&mut stored, table, key, revision, schema, payload);
     stored
+}
+
+/// Writes the stored form of a row into an empty buffer.
+pub(crate) fn write_stored(
+    out: &mut Vec<u8>,
+    table: Table,
+    key: &[u8],
+    revision: Revision,
+    schema: u8,
+    payload: &[u8],
+) {
+    out.reserve(HEADER_BYTES + payload.len());
+    out.extend_from_slice(&revision.0.to_be_bytes());
+    out.push(schema);
+    out.extend_from_slice(&checksum(table, key, out, payload).to_be_bytes());
+    out.extend_from_slice(payload);
 }
 
 /// Reads the stored form back.
@@ -86,11 +101,13 @@ pub(crate) fn seen<'a>(table: Table, key: &[u8], stored: &'a [u8]) -> Result<See
 
 fn checksum(table: Table, key: &[u8], head: &[u8], payload: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
-    sum.update(&[table.number()]);
+    // In one piece: of many small ones each costs as much as all.
+    let mut front: SmallVec<[u8; 64]> = SmallVec::from_slice(&[table.number()]);
     // With its length, so that bytes cannot move between key and payload.
-    sum.update(&(key.len() as u64).to_be_bytes());
-    sum.update(key);
-    sum.update(head);
+    front.extend_from_slice(&(key.len() as u64).to_be_bytes());
+    front.extend_from_slice(key);
+    front.extend_from_slice(head);
+    sum.update(&front);
     sum.update(payload);
     sum.finalize()
 }

@@ -12,10 +12,12 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use self::bell::Bell;
 use crate::batch::{Commit, Outcome};
 use crate::error::StoreError;
 use crate::store::{Health, Store};
 
+mod bell;
 mod stats;
 mod worker;
 
@@ -69,6 +71,8 @@ struct Shared {
     /// Taken away by a shutdown; submitters hold it only for the time of a `try_send`.
     queue: RwLock<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Rung after each thing that the thread must see: a commit, or that a sender is gone.
+    bell: Arc<Bell>,
     stats: Arc<WriterStats>,
 }
 
@@ -87,13 +91,14 @@ impl Writer {
     pub fn start(store: Arc<dyn Store>, options: WriterOptions) -> Result<Self, StoreError> {
         let (queue, jobs): (Sender<Job>, Receiver<Job>) = bounded(options.queue.max(1));
         let stats = Arc::new(WriterStats::default());
-        let worker = worker::Worker::new(Arc::clone(&store), jobs, Arc::clone(&stats));
+        let bell = Arc::new(Bell::default());
+        let worker = worker::Worker::new(Arc::clone(&store), jobs, Arc::clone(&bell), Arc::clone(&stats));
         let thread = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| StoreError::backend("start the writer's thread", error))?;
         let shared =
-            Shared { store, queue: RwLock::new(Some(queue)), thread: Mutex::new(Some(thread)), stats };
+            Shared { store, queue: RwLock::new(Some(queue)), thread: Mutex::new(Some(thread)), bell, stats };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -111,13 +116,17 @@ impl Writer {
         let Some(queue) = queue.as_ref() else {
             return Err(SubmitError::Closed(commit));
         };
-        queue.try_send(Job { commit, token, sink: Arc::clone(sink) }).map_err(|error| match error {
-            TrySendError::Full(job) => {
-                self.shared.stats.refused();
-                SubmitError::Full(job.commit)
+        match queue.try_send(Job { commit, token, sink: Arc::clone(sink) }) {
+            Ok(()) => {
+                self.shared.bell.ring();
+                Ok(())
             }
-            TrySendError::Disconnected(job) => SubmitError::Closed(job.commit),
-        })
+            Err(TrySendError::Full(job)) => {
+                self.shared.stats.refused();
+                Err(SubmitError::Full(job.commit))
+            }
+            Err(TrySendError::Disconnected(job)) => Err(SubmitError::Closed(job.commit)),
+        }
     }
 
     /// Commits and waits for the outcome: for tools, start and shutdown; never on an arbiter
@@ -127,6 +136,8 @@ impl Writer {
         let sink: Arc<dyn CommitSink> = Arc::new(Waiting { answer });
         let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
         let sent = queue.is_some_and(|queue| queue.send(Job { commit, token: 0, sink }).is_ok());
+        // Also when this sender, gone now, was the last one.
+        self.shared.bell.ring();
         if !sent {
             return Outcome::Unknown(StoreError::Closed);
         }
@@ -171,6 +182,7 @@ impl Writer {
 impl Shared {
     fn shutdown(&self) {
         drop(self.queue.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.bell.ring();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A sink may hold the last handle: the thread cannot wait for itself, and need not.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())

@@ -1,11 +1,11 @@
 //! The writing thread's loop.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, TryRecvError};
 
+use super::bell::Bell;
 use super::{BATCH_ROWS_MAX, CommitSink, Job, WriterStats, guarded};
 use crate::batch::{Commit, Outcome};
 use crate::error::StoreError;
@@ -15,6 +15,7 @@ use crate::store::Store;
 pub(super) struct Worker {
     store: Arc<dyn Store>,
     jobs: Receiver<Job>,
+    bell: Arc<Bell>,
     stats: Arc<WriterStats>,
     /// A commit that did not fit into the last batch: the first of the next one.
     held: Option<Job>,
@@ -30,8 +31,13 @@ struct Origin {
 type Group = (Arc<dyn CommitSink>, Vec<(u64, Outcome)>);
 
 impl Worker {
-    pub(super) fn new(store: Arc<dyn Store>, jobs: Receiver<Job>, stats: Arc<WriterStats>) -> Self {
-        Self { store, jobs, stats, held: None }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        jobs: Receiver<Job>,
+        bell: Arc<Bell>,
+        stats: Arc<WriterStats>,
+    ) -> Self {
+        Self { store, jobs, bell, stats, held: None }
     }
 
     /// Writes until every handle is gone and the queue is empty.
@@ -52,7 +58,11 @@ impl Worker {
     fn next_batch(&mut self) -> Option<(Vec<Commit>, Vec<Origin>)> {
         let first = match self.held.take() {
             Some(job) => job,
-            None => self.jobs.recv().ok()?,
+            None => self.bell.wait(|| match self.jobs.try_recv() {
+                Ok(job) => Some(Some(job)),
+                Err(TryRecvError::Disconnected) => Some(None),
+                Err(TryRecvError::Empty) => None,
+            })?,
         };
         let mut rows = first.commit.rows();
         let mut commits = vec![first.commit];
@@ -103,13 +113,13 @@ fn table(commits: &[Commit]) -> String {
 /// Tells each sink its outcomes, all of one batch at once.
 fn tell(origins: Vec<Origin>, outcomes: Vec<Outcome>) {
     let mut groups: Vec<Group> = Vec::new();
-    let mut places: HashMap<*const (), usize> = HashMap::new();
     for (origin, outcome) in origins.into_iter().zip(outcomes) {
-        let place = *places.entry(Arc::as_ptr(&origin.sink).cast::<()>()).or_insert_with(|| {
-            groups.push((Arc::clone(&origin.sink), Vec::new()));
-            groups.len() - 1
-        });
-        groups[place].1.push((origin.token, outcome));
+        let told = (origin.token, outcome);
+        // A few sinks, one a shard; whoever waits for its own commit is one more.
+        match groups.iter_mut().find(|(sink, _)| Arc::ptr_eq(sink, &origin.sink)) {
+            Some((_, outcomes)) => outcomes.push(told),
+            None => groups.push((origin.sink, vec![told])),
+        }
     }
     for (sink, outcomes) in groups {
         if guarded(|| sink.done(outcomes)).is_err() {

@@ -98,13 +98,21 @@ impl RocksStore {
 
     /// Adds the changes of a plan to a batch.
     fn fill(&self, batch: &mut WriteBatch, changes: &[plan::Change<'_>]) -> Result<(), StoreError> {
+        let mut stored = Vec::new();
         for change in changes {
             let family = self.family(change.table)?;
             match change.put {
                 Some((revision, put)) => {
-                    let stored =
-                        record::to_stored(change.table, change.key, revision, put.schema, &put.payload);
-                    batch.put_cf(family, change.key, stored);
+                    stored.clear();
+                    record::write_stored(
+                        &mut stored,
+                        change.table,
+                        change.key,
+                        revision,
+                        put.schema,
+                        &put.payload,
+                    );
+                    batch.put_cf(family, change.key, &stored);
                 }
                 None => batch.delete_cf(family, change.key),
             }
@@ -151,6 +159,14 @@ impl Rows for RocksStore {
             .get_pinned_cf(self.family(table)?, key)
             .map_err(|error| StoreError::backend("read a row", error))?;
         stored.map(|stored| record::from_stored(table, key, &stored)).transpose()
+    }
+
+    fn row_revision(&self, table: Table, key: &[u8]) -> Result<Option<Revision>, StoreError> {
+        let stored = self
+            .db
+            .get_pinned_cf(self.family(table)?, key)
+            .map_err(|error| StoreError::backend("read a row", error))?;
+        stored.map(|stored| record::seen(table, key, &stored).map(|row| row.revision)).transpose()
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn database(create: bool) -> Options {
     options.create_if_missing(create);
     options.create_missing_column_families(true);
     options.set_max_background_jobs(2);
-    options.set_enable_pipelined_write(true);
+    // Pipelined writes are for several threads that write: here is one.
     // Bounds the time of a restart: 1M rows in the log open in a second.
     options.set_max_total_wal_size(256 << 20);
     // A record torn by a crash ends the log; what was promised lies ahead of it. The stricter modes

@@ -43,7 +43,8 @@ impl ServedHosts {
 
     /// [`Self::contains`] of a host that is known to be a name.
     pub fn contains_name(&self, host: &str) -> bool {
-        self.names.iter().any(|n| n.eq_ignore_ascii_case(bare(host)))
+        let host = bare(host);
+        self.names.iter().any(|n| n.eq_ignore_ascii_case(host))
     }
 
     /// [`Self::contains`] of a host that is an address.

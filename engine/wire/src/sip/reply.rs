@@ -1,6 +1,6 @@
 //! What a response repeats from its request, kept after the request is gone (RFC 3261 §8.2.6, §18.2).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::sip::header::via::Via;
 use crate::sip::text::{push_ip, push_number};
@@ -116,10 +116,19 @@ impl ReplyHead {
         }
     }
 
-    /// Lets go of the text, once no other response will be made of it. Route, source and method stay.
-    pub fn spend(&mut self) {
-        self.lines = String::new();
-        (self.record_route, self.timestamp, self.to) = (0, 0, 0);
+    /// Stands for requests that have their answer: no other response can be made of it.
+    pub fn answered(method: Method<'static>) -> ReplyHead {
+        let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        ReplyHead {
+            lines: String::new(),
+            record_route: 0,
+            timestamp: 0,
+            to: 0,
+            to_has_tag: false,
+            method,
+            source: nobody,
+            route: ReplyRoute { udp: nobody, stream: nobody, by_rport: false },
+        }
     }
 
     /// Where responses go.

@@ -200,11 +200,17 @@ pub fn push_ip(out: &mut String, ip: IpAddr) {
 }
 
 /// Appends a number in decimal digits.
-pub fn push_number(out: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(out, number / 10);
+pub fn push_number(out: &mut String, mut number: u64) {
+    let (mut digits, mut at) = ([0u8; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
     }
-    out.push(char::from(b'0' + (number % 10) as u8));
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 /// `text` as a quoted string; see [`push_quoted`].

@@ -1,5 +1,7 @@
 //! Typed views of a message's headers.
 
+use smallvec::SmallVec;
+
 use crate::sip::header::address::NameAddr;
 use crate::sip::header::auth::{Challenge, Credentials};
 use crate::sip::header::event::{ContentType, Event, Reason, Replaces, SubscriptionState};
@@ -28,7 +30,7 @@ pub enum Contacts<'m> {
     /// `Contact: *`
     Star,
     /// One or more addresses, in order.
-    List(Vec<NameAddr<'m>>),
+    List(SmallVec<[NameAddr<'m>; 1]>),
 }
 
 /// Views. `None` means that the header is absent or can not be read; after a successful
@@ -119,7 +121,7 @@ impl Message<'_> {
     /// parsed message has none such.
     pub fn contacts(&self) -> Contacts<'_> {
         if let Some(kept) = &self.kept.contact {
-            return Contacts::List(vec![kept.view(&self.head)]);
+            return Contacts::List(SmallVec::from_buf([kept.view(&self.head)]));
         }
         let mut values = self.values(HeaderName::Contact).peekable();
         match values.peek() {

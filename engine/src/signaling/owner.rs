@@ -10,7 +10,7 @@ use keyline_domain::flow::StreamId;
 use keyline_domain::ids::DeviceIndex;
 use keyline_domain::subscription::SubscriptionId;
 use keyline_wire::sdp::Summary;
-use keyline_wire::sip::ReplyHead;
+use keyline_wire::sip::{Method, ReplyHead};
 
 /// What kind of request a server transaction answers.
 #[derive(Debug)]
@@ -62,6 +62,22 @@ pub struct ServerOwner {
     pub stream: Option<StreamId>,
     /// It counts among those that its source has waiting.
     pub held: Cell<bool>,
+}
+
+impl ServerOwner {
+    /// Of all transactions that have their answer and were let go of.
+    pub fn answered(method: Method<'static>) -> Self {
+        Self {
+            head: ReplyHead::answered(method),
+            asked: Asked::Done,
+            contact: String::new(),
+            tag: String::new(),
+            offer: None,
+            device: None,
+            stream: None,
+            held: Cell::new(false),
+        }
+    }
 }
 
 /// Shared with the transaction table, which clones owners.

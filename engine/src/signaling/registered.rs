@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use keyline_wire::sip::Message;
 
-use super::owner::Asked;
 use super::path::Path;
 use super::register;
 use super::shared::Shared;
@@ -41,10 +40,10 @@ impl State {
         let (status, bytes) = register::answer(&owner, reply, &date, spread);
         drop(owner);
         self.respond(shared, tx, status, bytes);
-        // What is kept for Timer J is the answer; of the request nothing more is needed.
-        if let Some(owner) = self.servers.owner_mut(tx).and_then(Rc::get_mut) {
-            owner.head.spend();
-            (owner.tag, owner.asked) = (String::new(), Asked::Done);
+        // What is kept for Timer J is the answer; of the request nothing more is needed, and its place in memory
+        // serves the next one.
+        if let Some(owner) = self.servers.owner_mut(tx) {
+            *owner = Rc::clone(&self.answered);
         }
     }
 

@@ -156,7 +156,8 @@ impl Shared {
     /// and no secret.
     pub fn stateless_tag(&self, top_via: &str, call_id: &str) -> String {
         let hash = self.tags.hash_one((top_via, call_id));
-        let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place)) as usize & 15]);
-        (0..16).rev().map(digit).collect()
+        let digit = |place: usize| b"0123456789abcdef"[(hash >> (60 - 4 * place)) as usize & 15];
+        let digits: [u8; 16] = std::array::from_fn(digit);
+        std::str::from_utf8(&digits).unwrap_or_default().to_owned()
     }
 }

@@ -18,12 +18,13 @@ use keyline_actors::shard::Intent;
 use keyline_domain::call::ClientTx;
 use keyline_domain::flow::{Flow, StreamId};
 use keyline_domain::ids::{DeviceIndex, DeviceName};
+use keyline_wire::sip::Method;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::entropy::Entropy;
 use super::orders::Orders;
-use super::owner::{ClientOwner, ServerRef};
+use super::owner::{ClientOwner, ServerOwner, ServerRef};
 use super::path::Path;
 use super::relay::Relays;
 use super::shared::{Shared, ToWorker};
@@ -91,6 +92,8 @@ pub(super) struct State {
     /// Phones that auto-registration decides on, and the time until which it may take.
     pub(super) adopting: HashMap<DeviceName, u64>,
     pub(super) entropy: Entropy,
+    /// Owner of REGISTERs that have their answer.
+    pub(super) answered: ServerRef,
     /// The second of the last Date header and its text.
     pub(super) date: (u64, Arc<str>),
     /// Where traced phones are.
@@ -124,6 +127,7 @@ impl Worker {
             orders: Orders::default(),
             adopting: HashMap::new(),
             entropy: Entropy::default(),
+            answered: Rc::new(ServerOwner::answered(Method::Register)),
             date: (u64::MAX, Arc::from("")),
             learned: Learned::default(),
             began: Instant::now(),

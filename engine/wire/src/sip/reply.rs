@@ -116,6 +116,12 @@ impl ReplyHead {
         }
     }
 
+    /// Lets go of the text, once no other response will be made of it. Route, source and method stay.
+    pub fn spend(&mut self) {
+        self.lines = String::new();
+        (self.record_route, self.timestamp, self.to) = (0, 0, 0);
+    }
+
     /// Stands for requests that have their answer: no other response can be made of it.
     pub fn answered(method: Method<'static>) -> ReplyHead {
         let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);

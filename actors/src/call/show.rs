@@ -64,9 +64,6 @@ impl CallActor {
         }
         let mut lines = boards.watch.set_dialogs(self.key, &self.shown, &now);
         (self.shown, self.shown_legs) = (now, legs);
-        if boards.watch.count() == 0 {
-            return;
-        }
         lines.retain(|line| {
             !boards.watch.watchers(&Watched { package: Package::Dialog, line: line.clone() }).is_empty()
         });

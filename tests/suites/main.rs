@@ -70,6 +70,7 @@ mod security;
 mod security_refusals;
 mod sipp;
 mod sipsak;
+mod start_again;
 mod startup;
 mod stop;
 mod strangers;

@@ -38,8 +38,9 @@ pub(super) fn database(create: bool) -> Options {
     options.create_missing_column_families(true);
     options.set_max_background_jobs(2);
     // Pipelined writes are for several threads that write: here is one.
-    // Bounds the time of a restart: 1M rows in the log open in a second.
-    options.set_max_total_wal_size(256 << 20);
+    // Bounds the time of a restart: a third of a second. Tables that are written seldom would keep old logs from being
+    // dropped; beyond this they are flushed, which is little work.
+    options.set_max_total_wal_size(96 << 20);
     // A record torn by a crash ends the log; what was promised lies ahead of it. The stricter modes
     // refuse to open after a power cut, which `process` allows to cost the last commits.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);

@@ -1,5 +1,5 @@
-//! Reading all configuration at the start, on two threads: one reads rows, checks them and opens what is sealed, the
-//! other puts them in order and sees to references.
+//! Reading all configuration at the start, on two threads: one reads rows and checks them, the other opens what is
+//! sealed, puts them in order and sees to references.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{SyncSender, sync_channel};

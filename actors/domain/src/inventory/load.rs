@@ -1,7 +1,7 @@
 //! Rebuilding the inventory from stored records.
 //!
-//! In two halves, so that two threads can share the work: [`Stored::read`] reads one record by itself and opens its
-//! secret; [`Loading`] takes what was read, in order, and sees to references. Kinds of which there are many are
+//! In two halves, so that two threads can share the work: [`Stored::read`] reads one record by itself; [`Loading`] takes
+//! what was read, in order, opens users' secrets (half of the work that a user is) and sees to references. Kinds of which there are many are
 //! gathered and entered at once: a tree that is built from sorted rows has full nodes, half the size of one that
 //! grew row by row.
 
@@ -18,13 +18,14 @@ use crate::profile::SecurityProfile;
 use super::rows::{CommonPhoneProfileRow, EnterprisePhoneRow};
 use super::store::{CommonEntry, PhoneEntry, ProfileEntry, UserEntry, UserStore};
 use super::stored::{self, StoredCertificate, StoredModel, StoredUser, form, from_bytes, phone_from};
-use super::{Inventory, Kind, LoadError, ParameterRow, Sealer, Secret};
+use super::{Inventory, Kind, LoadError, ParameterRow, Sealer};
 
-/// A stored record, read and opened; nothing that it names was looked for yet.
+/// A stored record that was read; nothing that it names was looked for yet.
 pub struct Stored(What);
 
 enum What {
-    User(UserStore, UserId, Option<Secret>),
+    /// With the sealed credentials.
+    User(UserStore, UserId, Option<String>),
     Line(Dn),
     Phone(Box<PhoneEntry>),
     /// Kinds of which there are few are read where they are taken.
@@ -51,7 +52,7 @@ impl Stored {
         let user = |store: UserStore| {
             let id = UserId::parse(key).map_err(|e| form(kind, key, &e))?;
             let StoredUser { credentials } = from_bytes(kind, key, bytes)?;
-            Ok(What::User(store, id, stored::opened(credentials, sealer, kind, key)?))
+            Ok(What::User(store, id, credentials))
         };
         Ok(Self(match kind {
             Kind::ApplicationUser => user(UserStore::ApplicationUser)?,
@@ -90,8 +91,9 @@ impl Loading {
     /// [`LoadError`] names the record, and what it names that is not there.
     pub fn take(&mut self, stored: Stored, sealer: &dyn Sealer) -> Result<(), LoadError> {
         match stored.0 {
-            What::User(store, id, credentials) => {
-                self.users.push((id, UserEntry::new(store, credentials)));
+            What::User(store, id, sealed) => {
+                let entry = user_entry(store, &id, sealed, sealer)?;
+                self.users.push((id, entry));
                 Ok(())
             }
             What::Line(dn) => {
@@ -146,6 +148,16 @@ impl Loading {
     }
 }
 
+fn user_entry(
+    store: UserStore,
+    id: &UserId,
+    sealed: Option<String>,
+    sealer: &dyn Sealer,
+) -> Result<UserEntry, LoadError> {
+    let credentials = stored::opened(sealed, sealer, store.kind(), id.as_str())?;
+    Ok(UserEntry::new(store, credentials))
+}
+
 /// Enters all at once where there is nothing yet.
 fn join<K: Ord, V>(map: &mut BTreeMap<K, V>, new: &mut Vec<(K, V)>) {
     let new = std::mem::take(new);
@@ -167,8 +179,9 @@ impl Inventory {
         sealer: &dyn Sealer,
     ) -> Result<(), LoadError> {
         match Stored::read(kind, key, bytes, sealer)?.0 {
-            What::User(store, id, credentials) => {
-                self.users.insert(id, UserEntry::new(store, credentials));
+            What::User(store, id, sealed) => {
+                let entry = user_entry(store, &id, sealed, sealer)?;
+                self.users.insert(id, entry);
                 Ok(())
             }
             What::Line(dn) => {

@@ -29,7 +29,7 @@ comma := ,
 # What the tests wrote, for `make requirements`.
 RESULTS := $(TARGET)/results
 
-.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-instructions bench-tls bench-compare storm load load-million soak admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
+.PHONY: help packages judges deps build faults peer run test test-fast requirements swaps bench bench-smoke bench-instructions bench-tls bench-compare storm load load-overload load-million soak admin-scale rollout-scale fuzz fuzz-stable completion deb lint deny clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -84,23 +84,28 @@ bench: deps ## criterion benches, about four minutes; ONLY=digest for one subjec
 bench-smoke: deps ## every bench once, so that none rots
 	@$(ROCKSDB) cargo test --release --locked -q -p keyline-benches --benches
 
-bench-instructions: deps ## instructions of the hot paths under callgrind; fails 5 % above the kept ones; KEEP=1 keeps them
+bench-instructions: deps ## instructions of the hot paths under callgrind; fails 5 % above the kept ones, and where that is not noticed; KEEP=1 keeps them
 	@.ci/packages valgrind
 	@program=$$($(ROCKSDB) cargo test --release --locked -p keyline-benches --bench instructions --no-run \
 	  --message-format=json 2>/dev/null | sed -nE 's/.*"name":"instructions".*"executable":"([^"]+)".*/\1/p' | tail -n 1); \
 	  [ -n "$$program" ] || { echo "the bench does not build: make bench-smoke" >&2; exit 1; }; \
-	  benches/instructions.py "$$program" benches/runs/instructions.txt $(if $(KEEP),--keep)
+	  benches/instructions.py "$$program" benches/runs/instructions.txt $(if $(KEEP),--keep); \
+	  benches/instructions.py "$$program" benches/runs/instructions.txt --prove
 
 load: build ## the README's figures: PHONES=100000 over UDP, TLS_PHONES=18000 over TLS
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),100000)
 	@$(TARGET)/release/keyline-loadtest figures --keyline $(TARGET)/release/keyline --transport tls \
 	  --phones $(or $(TLS_PHONES),18000) --rate $(or $(TLS_RATE),300)
 
+load-overload: build ## 2, 5 and 10 times the capacity in REGISTERs and calls for LOAD_SECONDS=10 each: goodput, 503s, recovery
+	@$(TARGET)/release/keyline-loadtest overload --keyline $(TARGET)/release/keyline --seconds $(or $(LOAD_SECONDS),10)
+
 load-million: build ## PHONES=1000000 over UDP: full speed, memory of one, backup under load, kill -9; 4 GB and ten minutes
 	@$(TARGET)/release/keyline-loadtest load-million --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)
 
 soak: build ## MINUTES=25 of everything at once at half of a worker, certificates swapped meanwhile: memory, unexplained errors
-	@$(TARGET)/release/keyline-loadtest soak --keyline $(TARGET)/release/keyline --minutes $(or $(MINUTES),25) $(if $(FILE),--file $(FILE))
+	@$(TARGET)/release/keyline-loadtest soak --keyline $(TARGET)/release/keyline --minutes $(or $(MINUTES),25) \
+	  --report $(or $(REPORT),$(TARGET)/soak.html) $(if $(FILE),--file $(FILE))
 
 admin-scale: build ## the admin API over PHONES=1000000 phones: find, sort, page, save, dry run; latencies by kind
 	@$(TARGET)/release/keyline-loadtest admin-scale --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),1000000)
@@ -111,10 +116,11 @@ rollout-scale: build ## Apply Config at 5,000 phones/s to PHONES=50000 registere
 bench-tls: build ## CPU of a TLS handshake beside a server that does nothing but TLS, and memory of an idle phone
 	@$(TARGET)/release/keyline-loadtest bench-tls --keyline $(TARGET)/release/keyline --handshakes $(or $(HANDSHAKES),2000)
 
-bench-compare: build ## server CPU of each operation beside Kamailio's, one core each in turn; REPEATS=3, TRANSPORTS=udp,tcp,tls
+bench-compare: build ## server CPU of each operation beside Kamailio's, one core each in turn; REPEATS=3, TRANSPORTS=udp,tcp,tls, QUICK=1
 	@.ci/packages $(PEER_PACKAGES)
 	@$(TARGET)/release/keyline-loadtest bench-compare --keyline $(TARGET)/release/keyline --repeats $(or $(REPEATS),1) \
-	  --transports $(or $(TRANSPORTS),udp$(comma)tcp$(comma)tls) $(if $(FILE),--file $(FILE))
+	  --transports $(or $(TRANSPORTS),udp$(comma)tcp$(comma)tls) \
+	  $(if $(QUICK),--phones 30000 --stream-phones 3000 --calls 6000 --part-seconds 1) $(if $(FILE),--file $(FILE))
 
 storm: build ## PHONES=18000 over TLS come back at once after kill -9; then ten times the handshakes that a core can make
 	@$(TARGET)/release/keyline-loadtest storm --keyline $(TARGET)/release/keyline --phones $(or $(PHONES),18000)

@@ -112,6 +112,10 @@ def rate(metric, by=None, match=""):
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{match}}}[I]))"
 
 
+def shares(metric, *quantiles):
+    return ((f"histogram_quantile({q / 100}, sum by (le) (rate({metric}_bucket{{}}[I])))", f"p{q}") for q in quantiles)
+
+
 def disk(b, w):
     b.plot("Time of one trip to the disk", "All commits that waited share one trip. Median, 99 and 99.9 %.",
            *((f"histogram_quantile({q}, sum by (le) (rate(keyline_storage_write_duration_seconds_bucket{{}}[I])))", name)
@@ -146,6 +150,11 @@ def overview():
     b.plot("Processor", "Cores in use.", ("rate(keyline_process_cpu_seconds_total{}[I])", "{{instance}}"), w=6)
     b.plot("Resident memory", "Of the process.",
            ("keyline_process_resident_memory_bytes{}", "{{instance}}"), unit="bytes", w=6)
+    b.row("How long phones wait")
+    b.plot("REGISTER at the node", "From an admitted REGISTER to its 200, its commit included. Phones repeat after 0.5 s.",
+           *shares("keyline_phone_register_seconds", 50, 99), unit="s", w=12, empty="nobody registered")
+    b.plot("Call set-up at the node", "From an admitted INVITE to the first 18x or 2xx: the called phone's own time is in it.",
+           *shares("keyline_call_setup_seconds", 50, 99), unit="s", w=12, empty="no call was started")
     b.row("What hurts")
     b.plot("Refused and stale, by cause", "Causes as in docs/REFUSALS.md; those that happen.",
            (f'{rate("keyline_admission_verdicts_total", "verdict, cause", "verdict=~" + chr(34) + "refuse|stale" + chr(34))} > 0',
@@ -196,6 +205,9 @@ def security():
            (rate("keyline_tls_revoked_total", "reason"), "{{reason}}"), unit="ops")
     b.plot("Days until own certificates end", "By name.",
            ("keyline_certificate_expiry_seconds{} / 86400", "{{name}} {{instance}}"), unit="d")
+    b.plot("Days until OCSP responses end", "Of own certificates that carry one.",
+           ("keyline_ocsp_expiry_seconds{} / 86400", "{{name}} {{instance}}"), unit="d",
+           empty="no certificate carries a response")
     b.plot("Ticket keys", "Rotations; phones resume over the newest ones.",
            ("increase(keyline_tls_ticket_key_rotations_total{}[1h])", "{{instance}}"))
     b.row("SIP OAuth")
@@ -234,6 +246,12 @@ def edge():
            (f'{rate("keyline_limits_refused_total", "limit")} > 0', "{{limit}}"), unit="ops",
            empty="no limit was reached")
     b.plot("Shed", "503 because of load.", (rate("keyline_sip_shed_total", "kind"), "{{kind}}"), unit="reqps")
+    b.row("Overload over UDP")
+    b.plot("Pressure", "What a worker sheds: at 0.25 new calls, 0.5 those with credentials too, 0.75 first registrations too.",
+           ("keyline_overload_pressure_ratio{}", "{{instance}} worker {{worker}}"), unit="percentunit", w=12)
+    b.plot("Dropped without an answer", "By the node, by kind, and by the kernel because a socket was full.",
+           (rate("keyline_overload_dropped_total", "kind"), "{{kind}}"), (rate("keyline_udp_receive_lost_total"), "kernel"),
+           unit="ops", w=12)
     b.row("Connections")
     b.plot("Open", "By transport.", ("sum by (transport) (keyline_connection_open{})", "{{transport}}"), stacked=True)
     b.plot("Closed by the node, by reason", "",
@@ -341,6 +359,11 @@ def calls():
            (rate("keyline_call_answered_total"), "answered"), (rate("keyline_call_finished_total"), "ended"), unit="cps")
     b.plot("New calls shed", "503 because of load.",
            ('sum(rate(keyline_sip_shed_total{kind="invite"}[I]))', "INVITE"), unit="reqps")
+    b.row("How long callers wait")
+    b.plot("Call set-up at the node", "From an admitted INVITE to the first 18x or 2xx: the called phone's own time is in it.",
+           *shares("keyline_call_setup_seconds", 50, 90, 99), unit="s", w=12, empty="no call was started")
+    b.heat("Call set-up by its time", "Each column is an interval, each cell the calls of that time.",
+           "sum by (le) (increase(keyline_call_setup_seconds_bucket{}[I]))")
     b.row("Signaling")
     b.plot("Requests in", "Methods of calls.",
            ('sum by (method) (rate(keyline_sip_requests_received_total{method=~"INVITE|ACK|BYE|CANCEL|PRACK|UPDATE|REFER|INFO"}[I]))',

@@ -15,7 +15,7 @@ use keyline_loadtest::load::{
 };
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::tls::{Identity, TlsOptions, Versions};
-use keyline_loadtest::{inventory, versus};
+use keyline_loadtest::{inventory, overload, versus};
 
 use crate::Fault;
 
@@ -205,6 +205,9 @@ pub struct Versus {
     /// Operations a second of the rows at part load; of calls a tenth of it
     #[arg(long, default_value_t = 2_000.0)]
     part_rate: f64,
+    /// Seconds of a row at part load
+    #[arg(long, default_value_t = 4.0)]
+    part_seconds: f64,
     /// Operations at a time of the rows at saturation
     #[arg(long, default_value_t = 256)]
     window: u64,
@@ -246,6 +249,7 @@ impl Versus {
             stream_phones: self.stream_phones,
             calls: self.calls,
             part_rate: self.part_rate.clamp(10.0, 50_000.0),
+            part_s: self.part_seconds.clamp(0.5, 60.0),
             window: self.window.clamp(1, 65_536),
             repeats: self.repeats,
             carriers: self.transports.iter().map(carrier).collect(),
@@ -433,5 +437,36 @@ impl Tls {
         // What can not be used is said before the first phone connects.
         options.client_config()?;
         Ok(TlsSetup::new(options, certificates, resume))
+    }
+}
+
+/// Overload of a node that is started for it.
+#[derive(Args)]
+pub struct Overload {
+    /// The keyline program
+    #[arg(long)]
+    pub keyline: PathBuf,
+    /// Phones that register
+    #[arg(long, default_value_t = 60_000)]
+    phones: u32,
+    /// Seconds of each overload
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Let the system place node and phones, instead of the node on the first core
+    #[arg(long)]
+    shared: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Overload {
+    /// What it says.
+    pub fn plan(&self) -> overload::Plan {
+        overload::Plan {
+            phones: self.phones.clamp(8_000, 1_000_000),
+            seconds: self.seconds.clamp(2.0, 600.0),
+            pinned: !self.shared,
+        }
     }
 }

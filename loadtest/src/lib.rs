@@ -13,6 +13,7 @@ pub mod limits;
 pub mod load;
 pub mod million;
 pub mod mixed;
+pub mod overload;
 pub mod pace;
 pub mod pages;
 pub mod phone;

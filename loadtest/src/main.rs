@@ -14,7 +14,7 @@ use keyline_loadtest::load::{Carrier, HANDSHAKES, Job};
 use keyline_loadtest::pki::Authority;
 use keyline_loadtest::{demo, figures, inventory, million, mixed, pages, scale, storm, tls_bench};
 
-use crate::args::{Call, Load, Versus};
+use crate::args::{Call, Load, Overload, Versus};
 use crate::run::{Run, apply, is_stream};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -228,6 +228,9 @@ enum Command {
         /// Write JSON besides
         #[arg(long)]
         file: Option<PathBuf>,
+        /// Write a page with plots
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -268,6 +271,8 @@ enum Command {
     },
     /// Run a node and Kamailio one after the other on the first core: what each operation costs both
     BenchCompare(Versus),
+    /// Start a node and offer it 2, 5 and 10 times what it can do: goodput, refusals, recovery
+    Overload(Overload),
     /// Start a node with many phones and ask its admin API for everything: latencies by kind of question
     AdminScale {
         /// The keyline program
@@ -428,8 +433,11 @@ async fn run(command: Command) -> Result<bool, Fault> {
             print(json, &measured, &measured)?;
             return Ok(measured.holds());
         }
-        Command::Soak { keyline, minutes, file, json } => {
+        Command::Soak { keyline, minutes, file, report, json } => {
             let soaked = mixed::soak(&keyline, mixed::Soak { minutes }).await?;
+            if let Some(path) = report {
+                std::fs::write(&path, pages::of_soak(&soaked))?;
+            }
             if let Some(path) = file {
                 std::fs::write(&path, serde_json::to_string_pretty(&soaked)?)?;
             }
@@ -465,6 +473,11 @@ async fn run(command: Command) -> Result<bool, Fault> {
                 std::fs::write(&path, serde_json::to_string_pretty(&compared)?)?;
             }
             print(json, &compared, &compared)?;
+        }
+        Command::Overload(overload) => {
+            let measured = keyline_loadtest::overload::overload(&overload.keyline, overload.plan()).await?;
+            print(overload.json, &measured, &measured)?;
+            return Ok(measured.holds());
         }
         Command::AdminScale { keyline, phones, samples, data, json } => {
             let plan =

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::queue;
+
 /// Receive buffer asked for on UDP sockets: bursts of a reconnect storm wait here.
 const UDP_RECEIVE_BUFFER: usize = 4 << 20;
 const BACKLOG: i32 = 4096;
@@ -85,6 +87,7 @@ fn socket(kind: Kind, address: SocketAddr, share: bool) -> io::Result<Socket> {
     if kind == Kind::Udp {
         // The kernel clamps to rmem_max; a smaller buffer is no error.
         let _ = s.set_recv_buffer_size(UDP_RECEIVE_BUFFER);
+        queue::prepare(&s);
     }
     s.bind(&SockAddr::from(address))?;
     Ok(s)

@@ -2,6 +2,7 @@
 
 pub mod bind;
 pub mod outbox;
+pub mod queue;
 pub mod stream;
 pub mod udp;
 pub mod websocket;

@@ -30,8 +30,8 @@ thread_local! {
 pub trait Datagrams {
     /// One datagram.
     fn datagram(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]);
-    /// The turn is over: hand on whatever was collected.
-    fn turn_over(&self);
+    /// The turn is over: hand on whatever was collected. `full`: more may wait in the socket.
+    fn turn_over(&self, socket: &UdpSocket, local: SocketAddr, full: bool);
     /// The system reported an error on receive (ICMP unreachable and the like).
     fn receive_error(&self, error: &io::Error);
 }
@@ -46,17 +46,21 @@ pub async fn run<D: Datagrams>(socket: Rc<UdpSocket>, local: SocketAddr, sink: R
             tokio::task::yield_now().await;
             continue;
         }
-        match BUFFER.with_borrow_mut(|buffer| receive(&socket, local, &mut headers, buffer, &*sink)) {
+        let full = match BUFFER.with_borrow_mut(|buffer| receive(&socket, local, &mut headers, buffer, &*sink)) {
             // Nothing is left: to ask again would be a system call for that answer. What comes after the last
             // look makes the socket readable anew.
             Ok(n) if n < TURN => {
                 let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+                false
             }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => sink.receive_error(&e),
-        }
-        sink.turn_over();
+            Ok(_) => true,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => false,
+            Err(e) => {
+                sink.receive_error(&e);
+                false
+            }
+        };
+        sink.turn_over(&socket, local, full);
         tokio::task::yield_now().await;
     }
 }
@@ -165,7 +169,7 @@ mod tests {
         fn datagram(&self, _: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
             self.0.borrow_mut().push((remote, bytes.to_vec()));
         }
-        fn turn_over(&self) {}
+        fn turn_over(&self, _: &UdpSocket, _: SocketAddr, _: bool) {}
         fn receive_error(&self, error: &io::Error) {
             panic!("{error}");
         }

@@ -3,7 +3,9 @@
 //! Labels come from closed sets and are filled with zero at start, so that a rate exists from the first
 //! scrape; never a device, user or address. Names are `keyline_<area>_<subject>_<unit>`.
 
+mod latency;
 mod limits;
+mod overload;
 mod pulled;
 
 pub mod certificates;
@@ -21,7 +23,9 @@ use keyline_wire::sip::ParseError;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use self::latency::LatencyMetrics;
 use self::limits::LimitCounters;
+use self::overload::OverloadMetrics;
 use crate::flow::Closed;
 use crate::limits::Limit;
 
@@ -127,6 +131,10 @@ pub struct EngineMetrics {
     pub inbox_dropped: IntCounter,
     /// Messages that panicked a worker.
     pub worker_panics: IntCounter,
+    /// How long answers take.
+    pub latency: LatencyMetrics,
+    /// What is shed over UDP.
+    pub overload: OverloadMetrics,
     /// Errors on UDP receive.
     pub udp_receive_errors: IntCounter,
     /// Errors on UDP send.
@@ -232,6 +240,8 @@ impl EngineMetrics {
                 CLOSED.map(|(_, label)| label),
             )?,
             limits: LimitCounters::new(registry)?,
+            latency: LatencyMetrics::new(registry)?,
+            overload: OverloadMetrics::new(registry)?,
             workers: add(
                 registry,
                 IntGaugeVec::new(
@@ -433,6 +443,7 @@ impl EngineMetrics {
 
     /// Sizes of a worker's tables.
     pub fn worker_gauges(&self, worker: u16, servers: usize, clients: usize, connections: usize) {
+        self.overload.worker(worker);
         let worker = worker.to_string();
         for (kind, n) in
             [("server_transactions", servers), ("client_transactions", clients), ("connections", connections)]

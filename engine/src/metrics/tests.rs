@@ -29,6 +29,8 @@ fn every_series_exists_before_the_first_event() {
         ("keyline_admission_verdicts_total", 4 * (Cause::ALL.len() + 1)),
         ("keyline_admission_events_total", EVENTS.len()),
         ("keyline_sip_shed_total", SHED.len()),
+        ("keyline_overload_dropped_total", overload::DROPPED.len()),
+        ("keyline_udp_receive_lost_total", 1),
         ("keyline_connection_closed_total", CLOSED.len()),
         ("keyline_limits_refused_total", Limit::ALL.len()),
         ("keyline_connection_open", 6),

@@ -6,6 +6,7 @@ use keyline_domain::nonce::mint;
 use keyline_wire::sip::{HeaderName, Message, Method, ReplyHead, quoted, reason_phrase};
 
 use super::inbound::contact_device;
+use super::owner::Asked;
 use super::path::Path;
 use super::register;
 use super::shared::Shared;
@@ -139,6 +140,7 @@ impl State {
     /// Sends a response in its transaction.
     pub(super) fn respond(&mut self, shared: &Shared, tx: ServerTxId, status: u16, bytes: Vec<u8>) {
         shared.metrics.response(status);
+        self.count_time(shared, tx, status);
         let now = self.now();
         if let Err(error) = self.servers.respond(now, tx, status, bytes.into(), &mut self.server_actions) {
             tracing::debug!(%error, status, "a response was not sent");
@@ -149,6 +151,18 @@ impl State {
             self.give_back(&owner);
         }
         self.run_actions(shared);
+    }
+
+    /// Counts how long a REGISTER took, or the called phone of a new call, once.
+    fn count_time(&self, shared: &Shared, tx: ServerTxId, status: u16) {
+        let Some(owner) = self.servers.owner(tx).filter(|_| (101..300).contains(&status)) else { return };
+        let Some(began) = owner.began.take() else { return };
+        let us = self.now_us().saturating_sub(began);
+        match owner.asked {
+            Asked::Register { .. } => shared.metrics.latency.registered(us),
+            Asked::Invite => shared.metrics.latency.set_up(us),
+            Asked::Done | Asked::InDialog { .. } | Asked::Relay | Asked::Subscribe => {}
+        }
     }
 
     /// A final answer without more.

@@ -386,6 +386,7 @@ impl State {
             device,
             stream,
             held: Cell::new(true),
+            began: Cell::new(Some(self.now_us())),
         };
         let now = self.now();
         let from = source(path.remote().ip());

@@ -10,6 +10,7 @@ use keyline_domain::flow::StreamId;
 use keyline_domain::ids::DeviceIndex;
 use keyline_wire::sip::stream::Frame;
 use keyline_wire::sip::{Message, stun};
+use tokio::net::UdpSocket;
 
 use super::path::Path;
 use super::shared::Shared;
@@ -29,8 +30,11 @@ impl Datagrams for Worker {
         });
     }
 
-    fn turn_over(&self) {
-        self.end_turn();
+    fn turn_over(&self, socket: &UdpSocket, local: SocketAddr, full: bool) {
+        self.guarded(|state, shared| {
+            state.look(shared, socket, local, full);
+            state.end_turn(shared);
+        });
     }
 
     fn receive_error(&self, error: &std::io::Error) {
@@ -113,6 +117,7 @@ impl State {
             // Keepalives of CRLF, and what cannot begin a SIP message.
             Some(b'\r' | b'\n') if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) => {}
             Some(0) if bytes.len() <= 4 => {}
+            Some(_) if !self.gate.is_open() && self.is_shed(shared, &path, bytes) => {}
             Some(_) => {
                 self.tap(shared, &path, Direction::In, bytes);
                 self.message(shared, path, bytes);

@@ -16,6 +16,7 @@
 //! | `orders` | an administrator's NOTIFY to a phone |
 //! | `subscribe` | SUBSCRIBE in, NOTIFY out |
 //! | `standing` | open connections whose certificate is no longer believed |
+//! | `overload` | what is shed, and when |
 //! | `media` | SDP between legs |
 
 mod adopt;
@@ -30,6 +31,7 @@ mod invite;
 pub mod media;
 pub mod orders;
 mod outbound;
+pub mod overload;
 mod owner;
 mod path;
 mod refer;

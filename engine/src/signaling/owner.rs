@@ -62,6 +62,8 @@ pub struct ServerOwner {
     pub stream: Option<StreamId>,
     /// It counts among those that its source has waiting.
     pub held: Cell<bool>,
+    /// When it was admitted, microseconds of the worker's clock; `None` once its time was counted.
+    pub began: Cell<Option<u64>>,
 }
 
 impl ServerOwner {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::entropy::Entropy;
 use super::orders::Orders;
+use super::overload::Gate;
 use super::owner::{ClientOwner, ServerOwner, ServerRef};
 use super::path::Path;
 use super::relay::Relays;
@@ -83,6 +84,10 @@ pub(super) struct State {
     sending: bool,
     /// Whose datagrams the system refused.
     unsent: Vec<Whose>,
+    /// What is shed while more comes over UDP than can be served.
+    pub(super) gate: Gate,
+    /// Datagrams that the kernel dropped so far, by socket.
+    pub(super) lost: Vec<(SocketAddr, u32)>,
     /// Intents collected in this turn, by shard; each holds its credit.
     intents: Vec<Vec<Intent>>,
     /// Client transactions of calls.
@@ -121,6 +126,8 @@ impl Worker {
             sockets: Vec::new(),
             sending: false,
             unsent: Vec::new(),
+            gate: Gate::default(),
+            lost: Vec::new(),
             intents: (0..shards).map(|_| Vec::new()).collect(),
             tokens: HashMap::default(),
             relays: Relays::default(),
@@ -422,7 +429,7 @@ impl State {
     }
 
     /// Sends what was collected in this turn.
-    fn end_turn(&mut self, shared: &Shared) {
+    pub(super) fn end_turn(&mut self, shared: &Shared) {
         // What follows from a refused datagram may be another one, which is refused at once or never.
         while self.sending {
             self.send_waiting(shared);

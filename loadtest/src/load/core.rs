@@ -341,6 +341,11 @@ impl Core {
             return heard;
         }
         self.tally.status(purpose.method, status);
+        if status == 503 {
+            let after = message.first(keyline_wire::sip::HeaderName::RetryAfter);
+            let seconds = after.and_then(|text| text.trim().parse().ok()).unwrap_or(60);
+            *self.tally.retry_after.entry(seconds).or_default() += 1;
+        }
         if purpose.method == Method::Invite && status >= 300 {
             self.acknowledge(tx.slot, message);
         } else {

@@ -69,6 +69,8 @@ pub struct Tally {
     pub broken: u64,
     /// Final responses by method and status.
     pub statuses: BTreeMap<(&'static str, u16), u64>,
+    /// Seconds that 503s asked to wait; a minute where they said none.
+    pub retry_after: BTreeMap<u32, u64>,
     /// How operations ended, and what was checked.
     pub outcomes: BTreeMap<&'static str, u64>,
     /// The first few reasons of failures.
@@ -168,6 +170,9 @@ impl Tally {
         self.cpu_us += other.cpu_us;
         self.elapsed = self.elapsed.max(other.elapsed);
         self.timeline.add(other.timeline);
+        for (seconds, count) in other.retry_after {
+            *self.retry_after.entry(seconds).or_default() += count;
+        }
         for (key, count) in other.statuses {
             *self.statuses.entry(key).or_default() += count;
         }

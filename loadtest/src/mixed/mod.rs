@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub use self::change::{Change, Changed, change};
-pub use self::soak::{Soak, Soaked, soak};
+pub use self::soak::{Part, Soak, Soaked, soak};
 use crate::inventory;
 use crate::load::users::User;
 use crate::load::{

@@ -18,6 +18,17 @@ use crate::load::{
 };
 use crate::storm::sum;
 
+/// Seconds of the whole mix before it counts: transactions live 32 s, and the store's first buffers fill.
+const WARM_S: f64 = 60.0;
+/// Limits at which a handshake is turned away unexamined; phones come again.
+const TURNED_AWAY: [&str; 6] = [
+    "handshakes_waiting",
+    "handshakes",
+    "handshakes_per_source",
+    "unauthenticated_connections",
+    "unauthenticated_per_source",
+    "connections_per_source",
+];
 /// Seconds of one round; certificates are swapped between rounds.
 const ROUND: f64 = 10.0;
 /// Phones of each part.
@@ -35,6 +46,7 @@ const ROLLOUT: u64 = 3;
 /// Connections of a round that end in the middle of their first message.
 const BROKEN: usize = 50;
 
+const HANDSHAKES_PART: &str = "handshakes";
 /// The load, operations a second at first: name, rate.
 const MIX: [(&str, f64); 7] = [
     ("refresh over UDP", 300.0),
@@ -42,7 +54,7 @@ const MIX: [(&str, f64); 7] = [
     ("move over UDP", 40.0),
     ("calls over UDP", 20.0),
     ("refresh over TLS", 100.0),
-    ("handshakes", 20.0),
+    (HANDSHAKES_PART, 20.0),
     ("attack", 90.0),
 ];
 const CALLS: CallPlan = CallPlan {
@@ -88,6 +100,12 @@ pub struct Soaked {
     pub parts: BTreeMap<&'static str, Part>,
     /// Certificates swapped, versions rolled out, connections broken on purpose.
     pub disturbed: [u64; 3],
+    /// Seconds of the mix before.
+    pub warm_s: f64,
+    /// What limits refused meanwhile, by limit.
+    pub refused: BTreeMap<String, u64>,
+    /// When each round ended, what went well a second, what failed in it.
+    pub rounds: Vec<(f64, f64, u64)>,
     /// Memory at half-time and at the end, bytes.
     pub memory: [u64; 2],
     /// Panics that the node counts.
@@ -108,9 +126,14 @@ impl Soaked {
         self.memory[1] as f64 / self.memory[0].max(1) as f64 - 1.0
     }
 
-    /// Failures, panics and errors of the log.
+    /// Failures, panics and errors of the log. A handshake that the node counts as turned away by a limit is explained:
+    /// its phone comes again.
     pub fn unexplained(&self) -> u64 {
-        self.parts.values().map(|part| part.failed).sum::<u64>() + self.panics + self.errors.len() as u64
+        let away: u64 = TURNED_AWAY.iter().filter_map(|limit| self.refused.get(*limit)).sum();
+        let failed = |(name, part): (&&str, &Part)| {
+            if *name == HANDSHAKES_PART { part.failed.saturating_sub(away) } else { part.failed }
+        };
+        self.parts.iter().map(failed).sum::<u64>() + self.panics + self.errors.len() as u64
     }
 
     /// Memory within 2 %, nothing unexplained.
@@ -194,12 +217,15 @@ pub async fn soak(binary: &Path, plan: Soak) -> Result<Soaked, Fault> {
             process.cpu_of_threads()?.saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64();
         factor = (factor * SHARE / cores.max(0.001)).clamp(0.1, 100.0);
     }
-    eprintln!("{factor:.2} times the mix for {:.1} minutes", plan.minutes);
+    eprintln!("{factor:.2} times the mix for {WARM_S} s, then for {:.1} minutes", plan.minutes);
+    (fleets, _) = tokio::task::spawn_blocking(move || fleets.round(factor, WARM_S)).await?;
+    let metrics = site.address("metrics")?;
+    let refused_before = refused(&metrics_of(metrics)?);
     let mut client = site.client().await?;
     let sampler = Sampler::start(process);
     let (begun, cpu) = (Instant::now(), process.cpu_of_threads()?);
     let (mut parts, mut disturbed) = (BTreeMap::<&'static str, Part>::new(), [0; 3]);
-    let secure = site.address("sip_tls")?;
+    let (secure, mut rounds) = (site.address("sip_tls")?, Vec::new());
     while begun.elapsed().as_secs_f64() < plan.minutes * 60.0 {
         site.node.command(&["cert", "regenerate", "--name", "CallManager-EC", "--yes"]).await?;
         disturbed[0] += 1;
@@ -218,6 +244,8 @@ pub async fn soak(binary: &Path, plan: Soak) -> Result<Soaked, Fault> {
         for ((name, _), tally) in MIX.iter().zip(&tallies) {
             add(parts.entry(name).or_default(), tally);
         }
+        let good = tallies.iter().map(|tally| tally.good).sum::<u64>() as f64 / ROUND;
+        rounds.push((begun.elapsed().as_secs_f64(), good, tallies.iter().map(|tally| tally.failed).sum()));
         let failed: u64 = parts.values().map(|part| part.failed).sum();
         let memory = process.resident()? as f64 / 1e6;
         eprintln!("{:>6.0} s  resident {memory:.1} MB, failed {failed}", begun.elapsed().as_secs_f64());
@@ -225,10 +253,13 @@ pub async fn soak(binary: &Path, plan: Soak) -> Result<Soaked, Fault> {
     let seconds = begun.elapsed().as_secs_f64();
     let cores = process.cpu_of_threads()?.saturating_sub(cpu).as_secs_f64() / seconds;
     let samples = sampler.end();
-    let panics = {
-        let text = metrics_of(site.address("metrics")?)?;
-        sum(&text, "keyline_worker_panics_total")
-    };
+    let text = metrics_of(metrics)?;
+    let panics = sum(&text, "keyline_worker_panics_total") + sum(&text, "keyline_actor_restarts_total");
+    let refused = refused(&text)
+        .into_iter()
+        .map(|(limit, count)| (count - refused_before.get(&limit).copied().unwrap_or(0), limit))
+        .filter_map(|(count, limit)| (count > 0).then_some((limit, count)))
+        .collect();
     let log = std::fs::read_to_string(site.node.log())?;
     let errors = log.lines().filter(|line| line.contains(" ERROR ")).take(20).map(str::to_owned).collect();
     site.server.stop().await?;
@@ -238,6 +269,9 @@ pub async fn soak(binary: &Path, plan: Soak) -> Result<Soaked, Fault> {
         per_s: parts.values().map(|part| part.good).sum::<u64>() as f64 / seconds,
         parts,
         disturbed,
+        warm_s: WARM_S,
+        refused,
+        rounds,
         memory: [middle(&samples, samples.len() / 2), middle(&samples, samples.len())],
         panics,
         errors,
@@ -245,6 +279,15 @@ pub async fn soak(binary: &Path, plan: Soak) -> Result<Soaked, Fault> {
         command: std::env::args().collect::<Vec<_>>().join(" "),
         machine: machine(),
     })
+}
+
+/// What limits have refused so far.
+fn refused(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("keyline_limits_refused_total{limit=\""));
+    lines
+        .filter_map(|line| line.split_once("\"} "))
+        .filter_map(|(l, n)| Some((l.to_owned(), n.parse().ok()?)))
+        .collect()
 }
 
 fn add(part: &mut Part, tally: &Tally) {
@@ -302,6 +345,9 @@ impl fmt::Display for Soaked {
             "resident  {half:.1} MB at half-time, {end:.1} MB at the end: {:+.2} %",
             100.0 * self.growth()
         )?;
+        for (limit, count) in &self.refused {
+            writeln!(f, "limit     {limit} refused {count}")?;
+        }
         writeln!(f, "panics    {}", self.panics)?;
         self.errors.iter().try_for_each(|line| writeln!(f, "log       {line}"))?;
         writeln!(f, "unexplained {}", self.unexplained())
@@ -328,6 +374,9 @@ mod tests {
             per_s: 1.0,
             parts: BTreeMap::from([("calls", Part::default())]),
             disturbed: [0; 3],
+            warm_s: WARM_S,
+            refused: refused("keyline_limits_refused_total{limit=\"handshakes_waiting\"} 5\nother 7\n"),
+            rounds: Vec::new(),
             memory,
             panics: 0,
             errors: Vec::new(),
@@ -338,6 +387,11 @@ mod tests {
         assert!(!soaked.holds(), "3 % more");
         soaked.memory = [100, 101];
         assert!(soaked.holds());
+        soaked.parts.insert(HANDSHAKES_PART, Part { failed: 5, ..Part::default() });
+        assert!(soaked.holds(), "turned away by a limit: {:?}", soaked.refused);
+        soaked.parts.insert(HANDSHAKES_PART, Part { failed: 6, ..Part::default() });
+        assert_eq!(soaked.unexplained(), 1);
+        soaked.parts.insert(HANDSHAKES_PART, Part::default());
         soaked.parts.insert("calls", Part { failed: 1, ..Part::default() });
         assert!(!soaked.holds() && soaked.to_string().contains("unexplained 1"));
     }

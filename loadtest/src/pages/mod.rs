@@ -4,6 +4,7 @@
 mod compare;
 mod plot;
 mod shell;
+mod soak;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 pub use self::compare::{Pair, compare};
 use self::plot::{Axis, Line, Plot};
 use self::shell::{escape, page, table};
+pub use self::soak::of_soak;
 use crate::load::{Sample, Second, Spent, Spread};
 
 /// Points of a line; a longer run is thinned out, its latencies to the worst of each group.
@@ -159,16 +161,23 @@ fn plots(report: &KeptReport) -> Vec<Plot> {
         }
         plots.push(Plot { title: "Operations".into(), y: Axis::linear("a second"), lines });
     }
-    let step = report.samples.len().div_ceil(POINTS).max(1);
-    let samples = || report.samples.iter().step_by(step);
-    if !report.samples.is_empty() {
-        let cores = samples().map(|s| (s.at_s, s.cores)).collect();
-        let memory = samples().map(|s| (s.at_s, s.memory as f64 / 1e6)).collect();
-        let (cpu, mb) = (Axis::linear("cores"), Axis::linear("MB"));
-        plots.push(Plot { title: "Server: processor".into(), y: cpu, lines: vec![Line::new("CPU", cores)] });
-        plots.push(Plot { title: "Server: memory".into(), y: mb, lines: vec![Line::new("memory", memory)] });
-    }
+    plots.extend(of_process(&report.samples));
     plots
+}
+
+/// Processor and memory of the server.
+fn of_process(samples: &[Sample]) -> Vec<Plot> {
+    if samples.is_empty() {
+        return Vec::new();
+    }
+    let thinned = || samples.iter().step_by(samples.len().div_ceil(POINTS).max(1));
+    let cores = thinned().map(|s| (s.at_s, s.cores)).collect();
+    let memory = thinned().map(|s| (s.at_s, s.memory as f64 / 1e6)).collect();
+    let (cpu, mb) = (Axis::linear("cores"), Axis::linear("MB"));
+    vec![
+        Plot { title: "Server: processor".into(), y: cpu, lines: vec![Line::new("CPU", cores)] },
+        Plot { title: "Server: memory".into(), y: mb, lines: vec![Line::new("memory", memory)] },
+    ]
 }
 
 /// At most [`POINTS`] seconds: rates as means, times as the worst of a group.

@@ -30,6 +30,8 @@ pub struct Plan {
     pub calls: u64,
     /// Operations a second of the rows at part load; of calls a tenth of it.
     pub part_rate: f64,
+    /// Seconds of a row at part load.
+    pub part_s: f64,
     /// Operations at a time of the rows at saturation.
     pub window: u64,
     /// How often all of it.
@@ -79,6 +81,19 @@ pub struct Cell {
     pub part: Result<Figure, String>,
 }
 
+/// What one server keeps in memory for one phone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Memory {
+    /// What for.
+    pub what: &'static str,
+    /// Server.
+    pub contender: Contender,
+    /// From 1.
+    pub repeat: u32,
+    /// Bytes.
+    pub bytes: f64,
+}
+
 /// Runs all of it. A row that fails says why and is no reason to end.
 ///
 /// # Errors
@@ -90,7 +105,7 @@ pub fn compare(keyline: &Path, plan: Plan) -> Result<Compared, Fault> {
     // Before any server is started: children stay where their parent is until they are put elsewhere.
     Process::of(std::process::id())?.pin(1.min(cores - 1)..cores)?;
     let folder = tempfile::tempdir()?;
-    let mut cells = Vec::new();
+    let (mut cells, mut memory) = (Vec::new(), Vec::new());
     for repeat in 1..=plan.repeats.max(1) {
         for &carrier in &plan.carriers {
             for &contender in &plan.contenders {
@@ -100,7 +115,13 @@ pub fn compare(keyline: &Path, plan: Plan) -> Result<Compared, Fault> {
                     carrier.via(),
                     contender.name().replace(' ', "-")
                 ));
-                let measured = session::measure(keyline, &place, &plan, carrier, contender);
+                let (measured, kept) = session::measure(keyline, &place, &plan, carrier, contender);
+                memory.extend(kept.into_iter().map(|(what, bytes)| Memory {
+                    what,
+                    contender,
+                    repeat,
+                    bytes,
+                }));
                 for (row, saturated, part) in measured {
                     cells.push(Cell { row, contender, repeat, saturated, part });
                     eprintln!("  {}", report::line(&cells[cells.len() - 1]));
@@ -110,5 +131,5 @@ pub fn compare(keyline: &Path, plan: Plan) -> Result<Compared, Fault> {
             }
         }
     }
-    Ok(Compared { command: std::env::args().collect::<Vec<_>>().join(" "), machine, cells })
+    Ok(Compared { command: std::env::args().collect::<Vec<_>>().join(" "), machine, cells, memory })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Cell, Contender, Figure, Row};
+use super::{Cell, Contender, Figure, Memory, Row};
 
 /// Repeats may differ by that share of their median.
 const AGREE: f64 = 0.10;
@@ -19,6 +19,8 @@ pub struct Compared {
     pub machine: String,
     /// Each server, row and repeat.
     pub cells: Vec<Cell>,
+    /// Each server's memory.
+    pub memory: Vec<Memory>,
 }
 
 /// Values of the repeats of one row and server.
@@ -97,6 +99,24 @@ impl Compared {
         self.cells.iter().flat_map(of).collect()
     }
 
+    fn memory_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Contender::{Kamailio, KamailioTable, Keyline};
+        let mut all: BTreeMap<(&str, Contender), Repeats> = BTreeMap::new();
+        for one in &self.memory {
+            all.entry((one.what, one.contender)).or_default().0.push(one.bytes);
+        }
+        writeln!(f, "{:<48}{:>12}{:>12}{:>12}", "bytes of resident memory", "kamailio", "htable", "keyline")?;
+        let kinds: BTreeSet<&str> = self.memory.iter().map(|one| one.what).collect();
+        for what in kinds {
+            let of = |who| {
+                all.get(&(what, who)).and_then(Repeats::median).map_or("-".into(), |b| format!("{b:.0}"))
+            };
+            let [one, table, own] = [Kamailio, KamailioTable, Keyline].map(of);
+            writeln!(f, "{what:<48}{one:>12}{table:>12}{own:>12}")?;
+        }
+        Ok(())
+    }
+
     fn table(&self, f: &mut fmt::Formatter<'_>, saturated: bool) -> fmt::Result {
         use Contender::{Kamailio, KamailioTable, Keyline};
         let all = self.repeats(saturated);
@@ -131,6 +151,10 @@ impl fmt::Display for Compared {
         self.table(f, true)?;
         writeln!(f, "\nat the same rate for all")?;
         self.table(f, false)?;
+        if !self.memory.is_empty() {
+            writeln!(f)?;
+            self.memory_table(f)?;
+        }
         let idle = |cell: &&Cell| cell.saturated.as_ref().is_ok_and(|figure| figure.busy < 0.9);
         for cell in self.cells.iter().filter(idle) {
             let Cell { row, contender, repeat, .. } = cell;
@@ -172,10 +196,13 @@ mod tests {
         let figures = [(Contender::Kamailio, [10.0, 10.5, 10.2]), (Contender::Keyline, [20.0, 26.0, 21.0])];
         let cells =
             figures.iter().flat_map(|(who, all)| (1..).zip(all).map(|(n, us)| cell(*who, n, *us))).collect();
-        let compared = Compared { command: "c".into(), machine: "m".into(), cells };
+        let memory =
+            Memory { what: "idle TLS phone", contender: Contender::Keyline, repeat: 1, bytes: 12_345.6 };
+        let compared = Compared { command: "c".into(), machine: "m".into(), cells, memory: vec![memory] };
         let apart = compared.apart();
         assert_eq!((apart.len(), apart[0].1), (1, Contender::Keyline));
         let text = compared.to_string();
+        assert!(text.contains("idle TLS phone") && text.contains("12346"), "{text}");
         assert!(text.contains("10.2") && text.contains("21.0") && text.contains("2.06"), "{text}");
         assert!(
             text.contains("apart: keyline UDP refresh: 28.6 %") && text.contains("no figure: keyline"),

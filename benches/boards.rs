@@ -1,9 +1,11 @@
-//! Looking a device up: the board of the product (papaya), and the same names in a dashmap beside it.
+//! Looking a device up: the board of the product (papaya), and beside it the same names in a map behind a mutex, a dashmap, an
+//! scc map, and a papaya map alone.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run must say so")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,8 +66,14 @@ fn benches(c: &mut Criterion) {
     let boards = boards();
     let fleet = inventory::fleet(1, DEVICES);
     let names: Vec<String> = fleet.iter().map(|p| p.device.clone()).collect();
-    let map: DashMap<DeviceName, DeviceIndex> =
-        names.iter().map(|n| (DeviceName::parse(n).unwrap(), boards.devices.by_name(n).unwrap())).collect();
+    let all = || names.iter().map(|n| (DeviceName::parse(n).unwrap(), boards.devices.by_name(n).unwrap()));
+    let map: DashMap<DeviceName, DeviceIndex> = all().collect();
+    let locked: Mutex<HashMap<DeviceName, DeviceIndex>> = Mutex::new(all().collect());
+    let papaya: papaya::HashMap<DeviceName, DeviceIndex> = all().collect();
+    let scc: scc::HashMap<DeviceName, DeviceIndex> = scc::HashMap::with_capacity(names.len());
+    for (name, index) in all() {
+        assert!(scc.insert_sync(name, index).is_ok());
+    }
     let mut group = c.benchmark_group("boards");
     for threads in [1, 2] {
         group.bench_function(BenchmarkId::new("by_name_board", threads), |b| {
@@ -73,6 +81,15 @@ fn benches(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("by_name_dashmap", threads), |b| {
             b.iter_custom(|n| timed(threads, n, &names, &|name| map.get(name).is_some()));
+        });
+        group.bench_function(BenchmarkId::new("by_name_mutex", threads), |b| {
+            b.iter_custom(|n| timed(threads, n, &names, &|name| locked.lock().unwrap().contains_key(name)));
+        });
+        group.bench_function(BenchmarkId::new("by_name_papaya", threads), |b| {
+            b.iter_custom(|n| timed(threads, n, &names, &|name| papaya.pin().contains_key(name)));
+        });
+        group.bench_function(BenchmarkId::new("by_name_scc", threads), |b| {
+            b.iter_custom(|n| timed(threads, n, &names, &|name| scc.contains_sync(name)));
         });
     }
     let indexes: Vec<DeviceIndex> = names.iter().map(|n| boards.devices.by_name(n).unwrap()).collect();

@@ -2,7 +2,9 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run must say so")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,6 +101,41 @@ fn windows(c: &mut Criterion) {
                         None => map.entry(n).or_default().downgrade(),
                     };
                     word.fetch_or(bit, Ordering::AcqRel) & bit == 0
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new("mutex", threads), |b| {
+            b.iter_custom(|uses| {
+                let map: Mutex<HashMap<u64, u64>> = Mutex::new(HashMap::with_capacity(NONCES as usize));
+                timed(threads, uses, &|n, nc| {
+                    let bit = 1u64 << (nc % 64);
+                    let mut map = map.lock().unwrap();
+                    let word = map.entry(n).or_default();
+                    let fresh = *word & bit == 0;
+                    *word |= bit;
+                    fresh
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new("papaya", threads), |b| {
+            b.iter_custom(|uses| {
+                let map: papaya::HashMap<u64, AtomicU64> = papaya::HashMap::with_capacity(NONCES as usize);
+                timed(threads, uses, &|n, nc| {
+                    let bit = 1u64 << (nc % 64);
+                    let map = map.pin();
+                    let word = map.get_or_insert_with(n, AtomicU64::default);
+                    word.fetch_or(bit, Ordering::AcqRel) & bit == 0
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new("scc", threads), |b| {
+            b.iter_custom(|uses| {
+                let map: scc::HashMap<u64, AtomicU64> = scc::HashMap::with_capacity(NONCES as usize);
+                timed(threads, uses, &|n, nc| {
+                    let bit = 1u64 << (nc % 64);
+                    let mark = |word: &AtomicU64| word.fetch_or(bit, Ordering::AcqRel) & bit == 0;
+                    let known = map.read_sync(&n, |_, word| mark(word));
+                    known.unwrap_or_else(|| mark(map.entry_sync(n).or_default().get()))
                 })
             });
         });

@@ -3,12 +3,14 @@
 
 instructions.py PROGRAM FILE          fails when a subject needs more than 5 % above its kept figure
 instructions.py PROGRAM FILE --keep   writes the figures instead
+instructions.py PROGRAM FILE --prove  makes one subject slow on purpose, and fails when that is not noticed
 
 PROGRAM is the bench `instructions`. A figure is the difference of a run with many times and one with few, divided by
 the difference of times: neither start nor preparation counts. Callgrind's processor has no SHA instructions: hashes
 run as plain code there, on every machine the same.
 """
 import concurrent.futures
+import os
 import re
 import subprocess
 import sys
@@ -25,24 +27,38 @@ def instructions(program, subject, times):
     return int(found.group(1))
 
 
-def measure(program):
-    listed = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+def measure(program, listed=None):
+    listed = listed or subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {s: [pool.submit(instructions, program, s, n) for n in (FEW, MANY)] for s in listed}
         return {s: round((many.result() - few.result()) / (MANY - FEW)) for s, (few, many) in runs.items()}
 
 
+def kept_in(path):
+    with open(path, encoding="utf-8") as kept_file:
+        lines = [line.split() for line in kept_file if line.strip() and not line.startswith("#")]
+    return {subject: int(count) for subject, count in lines}
+
+
+def prove(program, path):
+    subject, before = min(kept_in(path).items(), key=lambda one: one[1])
+    os.environ["KEYLINE_SLOW"] = subject
+    slow = measure(program, [subject])[subject]
+    noticed = slow / before - 1 > MORE
+    print(f"{subject} made slow on purpose: {slow} for {before}, {'noticed' if noticed else 'NOT NOTICED'}")
+    sys.exit(0 if noticed else 1)
+
+
 def main():
     program, path = sys.argv[1:3]
+    if "--prove" in sys.argv:
+        prove(program, path)
     now = measure(program)
     if "--keep" in sys.argv:
         with open(path, "w", encoding="utf-8") as out:
             out.write("# instructions of one operation under callgrind; make bench-instructions KEEP=1\n")
             out.writelines(f"{subject} {count}\n" for subject, count in now.items())
-    with open(path, encoding="utf-8") as kept_file:
-        lines = [line.split() for line in kept_file if line.strip() and not line.startswith("#")]
-    kept = {subject: int(count) for subject, count in lines}
-    failed = []
+    kept, failed = kept_in(path), []
     for subject, count in now.items():
         before = kept.get(subject)
         if before is None:

@@ -46,7 +46,9 @@ pub async fn run<D: Datagrams>(socket: Rc<UdpSocket>, local: SocketAddr, sink: R
             tokio::task::yield_now().await;
             continue;
         }
-        let full = match BUFFER.with_borrow_mut(|buffer| receive(&socket, local, &mut headers, buffer, &*sink)) {
+        let full = match BUFFER
+            .with_borrow_mut(|buffer| receive(&socket, local, &mut headers, buffer, &*sink))
+        {
             // Nothing is left: to ask again would be a system call for that answer. What comes after the last
             // look makes the socket readable anew.
             Ok(n) if n < TURN => {

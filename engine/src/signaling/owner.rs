@@ -78,6 +78,7 @@ impl ServerOwner {
             device: None,
             stream: None,
             held: Cell::new(false),
+            began: Cell::new(None),
         }
     }
 }

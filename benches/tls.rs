@@ -26,9 +26,9 @@ struct Site {
 
 fn site(version: &'static SupportedProtocolVersion) -> Site {
     let own = rcgen::generate_simple_self_signed(["bench.test".to_owned()]).unwrap();
-    // The same group for both: X25519.
+    // The same group for both: X25519. The certificate's curve must be among the client's for OpenSSL (RFC 8422 §5.1).
     let provider = Arc::new(rustls::crypto::CryptoProvider {
-        kx_groups: vec![kx_group::X25519],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
         ..aws_lc_rs::default_provider()
     });
     let mut roots = RootCertStore::empty();
@@ -53,7 +53,7 @@ fn site(version: &'static SupportedProtocolVersion) -> Site {
     let key = openssl::pkey::PKey::private_key_from_pem(own.signing_key.serialize_pem().as_bytes()).unwrap();
     openssl.set_certificate(&certificate).unwrap();
     openssl.set_private_key(&key).unwrap();
-    openssl.set_groups_list("X25519").unwrap();
+    openssl.set_groups_list("X25519:P-256").unwrap();
     openssl.set_options(SslOptions::NO_TICKET);
     openssl.set_num_tickets(0).unwrap();
     let only = if version.version == rustls::ProtocolVersion::TLSv1_3 {

@@ -123,7 +123,16 @@ impl CatalogActor {
         let store = Arc::clone(self.writer.store());
         let node = self.catalog.inventory().nodes().next().unwrap_or_default().to_owned();
         match Catalog::load(&*store, Arc::clone(&self.node_key), &node) {
-            Ok(fresh) => self.catalog = fresh,
+            Ok(mut fresh) => {
+                // The boards, the shards and whoever else speaks of a phone by its number go on with those they have.
+                let boards = &self.boards.devices;
+                let next = DeviceIndex(u32::try_from(boards.len()).unwrap_or(u32::MAX));
+                if let Err(error) = fresh.renumber(|name| boards.by_name(name.as_str()), next) {
+                    tracing::error!(%error, "the configuration was read again, but phones cannot be told apart");
+                    return After::AtNextStart;
+                }
+                self.catalog = fresh;
+            }
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be read again");
                 return After::AtNextStart;

@@ -34,8 +34,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use keyline_domain::find::PhoneIndex;
-use keyline_domain::ids::{DeviceName, ProfileId, ProfileVersion};
-use keyline_domain::inventory::{Inventory, Kind, Sealer};
+use keyline_domain::ids::{DeviceIndex, DeviceName, ProfileId, ProfileVersion};
+use keyline_domain::inventory::{Inventory, Kind, LoadError, Sealer};
 use keyline_domain::phone::AppliedVersion;
 use keyline_domain::profile::ProfileSettings;
 use keyline_storage::seal::{NodeKey, Sealed};
@@ -117,6 +117,15 @@ impl Catalog {
         let (tokens, adopted) = (tokens::load(store)?, adopted::load(store)?);
         let find = OnceLock::new();
         Ok(Self { inventory, earlier, find, versions, sealer, tokens, audit, answers, adopted })
+    }
+
+    /// As [`Inventory::renumber`]; nothing was looked for yet.
+    pub(crate) fn renumber(
+        &mut self,
+        number: impl Fn(&DeviceName) -> Option<DeviceIndex>,
+        next: DeviceIndex,
+    ) -> Result<(), LoadError> {
+        self.inventory.renumber(number, next)
     }
 
     /// The model, for views.

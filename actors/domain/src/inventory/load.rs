@@ -270,6 +270,50 @@ impl Inventory {
         Ok(())
     }
 
+    /// Gives each phone the number that it is known by elsewhere: one read again from the store has those of the order
+    /// of names, and a node that runs has numbered its phones in the order in which they came. Phones without a
+    /// number get the next ones from `next` on, which must be above all that were ever given.
+    ///
+    /// # Errors
+    /// [`LoadError`] as when a phone is loaded, and when two phones have one number.
+    pub fn renumber(
+        &mut self,
+        number: impl Fn(&DeviceName) -> Option<DeviceIndex>,
+        next: DeviceIndex,
+    ) -> Result<(), LoadError> {
+        let phones = std::mem::take(&mut self.phones).into_iter().flatten();
+        let mut phones: Vec<_> = phones.map(|phone| (number(&phone.name), phone)).collect();
+        // Those without one keep the order of their names.
+        phones.sort_by_key(|(index, _)| index.map_or(u32::MAX, |index| index.0));
+        self.names.clear();
+        self.lines.values_mut().for_each(SmallVec::clear);
+        self.profiles.values_mut().for_each(|entry| entry.devices.clear());
+        self.commons.values_mut().for_each(|entry| entry.phones.clear());
+        for user in self.users.values_mut() {
+            user.devices.clear();
+            user.logged_in.clear();
+        }
+        for (index, phone) in phones {
+            let place = index.unwrap_or(next).0 as usize;
+            if index.is_some_and(|index| index >= next) {
+                return Err(form(Kind::Phone, phone.name.as_str(), &"its number was never given"));
+            }
+            if index.is_some() && self.phones.len() > place {
+                return Err(form(Kind::Phone, phone.name.as_str(), &"another phone has its number"));
+            }
+            // Numbers of phones that are gone stay empty.
+            let empty = place.saturating_sub(self.phones.len());
+            self.phones.extend(std::iter::repeat_with(|| None).take(empty));
+            let name = phone.name.clone();
+            let index = self.enter_phone(phone)?;
+            self.names.insert(name, index);
+        }
+        // Nor does a new phone get the number of one that is gone.
+        let least = self.phones.len().max(next.0 as usize);
+        self.phones.resize_with(least, || None);
+        Ok(())
+    }
+
     /// Enters a phone but for its name. What it names must be there, and is shared from there on.
     fn enter_phone(&mut self, mut phone: PhoneEntry) -> Result<DeviceIndex, LoadError> {
         let kind = Kind::Phone;

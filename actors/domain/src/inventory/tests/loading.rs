@@ -1,7 +1,7 @@
 //! A start reads in halves and enters in bulk; what comes of it is what row by row comes to.
 
 use super::*;
-use crate::ids::DeviceIndex;
+use crate::ids::{DeviceIndex, DeviceName};
 
 /// Records of a store with some of everything that refers to something.
 fn records() -> Vec<(Kind, String, Vec<u8>)> {
@@ -99,4 +99,50 @@ fn what_does_not_fit_is_named() {
     damaged[phone].2.truncate(5);
     let error = bulk(&damaged).map(|_| ()).unwrap_err();
     assert_eq!(error.row(), (Kind::Phone, damaged[phone].1.as_str()));
+}
+
+#[test]
+fn a_store_read_again_takes_the_numbers_that_a_running_node_gave() {
+    let whole = bulk(&records()).unwrap();
+    let count = whole.phone_count() as u32;
+    // As if phones had come in another order, and every third number belonged to a phone that is gone.
+    let given = |name: &DeviceName| {
+        let at = whole.device(name).unwrap().index.0;
+        (at != 7).then(|| DeviceIndex((count - 1 - at) * 3 / 2))
+    };
+    let next = DeviceIndex(count * 2);
+    let mut again = bulk(&records()).unwrap();
+    again.renumber(given, next).unwrap();
+    assert_eq!(again.phone_count(), whole.phone_count());
+    for name in whole.devices_after(None).map(|view| view.name.clone()) {
+        let index = again.device(&name).unwrap().index;
+        assert_eq!(index, given(&name).unwrap_or(next), "{name}");
+        assert_eq!(again.device_at(index).unwrap().name, name);
+    }
+    // What refers to phones refers to the same ones, in the order of their numbers.
+    let names = |all: &Inventory, indexes: Vec<DeviceIndex>| -> std::collections::BTreeSet<String> {
+        indexes.into_iter().map(|i| all.device_at(i).unwrap().name.to_string()).collect()
+    };
+    for dn in whole.lines_after(None) {
+        let (old, new) =
+            (whole.devices_on(dn.as_str()).collect(), again.devices_on(dn.as_str()).collect::<Vec<_>>());
+        assert!(new.is_sorted());
+        assert_eq!(names(&whole, old), names(&again, new));
+    }
+    for id in ["alice", "zoe", "bob"] {
+        let of = |all: &Inventory| all.devices_with_user(id).collect::<Vec<_>>();
+        assert_eq!(names(&whole, of(&whole)), names(&again, of(&again)));
+    }
+    for profile in whole.profiles_after(None) {
+        let of = |all: &Inventory| all.device_indexes_of(profile.id).collect::<Vec<_>>();
+        assert_eq!(names(&whole, of(&whole)), names(&again, of(&again)));
+    }
+    assert_eq!(again.export(true).collect::<String>(), whole.export(true).collect::<String>());
+    // The next phone gets a number that nobody ever had.
+    let phone = r#"{"kind":"phone","name":"SEP000000000001","model":"Cisco 8845"}"#;
+    again.apply(row(phone), ONLINE).unwrap();
+    let index = again.device(&DeviceName::parse("SEP000000000001").unwrap()).unwrap().index;
+    assert_eq!(index, DeviceIndex(next.0 + 1));
+    let mut twice = bulk(&records()).unwrap();
+    assert!(twice.renumber(|_| Some(DeviceIndex(3)), next).is_err());
 }

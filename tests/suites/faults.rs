@@ -4,6 +4,7 @@
 //! test prints what was seen and how long it took until all were served again; that this takes less than a
 //! second is asserted, since it is what is promised.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use keyline_loadtest::phone::{Answer, Call, End, Phone, Transport};
@@ -249,6 +250,18 @@ fn a_catalog_that_panics_loses_nothing(shards: u16) {
         assert_eq!(register(&mut line, &first), 200);
     }
     assert_eq!(restarts(&node, "catalog"), 4.0);
+    // Each line still belongs to its phone, though the catalog has read all of them in another order than they came in.
+    let mut devices = BTreeMap::new();
+    for i in (100..500).step_by(100).flat_map(|from| from..from + 40) {
+        let line_number = format!("{}", 3000 + i);
+        assert_eq!(register(&mut line, &line_number), 200);
+        devices.insert(line_number, device_on((i % u32::from(shards)) as u16, shards, i));
+    }
+    let rows = node.registrations();
+    for (number, device) in devices {
+        let found = rows.iter().filter(|row| row["aor"].as_str().is_some_and(|aor| aor.contains(&number)));
+        assert_eq!(found.map(|row| row["device"].as_str()).collect::<Vec<_>>(), [Some(&*device)], "{number}");
+    }
 }
 
 #[test]
